@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { withLock } from './lock.ts';
+import { cacheDir } from './places.ts';
+
+/**
+ * Gives the folder of a content-keyed cache entry, and makes it when it is missing. `make` fills a temporary
+ * folder that becomes the entry by one rename, so an interrupted run leaves nothing that looks finished.
+ * @param kind names the cache, for example `toolroot`
+ * @param key digest of everything that decides the content
+ * @param keep how many entries of this kind to keep; the ones that were not used for longest are removed
+ */
+export async function contentKeyed(
+  kind: string,
+  key: string,
+  make: (folder: string) => Promise<void>,
+  keep = 8,
+): Promise<{ folder: string; cached: boolean }> {
+  const root = cacheDir(kind);
+  const folder = join(root, key);
+  if (existsSync(folder)) {
+    await touch(folder);
+    return { folder, cached: true };
+  }
+  return withLock(join(root, `${key}.lock`), async () => {
+    if (existsSync(folder)) return { folder, cached: true };
+    const temporary = join(root, `${key}.${randomUUID()}.tmp`);
+    await removeLeftovers(root, key);
+    await mkdir(temporary, { recursive: true });
+    try {
+      await make(temporary);
+      await rename(temporary, folder);
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
+    }
+    await prune(root, keep);
+    return { folder, cached: false };
+  });
+}
+
+const touch = async (folder: string) => {
+  const now = new Date();
+  await utimes(folder, now, now).catch(() => undefined);
+};
+
+/** Only called under the entry's lock: what lies there was left by a process that was killed. */
+async function removeLeftovers(root: string, key: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (name.startsWith(`${key}.`) && name.endsWith('.tmp'))
+      await rm(join(root, name), { recursive: true, force: true });
+  }
+}
+
+async function prune(root: string, keep: number): Promise<void> {
+  const names = (await readdir(root)).filter((name) => /^[0-9a-f]+$/.test(name));
+  if (names.length <= keep) return;
+  const aged = await Promise.all(
+    names.map(async (name) => ({ name, time: (await stat(join(root, name))).mtimeMs })),
+  );
+  aged.sort((a, b) => b.time - a.time);
+  for (const { name } of aged.slice(keep)) await rm(join(root, name), { recursive: true, force: true });
+}
