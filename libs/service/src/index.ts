@@ -1,1 +1,20 @@
-export {};
+export {
+  bases,
+  defineService,
+  guestAddress,
+  guestMac,
+  serviceSchema,
+  type Base,
+  type ServiceDefinition,
+} from './definition.ts';
+export { manifestSchema, readManifest, type Manifest, type ManifestOf } from './manifest.ts';
+export {
+  CONFIG_SCHEMA,
+  CONTROL_PROTOCOL,
+  makeRelease,
+  releaseId,
+  releaseSchema,
+  type BuiltArtifacts,
+  type Release,
+} from './release.ts';
+export { findServices, loadService, type FoundService } from './find.ts';

@@ -1,0 +1,115 @@
+import type { Release, ServiceDefinition } from '@sovereign/service';
+
+/** The device contract: what both kinds of device (this machine, a phone over adb) do for their callers. */
+export interface Device {
+  /** `local`, or the serial of a phone. */
+  readonly id: string;
+  readonly kind: 'local' | 'adb';
+
+  /** What this device can do, each with its evidence. Changes nothing. */
+  probe(): Promise<Probe[]>;
+
+  /**
+   * Puts a release on the device and makes it the one that the next start boots, on trial where another release
+   * ran before. Files that are there already are not sent again; repeating it changes nothing.
+   */
+  deploy(bundle: Bundle): Promise<DeployReport>;
+
+  /** Starts the launcher of a service; returns once it runs. Starting what runs changes nothing. */
+  start(service: ServiceDefinition): Promise<void>;
+
+  /**
+   * Stops a service: asks the guest first, cuts the power after the deadline. Stopping what is stopped changes
+   * nothing.
+   * @param seconds deadline of the clean stop
+   */
+  stop(service: ServiceDefinition, seconds: number): Promise<void>;
+
+  /**
+   * Waits until the service is healthy.
+   * @throws SovereignError with exit 3 when the deadline passes or the launcher gave up, naming the last stage
+   */
+  waitHealthy(service: ServiceDefinition, seconds: number): Promise<void>;
+
+  status(services: readonly ServiceDefinition[]): Promise<ServiceStatus[]>;
+
+  /** Makes the release before the current one current again, and restarts the service where it ran. */
+  rollback(service: ServiceDefinition): Promise<{ from: string; to: string }>;
+
+  /** Takes back what deploy and start set; the data disk goes only with `data`. */
+  remove(service: ServiceDefinition, options: { data: boolean }): Promise<void>;
+
+  /** Lines of the guest's and the launcher's log, or of the boot console. */
+  logs(service: ServiceDefinition, options: LogOptions): AsyncIterable<string>;
+
+  /** How to reach the guest's SSH server; the key and the pinned host key are files of the workstation. */
+  ssh(service: ServiceDefinition): Promise<SshTarget>;
+
+  /** A secret of this service on this device, made when it is first needed. */
+  secret(service: ServiceDefinition, name: string): Promise<string>;
+}
+
+export interface Probe {
+  name: string;
+  ok: boolean;
+  /** What was seen. */
+  evidence: string;
+  /** What to do where it is not ok. */
+  cure?: string;
+}
+
+export interface Bundle {
+  definition: ServiceDefinition;
+  release: Release;
+  /** Local paths of the artifacts that the release names. */
+  files: { kernel: string; root: string; agent: string };
+}
+
+export interface DeployReport {
+  release: string;
+  slot: 'a' | 'b';
+  /** False where the device had this release already. */
+  changed: boolean;
+  bytesSent: number;
+}
+
+export type ServiceState = 'stopped' | 'starting' | 'running' | 'stopping' | 'failed' | 'unknown';
+
+/** One service in `status --json`; docs/interface.md. */
+export interface ServiceStatus {
+  name: string;
+  state: ServiceState;
+  /** Null where health is not known; unknown is not healthy. */
+  healthy: boolean | null;
+  release: string | null;
+  slot: 'a' | 'b' | null;
+  trial: boolean;
+  pid: number | null;
+  /** ISO 8601. */
+  since: string | null;
+  restarts: number;
+  endpoints: Endpoint[];
+  /** What a person should know: why it failed, that it was rolled back. */
+  attention?: string;
+}
+
+export interface Endpoint {
+  name: string;
+  /** Never holds a password. */
+  url: string;
+}
+
+export interface LogOptions {
+  /** The console from power-on instead of the service's log. */
+  boot: boolean;
+  follow: boolean;
+  signal: AbortSignal;
+}
+
+export interface SshTarget {
+  host: '127.0.0.1';
+  port: number;
+  user: 'root';
+  identityFile: string;
+  knownHostsFile: string;
+}

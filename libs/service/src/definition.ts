@@ -1,0 +1,109 @@
+import { SovereignError } from '@sovereign/report';
+import { z } from 'zod';
+
+/** Distributions that a root filesystem can be made of. */
+export const bases = ['alpine', 'debian'] as const;
+export type Base = (typeof bases)[number];
+
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a lower-case word of at most 31 characters');
+const path = z.string().regex(/^\/(?!.*(^|\/)\.\.(\/|$))/, 'an absolute path without ".."');
+
+/** What one base has to bring for a service. */
+const baseSchema = z.strictObject({
+  /** Package names as the base's own repository spells them. */
+  packages: z.array(z.string().min(1)).min(1),
+  /** Packages that the solver brings and the image leaves out, each with the reason why that is safe. */
+  leaveOut: z.record(z.string(), z.string().min(1)).default({}),
+});
+
+const accountSchema = z.strictObject({
+  name,
+  /** The same on every base, so that a data disk made by one opens with the other. */
+  uid: z.int().min(1).max(65_533),
+  gid: z.int().min(1).max(65_533),
+  home: path,
+  shell: path,
+});
+
+const portSchema = z.strictObject({
+  name,
+  /** The port that the service listens on in the guest. */
+  guest: z.int().min(1).max(65_535),
+  /** The port on the device's 127.0.0.1 that is asked for first; the next free one is taken where it is in use. */
+  host: z.int().min(1024).max(65_535),
+  /** What opens it: `postgresql`, `http`, `ssh`. */
+  scheme: z.enum(['postgresql', 'http', 'ssh']),
+  /** User part of the address that is printed, where the scheme has one. */
+  user: z.string().optional(),
+  /** Path part of the address that is printed. */
+  path: z.string().optional(),
+});
+
+const secretSchema = z.strictObject({
+  name,
+  /** How it is made when it is first needed: `password` is 32 characters of the base64url alphabet. */
+  make: z.enum(['password']),
+  description: z.string().min(1),
+});
+
+const dataSchema = z.strictObject({
+  /** Names the format of what lies on the disk; a disk of another kind is refused. */
+  kind: name,
+  /** Major version of that format. */
+  major: z.int().positive(),
+  /** Collation version, where sorted data depends on one. */
+  collation: z.string().min(1),
+  /** Size of a new disk in MiB. */
+  size: z.int().min(64),
+});
+
+export const serviceSchema = z.strictObject({
+  name,
+  title: z.string().min(1),
+  /** Fixed for life: the guest's address is 192.168.127.<index> (docs/formats.md, "Network plan"). */
+  net: z.strictObject({ index: z.int().min(2).max(200) }),
+  bases: z.strictObject({ alpine: baseSchema.optional(), debian: baseSchema.optional() }),
+  accounts: z.array(accountSchema),
+  resources: z.strictObject({
+    /** MiB of guest memory. */
+    memory: z.int().min(64),
+    cpus: z.int().min(1).max(8),
+  }),
+  data: dataSchema,
+  ports: z.array(portSchema),
+  secrets: z.array(secretSchema),
+  /** OpenRC services of this service that have to be started, in addition to those that every guest has. */
+  units: z.array(name).min(1),
+  health: z.strictObject({
+    /** Command in the guest that makes a real request; it prints a reason and exits non-zero when it fails. */
+    command: path,
+    /** Longest time from power-on to the first healthy report before a start counts as failed, in seconds. */
+    deadline: z.int().positive(),
+  }),
+  /** Kernel symbols that the service cannot do without, asked of the running kernel by `test`. */
+  kernel: z.array(z.string().regex(/^CONFIG_[A-Z0-9_]+$/)).default([]),
+});
+
+export type ServiceDefinition = z.output<typeof serviceSchema>;
+
+/**
+ * Declares a service: everything that the lock, the image, the launcher, the guest and the tests need to know.
+ * @throws SovereignError `bad-definition` naming every field that is wrong
+ */
+export function defineService(definition: z.input<typeof serviceSchema>): ServiceDefinition {
+  const result = serviceSchema.safeParse(definition);
+  if (result.success) return Object.freeze(result.data);
+  throw new SovereignError({
+    code: 'bad-definition',
+    what: `the service definition is wrong: ${z.prettifyError(result.error).replaceAll('\n', ' ')}`,
+    on: definition.name,
+    hint: 'Correct service.config.ts; docs/services.md describes every field',
+  });
+}
+
+/** Address of a service's guest on the network that the guests of one device share. */
+export const guestAddress = ({ net }: Pick<ServiceDefinition, 'net'>): string => `192.168.127.${net.index}`;
+
+/** Hardware address of a service's guest, from its index as docs/formats.md says. */
+export const guestMac = ({ net }: Pick<ServiceDefinition, 'net'>): string =>
+  `52:53:56:00:00:${net.index.toString(16).padStart(2, '0')}`;

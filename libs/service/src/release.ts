@@ -1,0 +1,55 @@
+import { canonicalJson, sha256 } from '@sovereign/store';
+import { z } from 'zod';
+import { bases, type ServiceDefinition } from './definition.ts';
+import type { ManifestOf } from './manifest.ts';
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+const blob = z.strictObject({ sha256: digest, size: z.int().nonnegative() });
+
+/** Version of the line protocol between guest agent and launcher (docs/formats.md, "Control channel"). */
+export const CONTROL_PROTOCOL = 1;
+/** Version of the layout of the config disk. */
+export const CONFIG_SCHEMA = 1;
+
+/** `release.json`: everything that decides what runs, by digest; canonical JSON without times or paths. */
+export const releaseSchema = z.strictObject({
+  schema: z.literal(1),
+  service: z.string(),
+  base: z.enum(bases),
+  version: z.string(),
+  kernel: blob,
+  root: blob,
+  agent: z.strictObject({ sha256: digest }),
+  data: z.strictObject({ kind: z.string(), major: z.int(), collation: z.string() }),
+  resources: z.strictObject({ memory: z.int(), cpus: z.int() }),
+  controlProtocol: z.literal(CONTROL_PROTOCOL),
+  configSchema: z.literal(CONFIG_SCHEMA),
+});
+
+export type Release = z.output<typeof releaseSchema>;
+
+export interface BuiltArtifacts {
+  kernel: ManifestOf<'kernel'>;
+  root: ManifestOf<'root'>;
+  agent: ManifestOf<'agent'>;
+}
+
+export function makeRelease(definition: ServiceDefinition, { kernel, root, agent }: BuiltArtifacts): Release {
+  const { kind, major, collation } = definition.data;
+  return {
+    schema: 1,
+    service: definition.name,
+    base: root.base,
+    version: root.version,
+    kernel: { sha256: kernel.image.sha256, size: kernel.image.size },
+    root: { sha256: root.image.sha256, size: root.image.size },
+    agent: { sha256: agent.bundle.sha256 },
+    data: { kind, major, collation },
+    resources: definition.resources,
+    controlProtocol: CONTROL_PROTOCOL,
+    configSchema: CONFIG_SCHEMA,
+  };
+}
+
+/** The release's id: SHA-256 of its canonical JSON. */
+export const releaseId = (release: Release): string => sha256(canonicalJson(release));
