@@ -54,7 +54,11 @@ export class SovereignError extends Error {
 
 const fileErrors: Record<string, { code: string; what: string; hint: string }> = {
   ENOSPC: { code: 'no-space', what: 'no space left', hint: 'Free some space and run the command again' },
-  EDQUOT: { code: 'no-space', what: 'disk quota exceeded', hint: 'Free some space and run the command again' },
+  EDQUOT: {
+    code: 'no-space',
+    what: 'disk quota exceeded',
+    hint: 'Free some space and run the command again',
+  },
   EACCES: { code: 'no-permission', what: 'permission denied', hint: 'Check the owner and mode of this path' },
   EROFS: { code: 'no-permission', what: 'the file system is read-only', hint: 'Choose another place' },
 };

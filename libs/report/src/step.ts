@@ -60,7 +60,13 @@ export async function step<T>(
     return result;
   } catch (thrown) {
     const error = toSovereignError(thrown);
-    emit({ step: name, state: 'failed', ...options, ms: ms(), error: { ...error.report(), exit: error.exit } });
+    emit({
+      step: name,
+      state: 'failed',
+      ...options,
+      ms: ms(),
+      error: { ...error.report(), exit: error.exit },
+    });
     throw error;
   }
 }
@@ -74,8 +80,8 @@ type Emitted = Omit<StepEvent, 'at'>;
 
 /** Nx tells a task its project and target through these variables. */
 function origin(): Pick<StepEvent, 'project' | 'target'> {
-  const project = process.env['NX_TASK_TARGET_PROJECT'];
-  const target = process.env['NX_TASK_TARGET_TARGET'];
+  const project = process.env.NX_TASK_TARGET_PROJECT;
+  const target = process.env.NX_TASK_TARGET_TARGET;
   return { ...(project === undefined ? {} : { project }), ...(target === undefined ? {} : { target }) };
 }
 

@@ -39,7 +39,10 @@ export type Manifest = z.output<typeof manifestSchema>;
 export type ManifestOf<K extends Manifest['kind']> = Extract<Manifest, { kind: K }>;
 
 /** Reads `manifest.json` of a built artifact and checks that it is of the wanted kind. */
-export async function readManifest<K extends Manifest['kind']>(folder: string, kind: K): Promise<ManifestOf<K>> {
+export async function readManifest<K extends Manifest['kind']>(
+  folder: string,
+  kind: K,
+): Promise<ManifestOf<K>> {
   const path = join(folder, 'manifest.json');
   const parsed = manifestSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
   if (!parsed.success || parsed.data.kind !== kind) {

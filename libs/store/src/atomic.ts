@@ -6,7 +6,11 @@ import { dirname } from 'node:path';
  * Replaces a file in one step: written beside it under a temporary name, flushed to the disk, renamed. A reader
  * sees the old content or the new one, also after a power cut.
  */
-export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  mode = 0o644,
+): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 /** A folder of the XDG base directory specification; a relative value is ignored, as it asks. */
 function xdg(variable: string, fallback: string): string {
   const value = process.env[variable];
-  const base = value?.startsWith('/') === true ? value : join(process.env['HOME'] ?? homedir(), fallback);
+  const base = value?.startsWith('/') === true ? value : join(process.env.HOME ?? homedir(), fallback);
   return join(base, 'sovereign');
 }
 

@@ -1,0 +1,66 @@
+import js from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+/**
+ * Imports point one way: cli and the executors reach for libs, libs never for them, and within libs only along
+ * the arrows below. docs/architecture.md draws the same picture.
+ */
+const arrows = {
+  'libs/report': [],
+  'libs/store': ['report'],
+  'libs/service': ['report', 'store'],
+  'libs/base': ['report', 'store'],
+  'libs/tools': ['base', 'report', 'store'],
+  'libs/rootfs': ['base', 'report', 'service', 'store', 'tools'],
+  'libs/kernel': ['base', 'report', 'service', 'store', 'tools'],
+  'libs/device': ['report', 'service', 'store'],
+  'libs/checks': ['device', 'report', 'service', 'store'],
+};
+
+const direction = Object.entries(arrows).map(([folder, allowed]) => {
+  const own = folder.split('/')[1];
+  const known = Object.keys(arrows).map((name) => name.split('/')[1]);
+  const refused = known.filter((name) => name !== own && !allowed.includes(name));
+  return {
+    files: [`${folder}/**/*.ts`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              group: [...refused, 'cli', 'executors'].map((name) => `@sovereign/${name}`),
+              message: 'Imports point one way; see "arrows" in eslint.config.js.',
+            },
+            { group: ['nx', 'nx/*', '@nx/*'], message: 'Libraries know nothing of Nx.' },
+          ],
+        },
+      ],
+    },
+  };
+});
+
+export default tseslint.config(
+  { ignores: ['**/dist/', '**/node_modules/', '.nx/'] },
+  js.configs.recommended,
+  ...tseslint.configs.strictTypeChecked,
+  ...tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+    },
+  },
+  { files: ['**/*.js'], ...tseslint.configs.disableTypeChecked },
+  {
+    files: ['packages/cli/**/*.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['@sovereign/executors'], message: 'The command line composes Nx runs.' }] },
+      ],
+    },
+  },
+  ...direction,
+);

@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+/** Unit tests: fast, boot nothing. What boots a machine is named *.boot.test.ts and has a configuration of its own. */
+export default defineConfig({
+  test: {
+    include: ['**/*.test.ts'],
+    exclude: ['**/*.boot.test.ts', '**/node_modules/**', '**/dist/**'],
+    passWithNoTests: false,
+    reporters: ['default'],
+  },
+});
