@@ -1,0 +1,148 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { SovereignError, step } from '@sovereign/report';
+import { contentKeyed, fetchVerified } from '@sovereign/store';
+import pMap from 'p-map';
+import { extract, pack, type Pack } from 'tar-stream';
+import type { InstallScript, LockRequest, PackageBase, Unpacked } from '../contract.ts';
+import type { Lock, LockedPackage } from '../lock.ts';
+import { resolve, SUITE } from './apt.ts';
+import { openDeb } from './deb.ts';
+import { debianMirrors } from './mirrors.ts';
+
+/** Names of the scripts that dpkg would run at an installation (deb-preinst(5), deb-postinst(5), deb-triggers(5)). */
+const scriptNames = ['preinst', 'postinst', 'triggers'];
+
+/** How many files are fetched side by side. */
+const PARALLEL = 6;
+
+export const debian: PackageBase = {
+  async lock(request: LockRequest): Promise<Lock> {
+    const packages = await step(`resolve ${request.packages.length} packages with apt`, async (handle) => {
+      const found = await resolve(request, await debianMirrors());
+      handle.detail(`${found.length} packages`);
+      return found;
+    });
+    return {
+      schema: 1,
+      base: 'debian',
+      release: SUITE,
+      arch: request.arch,
+      requested: [...request.packages],
+      packages,
+    };
+  },
+
+  async unpack(lock: Lock): Promise<Unpacked> {
+    const files = await fetchPackages(lock.packages);
+    const opened = await step('unpack packages', (handle) =>
+      pMap(
+        lock.packages,
+        (entry, index) => {
+          handle.progress(index, lock.packages.length, 'packages');
+          return unpackOne(entry, files[index] ?? '');
+        },
+        { concurrency: 2 },
+      ),
+    );
+    return {
+      tar: concatenate(opened.map(({ tar }) => tar)),
+      scripts: opened.flatMap(({ scripts }) => scripts),
+    };
+  },
+};
+
+/** Fetches what the store lacks; gives the paths in the order of the packages. */
+export async function fetchPackages(packages: readonly LockedPackage[]): Promise<string[]> {
+  const total = packages.reduce((sum, { size }) => sum + size, 0);
+  return step('fetch packages', async (handle) => {
+    let done = 0;
+    // Only asked for where something has to be fetched: a build from a full store needs no mirror.
+    let mirrors: Promise<Record<string, string[]>> | undefined;
+    const fetchOne = async ({ name, version, archive, path, size, sha256 }: LockedPackage) => {
+      const onBytes = (count: number) => handle.progress((done += count), total, 'bytes');
+      const download = { name: `${name} ${version}`, size, sha256 };
+      const stored = await fetchVerified({ ...download, urls: [] }, onBytes).catch((error: unknown) => {
+        if (error instanceof SovereignError && error.code === 'no-source') return undefined;
+        throw error;
+      });
+      if (stored !== undefined) return stored;
+      const bases = (await (mirrors ??= debianMirrors()))[archive] ?? [];
+      // A mirror's path may hold characters that a URI may not.
+      const escaped = path.split('/').map(encodeURIComponent).join('/');
+      return fetchVerified({ ...download, urls: bases.map((base) => `${base}/${escaped}`) }, onBytes).catch(
+        (error: unknown) => {
+          throw asStale(error, name, version);
+        },
+      );
+    };
+    return pMap(packages, fetchOne, { concurrency: PARALLEL });
+  });
+}
+
+/** Mirrors drop old versions within days, so a missing file says that the lock is old, not that something broke. */
+function asStale(error: unknown, name: string, version: string): unknown {
+  if (!(error instanceof SovereignError) || error.code !== 'not-found') return error;
+  return new SovereignError({
+    code: 'stale-lock',
+    what: `the mirror no longer has ${name} ${version}`,
+    on: error.on,
+    hint: 'Refresh the lock with ./sovereign lock, or name an archive that keeps old versions in SOVEREIGN_DEBIAN_SNAPSHOT',
+    cause: error,
+  });
+}
+
+interface OpenedPackage {
+  /** Opens the package's files as an uncompressed tar. */
+  tar: () => Readable;
+  scripts: InstallScript[];
+}
+
+/** Keeps what xz made slow to read in a form that is quick to read, beside the package's install scripts. */
+async function unpackOne({ name, sha256 }: LockedPackage, file: string): Promise<OpenedPackage> {
+  const { folder } = await contentKeyed(
+    'packages',
+    sha256,
+    async (target) => {
+      const deb = openDeb(await readFile(file), name);
+      const control = await deb.control();
+      const scripts = scriptNames.flatMap((script) => {
+        const text = control.get(script);
+        return text === undefined ? [] : [{ package: name, name: script, text }];
+      });
+      await pipeline(deb.data(), createZstdCompress(), createWriteStream(join(target, 'data.tar.zst')));
+      await writeFile(join(target, 'scripts.json'), JSON.stringify(scripts));
+    },
+    2000,
+  );
+  return {
+    tar: () => createReadStream(join(folder, 'data.tar.zst')).pipe(createZstdDecompress()),
+    scripts: JSON.parse(await readFile(join(folder, 'scripts.json'), 'utf8')) as InstallScript[],
+  };
+}
+
+/** One tar of all entries, in order. */
+function concatenate(tars: (() => Readable)[]): Readable {
+  const out = pack();
+  copyAll(tars, out).then(
+    () => out.finalize(),
+    (error: unknown) => out.destroy(error as Error),
+  );
+  // tar-stream's streams are not Node's own; callers get one that is.
+  return Readable.from(out, { objectMode: false });
+}
+
+async function copyAll(tars: (() => Readable)[], out: Pack): Promise<void> {
+  for (const open of tars) {
+    for await (const entry of open().pipe(extract())) {
+      await pipeline(
+        entry as unknown as Readable,
+        out.entry(entry.header) as unknown as NodeJS.WritableStream,
+      );
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises';
+import { SovereignError } from '@sovereign/report';
+import { canonicalJson, sha256, writeFileAtomic } from '@sovereign/store';
+import { z } from 'zod';
+
+const packageSchema = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  /** Names the archive; where it is comes from outside the lock (docs/use.md, "Mirrors"). */
+  archive: z.string(),
+  /** Path inside that archive. */
+  path: z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))/),
+  size: z.int().positive(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** Every package from outside, pinned: `debian.lock.json` and `alpine.lock.json`. */
+export const lockSchema = z.strictObject({
+  schema: z.literal(1),
+  base: z.enum(['alpine', 'debian']),
+  /** Debian's suite or Alpine's branch. */
+  release: z.string(),
+  /** Architecture in the base's own spelling. */
+  arch: z.string(),
+  /** What was asked for; a lock that answers another question is stale. */
+  requested: z.array(z.string()),
+  packages: z.array(packageSchema).min(1),
+});
+
+export type Lock = z.output<typeof lockSchema>;
+export type LockedPackage = Lock['packages'][number];
+
+export async function readLock(path: string): Promise<Lock> {
+  const parsed = lockSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  if (parsed.success) return parsed.data;
+  throw new SovereignError({
+    code: 'bad-lock',
+    what: `this is no lock: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`,
+    on: path,
+    hint: 'Restore it from the repository, or make it again with ./sovereign lock',
+  });
+}
+
+export const writeLock = (path: string, lock: Lock): Promise<void> =>
+  writeFileAtomic(path, canonicalJson(lock));
+
+/** Digest of what the lock names; the hash input for everything that is made of it. */
+export const lockDigest = (lock: Lock): string => sha256(canonicalJson(lock));
+
+export interface LockChange {
+  name: string;
+  from: string | undefined;
+  to: string | undefined;
+}
+
+/** What differs between two locks, by package name. */
+export function compareLocks(before: Lock | undefined, after: Lock): LockChange[] {
+  const old = new Map(before?.packages.map(({ name, version }) => [name, version]));
+  const fresh = new Map(after.packages.map(({ name, version }) => [name, version]));
+  return [...new Set([...old.keys(), ...fresh.keys()])]
+    .sort()
+    .map((name) => ({ name, from: old.get(name), to: fresh.get(name) }))
+    .filter(({ from, to }) => from !== to);
+}
+
+/** One line for a person: `openrc 0.54-1 -> 0.55-1`, `+ zlib1g 1.3`, `- perl 5.40`. */
+export function describeChange({ name, from, to }: LockChange): string {
+  if (from === undefined) return `+ ${name} ${to ?? ''}`;
+  if (to === undefined) return `- ${name} ${from}`;
+  return `${name} ${from} -> ${to}`;
+}
