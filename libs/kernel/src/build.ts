@@ -1,0 +1,111 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { step, type StepHandle } from '@sovereign/report';
+import { cacheDir, canonicalJson, contentKeyed, sha256, writeFileAtomic } from '@sovereign/store';
+import { checkImage } from './image.ts';
+import { BUILD, buildStamps, CCACHE, make, SOURCE, toMakeArgs } from './make.ts';
+import type { ToolRunner } from './runner.ts';
+import type { KernelSource } from './source.ts';
+
+export interface BuiltKernel {
+  /** Path of the raw arm64 Image. */
+  image: string;
+  /** Path of the final `.config`. */
+  config: string;
+  cached: boolean;
+}
+
+/** Finished kernels that are kept, each about 10 MB. */
+const KEEP = 8;
+
+/** Digest of everything that decides the bytes of the Image. */
+export const imageKey = (source: Pick<KernelSource, 'digest'>, config: string, tools: ToolRunner): string =>
+  sha256(
+    canonicalJson({
+      source: source.digest,
+      config,
+      tools: tools.digest,
+      stamps: buildStamps,
+      // Paths and options; the number of jobs decides nothing.
+      make: toMakeArgs(['Image'], true, 1),
+      mounts: [SOURCE, BUILD, CCACHE],
+    }),
+  );
+
+/**
+ * Gives the Image of a configuration from the cache of finished kernels, or builds it. Single objects come from
+ * ccache where nothing that they are made of changed; a tree of objects is never kept.
+ * @param openSource only called where something has to be built
+ */
+export async function build(
+  source: Pick<KernelSource, 'digest' | 'version'>,
+  openSource: () => Promise<KernelSource>,
+  config: string,
+  tools: ToolRunner,
+): Promise<BuiltKernel> {
+  return step(`build Linux ${source.version}`, async (handle) => {
+    const fill = async (folder: string) => {
+      const { folder: tree } = await openSource();
+      await compileImage(tree, config, tools, folder, handle);
+    };
+    const { folder, cached } = await contentKeyed('kernel', imageKey(source, config, tools), fill, KEEP);
+    if (cached) handle.cached();
+    return { image: join(folder, 'Image'), config: join(folder, 'config'), cached };
+  });
+}
+
+async function compileImage(
+  source: string,
+  config: string,
+  tools: ToolRunner,
+  target: string,
+  handle: StepHandle,
+): Promise<void> {
+  const ccache = cacheDir('ccache');
+  await mkdir(ccache, { recursive: true });
+  // Inside the unfinished cache entry: what an interrupted build leaves is removed with it.
+  const tree = join(target, 'tree');
+  await mkdir(tree);
+  await writeFile(join(tree, '.config'), config);
+  const objects = await progressOf(handle);
+  const options = { source, build: tree, ccache, jobs: availableParallelism(), onLine: objects.onLine };
+  await make(tools, ['Image'], options);
+  await objects.remember();
+  await rename(join(tree, 'arch/arm64/boot/Image'), join(target, 'Image'));
+  await rm(tree, { recursive: true });
+  await checkImage(join(target, 'Image'));
+  await writeFile(join(target, 'config'), config);
+}
+
+/** What make prints for each object that it compiles: `  CC      mm/slub.o`. */
+const objectLine = /^\s+(CC|AS|HOSTCC)\s/;
+
+/** Counts objects; how many there will be is known from the last kernel that was built here. */
+async function progressOf(handle: StepHandle) {
+  const memory = cacheDir('kernel', 'objects');
+  const total = existsSync(memory) ? Number(await readFile(memory, 'utf8')) || undefined : undefined;
+  let done = 0;
+  return {
+    onLine: (line: string) => {
+      if (objectLine.test(line)) handle.progress(++done, total, 'objects');
+    },
+    remember: () => writeFileAtomic(memory, `${done}\n`),
+  };
+}
+
+/**
+ * Compiles the given targets in a folder of their own, without any cache: for the test that two builds give the same
+ * bytes.
+ */
+export async function compileTargets(
+  source: KernelSource,
+  config: string,
+  targets: readonly string[],
+  tools: ToolRunner,
+  folder: string,
+): Promise<void> {
+  await writeFile(join(folder, '.config'), config);
+  await make(tools, targets, { source: source.folder, build: folder, jobs: availableParallelism() });
+}
