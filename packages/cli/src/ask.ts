@@ -1,0 +1,21 @@
+import { createInterface } from 'node:readline/promises';
+import type { Session } from './session.ts';
+
+/** Whether a person is there to answer. */
+export const canAsk = ({ flags, streams }: Session): boolean =>
+  streams.in.isTTY && streams.err.isTTY && !flags.json && !flags.quiet;
+
+/** Asks on standard error, so that standard output holds results alone. */
+export async function askText({ streams, signal }: Session, question: string): Promise<string> {
+  const lines = createInterface({ input: streams.in, output: streams.err });
+  try {
+    return (await lines.question(`${question} `, { signal })).trim();
+  } finally {
+    lines.close();
+  }
+}
+
+export async function askYes(session: Session, question: string): Promise<boolean> {
+  if (session.flags.yes === true) return true;
+  return /^y(es)?$/i.test(await askText(session, `${question} [y/N]`));
+}

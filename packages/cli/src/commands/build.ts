@@ -1,0 +1,66 @@
+import { note } from '@sovereign/report';
+import type { FoundService } from '@sovereign/service';
+import { affectedServices } from '../affected.ts';
+import { askYes, canAsk } from '../ask.ts';
+import { chooseBase } from '../base.ts';
+import { announce, pickDevice } from '../device.ts';
+import { runRefreshing } from '../locks.ts';
+import { toArgs, type NxRun } from '../nx.ts';
+import { wordOf } from '../services.ts';
+import type { Result, Run, Session } from '../session.ts';
+
+export const build: Run = async (session) => {
+  const services = await affectedServices(session);
+  if (services.length === 0) return nothingAffected;
+  const run = await nxRun(session, services, ['build']);
+  if (session.flags.dryRun === true) return plan([run]);
+  await runRefreshing(session, run);
+  const names = services.map(wordOf);
+  return { json: { built: names }, text: `built: ${names.join(', ')}` };
+};
+
+export const deploy: Run = async (session) => {
+  const services = await affectedServices(session);
+  if (services.length === 0) return nothingAffected;
+  const device = await pickDevice(session, services);
+  const run = await nxRun(session, services, ['deploy'], { device: device.id });
+  if (session.flags.dryRun === true) return plan([run]);
+  announce(device);
+  await runRefreshing(session, run);
+  const names = services.map(wordOf);
+  return {
+    json: { device: device.id, deployed: names },
+    text: `deployed on ${device.id}: ${names.join(', ')}`,
+  };
+};
+
+export const nothingAffected: Result = { json: { affected: [] }, text: 'no service is affected' };
+
+/** One run of Nx over these services, with the base that this checkout uses. */
+export async function nxRun(
+  session: Session,
+  services: readonly FoundService[],
+  targets: readonly string[],
+  options: NonNullable<NxRun['options']> = {},
+): Promise<NxRun> {
+  const { root, flags, signal } = session;
+  const ask =
+    canAsk(session) || flags.yes === true ? (question: string) => askYes(session, question) : undefined;
+  if (flags.dryRun === true) note('dry run: nothing is done');
+  return {
+    root,
+    targets,
+    projects: services.map(({ project }) => project),
+    options,
+    // A dry run records no choice.
+    base: flags.dryRun === true ? flags.base : await chooseBase({ root, wanted: flags.base, ask }),
+    verbose: flags.verbose,
+    signal,
+  };
+}
+
+/** What --dry-run says instead of doing it. */
+export function plan(runs: readonly NxRun[], further: readonly string[] = []): Result {
+  const lines = [...runs.map((run) => `nx ${toArgs(run).join(' ')}`), ...further];
+  return { json: { plan: lines }, text: lines.join('\n') };
+}

@@ -1,0 +1,67 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SovereignError } from '@sovereign/report';
+import { execa } from 'execa';
+import { pickDevice, theService } from '../device.ts';
+import { wordOf } from '../services.ts';
+import type { Result, Run, Session } from '../session.ts';
+import { which } from '../system.ts';
+
+export const connect: Run = async (session) => {
+  const service = theService(session);
+  const { definition } = service;
+  const device = await pickDevice(session, [service]);
+  const [port] = definition.ports;
+  const [state] = await device.status([definition]);
+  const url = state?.endpoints.find((endpoint) => endpoint.name === port?.name)?.url;
+  if (port === undefined || url === undefined) {
+    throw new SovereignError({
+      code: 'not-running',
+      what: 'there is nothing to connect to: the service does not run',
+      on: `${wordOf(service)} on ${device.id}`,
+      hint: `Start it with ./sovereign up ${wordOf(service)}`,
+      exit: 3,
+    });
+  }
+  const secret = definition.secrets.find(({ name }) => name === `${port.user ?? ''}-password`);
+  const password = secret === undefined ? undefined : await device.secret(definition, secret.name);
+  const print = session.flags.json || session.own.print === true;
+  if (port.scheme === 'postgresql' && password !== undefined && !print) {
+    const psql = which('psql');
+    if (psql !== undefined) return openPsql(psql, url, password, session);
+  }
+  const full = withPassword(url, password);
+  return { json: { device: device.id, service: definition.name, url: full }, text: full };
+};
+
+/** psql reads the password from a file that only this user can read: no command line and no environment holds it. */
+async function openPsql(psql: string, url: string, password: string, { words }: Session): Promise<Result> {
+  const folder = await mkdtemp(join(tmpdir(), 'sovereign-psql-'));
+  const file = join(folder, 'pgpass');
+  try {
+    await writeFile(file, passLine(url, password), { mode: 0o600 });
+    const { exitCode } = await execa(psql, [url, ...words], {
+      stdio: 'inherit',
+      reject: false,
+      env: { PGPASSFILE: file },
+    });
+    return { json: { status: exitCode }, exit: exitCode === 0 ? 0 : 1 };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** One line of PostgreSQL's password file: https://www.postgresql.org/docs/17/libpq-pgpass.html */
+export function passLine(url: string, password: string): string {
+  const { hostname, port, username } = new URL(url);
+  const escape = (text: string) => text.replace(/[\\:]/g, '\\$&');
+  return `${[hostname, port, '*', decodeURIComponent(username), password].map(escape).join(':')}\n`;
+}
+
+export function withPassword(url: string, password: string | undefined): string {
+  if (password === undefined) return url;
+  const full = new URL(url);
+  full.password = encodeURIComponent(password);
+  return full.href;
+}

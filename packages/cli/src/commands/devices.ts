@@ -1,0 +1,18 @@
+import { allDevices } from '../device.ts';
+import { probeDevice, probeLine } from '../probes.ts';
+import type { Run } from '../session.ts';
+
+export const devices: Run = async () => {
+  const found = await Promise.all(
+    (await allDevices()).map(async (device) => ({
+      id: device.id,
+      kind: device.kind,
+      probes: await probeDevice(device),
+    })),
+  );
+  const lines = found.flatMap(({ id, kind, probes }) => [
+    `${id} (${kind === 'local' ? 'this machine' : 'phone'})`,
+    ...probes.map((probe) => `  ${probeLine(probe)}`),
+  ]);
+  return { json: { devices: found }, text: lines.join('\n') };
+};

@@ -1,0 +1,35 @@
+import { SovereignError } from '@sovereign/report';
+import { deviceLibrary, pickDevice, theService } from '../device.ts';
+import type { Run } from '../session.ts';
+
+export const exec: Run = async (session) => {
+  const { words, flags, streams } = session;
+  const service = theService(session);
+  const device = await pickDevice(session, [service]);
+  const { execInGuest } = await deviceLibrary();
+  const target = await device.ssh(service.definition);
+  const { status, stdout, stderr } = await execInGuest(target, words, {
+    tty: false,
+    stdin: streams.in.isTTY ? 'ignore' : 'inherit',
+    capture: flags.json,
+  });
+  return { json: { status, stdout, stderr }, exit: status };
+};
+
+export const shell: Run = async (session) => {
+  if (session.flags.json) {
+    throw new SovereignError({
+      code: 'usage',
+      what: 'a shell is for people and has no JSON output',
+      on: '--json',
+      hint: 'Use sovereign exec SERVICE --json -- COMMAND…',
+      exit: 2,
+    });
+  }
+  const service = theService(session);
+  const device = await pickDevice(session, [service]);
+  const { execInGuest } = await deviceLibrary();
+  const target = await device.ssh(service.definition);
+  const { status } = await execInGuest(target, [], { tty: session.streams.in.isTTY, stdin: 'inherit' });
+  return { json: { status }, exit: status };
+};

@@ -1,0 +1,84 @@
+import type { Device } from '@sovereign/device';
+import { step } from '@sovereign/report';
+import type { FoundService } from '@sovereign/service';
+import { announce, pickDevice, theService } from '../device.ts';
+import { wordOf } from '../services.ts';
+import type { Result, Run, Session } from '../session.ts';
+import { statusDocument } from '../status-document.ts';
+
+/** Deadline of a clean stop, in seconds, where --timeout names none. */
+const STOP = 30;
+
+export const start: Run = (session) =>
+  onDevice(session, 'start', async (device, service) => {
+    await startAndWait(session, device, service);
+    return 'is healthy';
+  });
+
+export const stop: Run = (session) =>
+  onDevice(session, 'stop', async (device, service) => {
+    await stopOne(session, device, service);
+    return 'is stopped; its data stays';
+  });
+
+export const restart: Run = (session) =>
+  onDevice(session, 'restart', async (device, service) => {
+    await stopOne(session, device, service);
+    await startAndWait(session, device, service);
+    return 'is healthy';
+  });
+
+export const rollback: Run = async (session) => {
+  const service = theService(session);
+  const device = await pickDevice(session, [service]);
+  const word = wordOf(service);
+  if (session.flags.dryRun === true) return planned(`rollback ${word} on ${device.id}`);
+  announce(device);
+  const { from, to } = await step(`rolling back ${word}`, () => device.rollback(service.definition));
+  const text = `${word} went back from release ${from.slice(0, 12)} to ${to.slice(0, 12)}`;
+  return { json: { device: device.id, service: service.definition.name, from, to }, text };
+};
+
+export async function startAndWait(session: Session, device: Device, service: FoundService): Promise<void> {
+  const word = wordOf(service);
+  await step(`starting ${word}`, () => device.start(service.definition));
+  const seconds = session.flags.timeout ?? service.definition.health.deadline;
+  await step(`waiting for ${word} to be healthy`, () =>
+    abortable(session.signal, device.waitHealthy(service.definition, seconds)),
+  );
+}
+
+async function stopOne({ flags }: Session, device: Device, service: FoundService): Promise<void> {
+  await step(`stopping ${wordOf(service)}`, () => device.stop(service.definition, flags.timeout ?? STOP));
+}
+
+async function onDevice(
+  session: Session,
+  verb: string,
+  act: (device: Device, service: FoundService) => Promise<string>,
+): Promise<Result> {
+  const { chosen, flags, signal } = session;
+  const device = await pickDevice(session, chosen);
+  if (flags.dryRun === true) {
+    return planned(...chosen.map((service) => `${verb} ${wordOf(service)} on ${device.id}`));
+  }
+  announce(device);
+  const lines: string[] = [];
+  for (const service of chosen) {
+    signal.throwIfAborted();
+    lines.push(`${wordOf(service)} ${await act(device, service)}`);
+  }
+  return { json: await statusDocument([device], chosen), text: lines.join('\n') };
+}
+
+const planned = (...lines: string[]): Result => ({ json: { plan: lines }, text: lines.join('\n') });
+
+/** Stops waiting when the user does; what runs on the device goes on. */
+function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,43 @@
+import { SovereignError, step } from '@sovereign/report';
+import { askText, askYes, canAsk } from '../ask.ts';
+import { announce, pickDevice, theService } from '../device.ts';
+import { wordOf } from '../services.ts';
+import type { Run, Session } from '../session.ts';
+
+export const remove: Run = async (session) => {
+  const service = theService(session);
+  const word = wordOf(service);
+  const data = session.own.data === true;
+  const device = await pickDevice(session, [service]);
+  const what = `remove ${word} from ${device.id}${data ? ', with all its data' : ', keeping its data'}`;
+  if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
+  announce(device);
+  if (data) await confirmData(session, word, device.id);
+  else await confirm(session, what);
+  await step(`removing ${word}`, () => device.remove(service.definition, { data }));
+  const text = `${word} is removed from ${device.id}; ${data ? 'its data is gone' : 'its data stays'}`;
+  return { json: { device: device.id, removed: service.definition.name, data }, text };
+};
+
+async function confirm(session: Session, what: string): Promise<void> {
+  if (session.flags.yes === true) return;
+  if (canAsk(session) && (await askYes(session, `${what}?`))) return;
+  throw refused('it was not confirmed', 'Answer with y, or add --yes');
+}
+
+/** Data goes only when its name is typed: --yes is not enough, since scripts carry it about. */
+async function confirmData(session: Session, word: string, device: string): Promise<void> {
+  const given =
+    session.own.confirm ??
+    (canAsk(session)
+      ? await askText(
+          session,
+          `All data of ${word} on ${device} will be gone for good. Type ${word} to go on:`,
+        )
+      : undefined);
+  if (given !== word)
+    throw refused('removing data was not confirmed', `Type ${word} when asked, or add --confirm ${word}`);
+}
+
+const refused = (what: string, hint: string): SovereignError =>
+  new SovereignError({ code: 'not-confirmed', what, on: 'remove', hint });

@@ -1,0 +1,54 @@
+import type { ServiceStatus } from '@sovereign/device';
+import { allDevices, pickDevice } from '../device.ts';
+import type { Run } from '../session.ts';
+import { statusDocument, type StatusDocument } from '../status-document.ts';
+
+export const status: Run = async (session) => {
+  const { flags, chosen, named } = session;
+  const devices = flags.serial === undefined ? await allDevices() : [await pickDevice(session)];
+  const document = await statusDocument(devices, chosen);
+  // Without a service it is a glance; with one it is a question that has to be answered with yes.
+  return {
+    json: document,
+    text: describeStatus(document),
+    exit: named ? healthExit(document, chosen.length) : 0,
+  };
+};
+
+/** 0 where every service that was asked about is healthy somewhere; unknown is not. */
+export function healthExit({ devices }: StatusDocument, asked: number): 0 | 3 | 4 {
+  if (devices.length > 0 && devices.every(({ reachable }) => !reachable)) return 4;
+  const healthy = new Set(
+    devices.flatMap(({ services }) => services.filter((s) => s.healthy === true).map((s) => s.name)),
+  );
+  return healthy.size === asked ? 0 : 3;
+}
+
+export function describeStatus({ devices }: StatusDocument): string {
+  return devices
+    .flatMap(({ id, kind, reachable, services }) => [
+      `${id} (${kind === 'local' ? 'this machine' : 'phone'}${reachable ? '' : ', not reached'})`,
+      ...services.flatMap(describeService),
+    ])
+    .join('\n');
+}
+
+function describeService(service: ServiceStatus): string[] {
+  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, attention } = service;
+  const health = { true: 'healthy', false: 'not healthy', null: 'health unknown' }[`${healthy}`];
+  const facts = [
+    ...(release === null
+      ? []
+      : [
+          `release ${release.slice(0, 12)}${slot === null ? '' : ` in slot ${slot}`}${trial ? ' on trial' : ''}`,
+        ]),
+    ...(since === null ? [] : [`since ${since}`]),
+    ...(restarts === 0 ? [] : [`restarts: ${restarts}`]),
+  ];
+  return [
+    `  ${name.padEnd(12)} ${state}${state === 'running' || state === 'starting' ? `, ${health}` : ''}`,
+    ...(facts.length === 0 ? [] : [`  ${''.padEnd(12)} ${facts.join(', ')}`]),
+    ...endpoints.map(({ name: port, url }) => `  ${''.padEnd(12)} ${port}: ${url}`),
+    ...(attention === undefined ? [] : [`  ${''.padEnd(12)} ! ${attention}`]),
+  ];
+}

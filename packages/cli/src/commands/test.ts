@@ -1,0 +1,74 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { announce, pickDevice } from '../device.ts';
+import { failureOf, runNx } from '../nx.ts';
+import { wordOf } from '../services.ts';
+import type { Run } from '../session.ts';
+import { plan } from './build.ts';
+
+/** `test --json`; docs/interface.md. */
+export interface TestDocument {
+  device: string;
+  service: string;
+  passed: number;
+  failed: number;
+  skipped: number;
+  checks: { name: string; result: 'pass' | 'fail' | 'skip'; detail: string; ms: number }[];
+}
+
+export const test: Run = async (session) => {
+  const { root, flags, chosen, signal } = session;
+  const device = await pickDevice(session, chosen);
+  const folder = await mkdtemp(join(tmpdir(), 'sovereign-test-'));
+  try {
+    const runs = chosen.map((service) => {
+      const json = join(folder, `${service.definition.name}.json`);
+      const options = { device: device.id, json, timeout: flags.timeout };
+      const projects = [service.project];
+      return {
+        service,
+        json,
+        run: { root, targets: ['verify'], projects, options, verbose: flags.verbose, signal },
+      };
+    });
+    if (flags.dryRun === true) return plan(runs.map(({ run }) => run));
+    announce(device);
+    const documents: TestDocument[] = [];
+    // One after another: the checks of two services at once would disturb each other's times.
+    for (const { service, json, run } of runs) {
+      const failure = await failureOf(runNx(run));
+      const document = await readDocument(json);
+      // A failed check fails the task too; without a document the checks themselves could not be run.
+      if (document === undefined) throw failure ?? new Error(`${wordOf(service)}: verify left no result`);
+      documents.push(document);
+    }
+    const [only] = documents;
+    return {
+      json: documents.length === 1 ? only : { services: documents },
+      text: documents.map(describeTest).join('\n'),
+      exit: documents.every(({ failed }) => failed === 0) ? 0 : 3,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+};
+
+export function describeTest({ device, service, passed, failed, skipped, checks }: TestDocument): string {
+  return [
+    ...checks.map(
+      ({ name, result, detail, ms }) =>
+        `${result}  ${name.padEnd(28)} ${String(ms).padStart(6)} ms  ${detail}`,
+    ),
+    `${service} on ${device}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
+  ].join('\n');
+}
+
+async function readDocument(path: string): Promise<TestDocument | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as TestDocument;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

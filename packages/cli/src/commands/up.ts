@@ -1,0 +1,51 @@
+import type { Device } from '@sovereign/device';
+import type { FoundService } from '@sovereign/service';
+import { affectedServices } from '../affected.ts';
+import { announce, pickDevice } from '../device.ts';
+import { runRefreshing } from '../locks.ts';
+import { wordOf } from '../services.ts';
+import type { Run } from '../session.ts';
+import { statusDocument, type StatusDocument } from '../status-document.ts';
+import { nothingAffected, nxRun, plan } from './build.ts';
+import { startAndWait } from './lifecycle.ts';
+
+export const up: Run = async (session) => {
+  const services = await affectedServices(session);
+  if (services.length === 0) return nothingAffected;
+  const device = await pickDevice(session, services);
+  const run = await nxRun(session, services, ['deploy'], { device: device.id });
+  if (session.flags.dryRun === true) {
+    return plan(
+      [run],
+      services.map((service) => `start ${wordOf(service)} on ${device.id} and wait for health`),
+    );
+  }
+  announce(device);
+  await runRefreshing(session, run);
+  for (const service of services) await startAndWait(session, device, service);
+  const document = await statusDocument([device], services);
+  return { json: document, text: howToConnect(device, services, document) };
+};
+
+/** What to do next, without a password in it. */
+export function howToConnect(
+  { id }: Pick<Device, 'id'>,
+  services: readonly FoundService[],
+  { devices }: StatusDocument,
+): string {
+  const states = devices.flatMap((device) => device.services);
+  return services
+    .flatMap((service) => {
+      const word = wordOf(service);
+      const endpoints = states.find(({ name }) => name === service.definition.name)?.endpoints ?? [];
+      return [
+        `${word} is healthy on ${id}`,
+        ...endpoints.map(({ name, url }) => `  ${name.padEnd(10)} ${url}`),
+        `  ${'open it'.padEnd(10)} ./sovereign connect ${word}`,
+        ...service.definition.secrets.map(
+          (secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`,
+        ),
+      ];
+    })
+    .join('\n');
+}

@@ -1,0 +1,43 @@
+import type { Device, SshTarget } from '@sovereign/device';
+import { note, SovereignError } from '@sovereign/report';
+import type { FoundService, ServiceDefinition } from '@sovereign/service';
+import type { Session } from './session.ts';
+
+/** Loaded when a device is needed: help, version and completion stay quick without it. */
+interface Library {
+  selectDevice: (question: {
+    serial: string | undefined;
+    services: readonly ServiceDefinition[];
+  }) => Promise<Device>;
+  listDevices: () => Promise<Device[]>;
+  execInGuest: (
+    target: SshTarget,
+    argv: readonly string[],
+    options: { tty?: boolean; stdin?: 'inherit' | 'ignore'; capture?: boolean },
+  ) => Promise<{ status: number; stdout: string; stderr: string }>;
+}
+
+export const deviceLibrary = async (): Promise<Library> =>
+  (await import('@sovereign/device')) as unknown as Library;
+
+/** The device that a command is about. */
+export async function pickDevice(
+  { flags }: Session,
+  services: readonly FoundService[] = [],
+): Promise<Device> {
+  const { selectDevice } = await deviceLibrary();
+  return selectDevice({ serial: flags.serial, services: services.map(({ definition }) => definition) });
+}
+
+export const allDevices = async (): Promise<Device[]> => (await deviceLibrary()).listDevices();
+
+/** Every command that changes something says first where. */
+export const announce = ({ id, kind }: Device): void =>
+  note(`device: ${id} (${kind === 'local' ? 'this machine' : 'a phone'})`);
+
+/** The one service of a command that takes one. */
+export function theService({ chosen }: Session): FoundService {
+  const [service] = chosen;
+  if (service !== undefined) return service;
+  throw new SovereignError({ code: 'which-service', what: 'say which service is meant', exit: 2 });
+}

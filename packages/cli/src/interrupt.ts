@@ -1,0 +1,21 @@
+/** Turns Ctrl-C and SIGTERM into an abort signal; a second Ctrl-C ends the process at once. */
+export function interruptible(): { signal: AbortSignal; ignore(): void; dispose(): void } {
+  const controller = new AbortController();
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  let ignored = false;
+  const abort = () => {
+    if (ignored) return;
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+  };
+  for (const name of signals) process.on(name, abort);
+  return {
+    signal: controller.signal,
+    ignore: () => {
+      ignored = true;
+    },
+    dispose: () => {
+      for (const name of signals) process.off(name, abort);
+    },
+  };
+}

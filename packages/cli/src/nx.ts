@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process';
+import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import {
+  EVENTS_VARIABLE,
+  readEvents,
+  SovereignError,
+  toSovereignError,
+  type StepEvent,
+} from '@sovereign/report';
+import type { Base } from '@sovereign/service';
+
+export interface NxRun {
+  root: string;
+  targets: readonly string[];
+  /** Undefined for every project that has the target. */
+  projects?: readonly string[];
+  /** Options of the executor, by its schema's names. */
+  options?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Flags of Nx itself. */
+  flags?: readonly string[];
+  base?: Base | undefined;
+  /** Further variables of the tasks' environment. */
+  env?: Readonly<Record<string, string>>;
+  /** Passes on what Nx and the tools print, to standard error. */
+  verbose: boolean;
+  signal: AbortSignal;
+}
+
+/** Words for `nx`, without the executable. */
+export function toArgs({
+  targets,
+  projects,
+  options = {},
+  flags = ['--outputStyle=stream'],
+}: Pick<NxRun, 'targets' | 'projects' | 'options' | 'flags'>): string[] {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return [
+    'run-many',
+    `--targets=${targets.join(',')}`,
+    ...(projects === undefined ? [] : [`--projects=${projects.join(',')}`]),
+    ...flags,
+    ...given.map(([name, value]) => `--${name}=${String(value)}`),
+  ];
+}
+
+/** Asked to stop, Nx gets this long to end its tasks before it and they are ended, in milliseconds. */
+const GRACE = 10_000;
+
+/**
+ * Runs targets and everything that they depend on, once. Nx tells 0 from 1 only, so the first error among the
+ * tasks' events is what is thrown.
+ * @throws SovereignError the first error that a task announced, or `nx-failed` naming the file with the output
+ */
+export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): Promise<void> {
+  run.signal.throwIfAborted();
+  const environment = nxEnvironment(run, env);
+  const events = environment[EVENTS_VARIABLE] ?? '';
+  const before = events === '' ? 0 : readEvents(events).length;
+  const folder = mkdtempSync(join(tmpdir(), 'sovereign-nx-'));
+  const log = join(folder, 'output.log');
+  const status = await spawnNx(run, environment, log);
+  const failed = events === '' ? undefined : firstError(readEvents(events).slice(before));
+  if (status === 0 && failed === undefined) {
+    rmSync(folder, { recursive: true, force: true });
+    return;
+  }
+  run.signal.throwIfAborted();
+  if (failed !== undefined) throw failed;
+  throw new SovereignError({
+    code: 'nx-failed',
+    what: `${run.targets.join(', ')} failed`,
+    on: run.projects?.join(', '),
+    hint: `What the tools printed is in ${log}; --verbose shows it as it comes`,
+  });
+}
+
+/** What a run failed with, for a caller that looks at its results first. */
+export const failureOf = (run: Promise<void>): Promise<SovereignError | undefined> =>
+  run.then(() => undefined, toSovereignError);
+
+/** The first error that a task announced: a later one is often only its consequence. */
+export function firstError(events: readonly StepEvent[]): SovereignError | undefined {
+  const error = events.find((event) => event.error !== undefined)?.error;
+  if (error === undefined) return undefined;
+  const { exit, ...report } = error;
+  return new SovereignError({ ...report, exit: exit === 3 || exit === 4 || exit === 2 ? exit : 1 });
+}
+
+function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return {
+    // Without a daemon nothing of ours stays behind; whoever works on the checkout may want one.
+    NX_DAEMON: 'false',
+    ...own,
+    NX_TUI: 'false',
+    PATH: [join(root, 'node_modules/.bin'), own.PATH ?? ''].join(delimiter),
+    ...(base === undefined ? {} : { SOVEREIGN_BASE: base }),
+    ...env,
+  };
+}
+
+/** In a process group of its own, so that one signal reaches Nx and every tool that its tasks started. */
+function spawnNx(run: NxRun, env: NodeJS.ProcessEnv, log: string): Promise<number | null> {
+  const nx = join(run.root, 'node_modules/nx/dist/bin/nx.js');
+  const child = spawn(process.execPath, [nx, ...toArgs(run)], {
+    cwd: run.root,
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const file = createWriteStream(log, { mode: 0o600 });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.pipe(file, { end: false });
+    if (run.verbose) stream.pipe(process.stderr, { end: false });
+  }
+  const timers: NodeJS.Timeout[] = [];
+  const signalGroup = (name: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, name);
+    } catch {
+      // The group is gone already.
+    }
+  };
+  const stop = () => {
+    signalGroup('SIGINT');
+    timers.push(setTimeout(signalGroup, GRACE, 'SIGTERM'), setTimeout(signalGroup, 2 * GRACE, 'SIGKILL'));
+  };
+  run.signal.addEventListener('abort', stop, { once: true });
+  return new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).finally(() => {
+    run.signal.removeEventListener('abort', stop);
+    for (const timer of timers) clearTimeout(timer);
+    file.end();
+  });
+}

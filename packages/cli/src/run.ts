@@ -1,0 +1,60 @@
+import { SovereignError } from '@sovereign/report';
+import { findServices } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
+import { openDisplay } from './display/index.ts';
+import { printError } from './errors.ts';
+import { eventFile } from './event-file.ts';
+import { interruptible } from './interrupt.ts';
+import { parse } from './program.ts';
+import type { Streams } from './session.ts';
+import { provide } from './system.ts';
+
+/** Runs one command line and gives its exit status. */
+export async function run(argv: readonly string[], version: string, streams: Streams): Promise<number> {
+  const before = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length);
+  // Read here too, so that a command line that cannot be parsed is still answered in the form that was asked for.
+  const style = { json: before.includes('--json'), verbose: before.includes('--verbose') };
+  const interrupt = interruptible();
+  try {
+    const root = workspaceRoot();
+    const services = await findServices(root);
+    const request = parse(argv, services, version);
+    if (request.kind === 'text') {
+      streams.out.write(request.text);
+      return 0;
+    }
+    const { entry, flags, own, chosen, named, words } = request;
+    // Ctrl-C in a shell or a database client is for that, not for us.
+    if (entry.interactive === true) interrupt.ignore();
+    const { signal } = interrupt;
+    const events = eventFile();
+    const display = openDisplay(streams.err, flags);
+    const follow = events.follow((event) => display.show(event));
+    let result;
+    try {
+      await provide(entry.needs, { install: flags.install, signal });
+      const command = await entry.load();
+      result = await command({ root, flags, streams, services, chosen, named, words, own, signal });
+      signal.throwIfAborted();
+    } finally {
+      follow.stop();
+      display.close();
+      events.remove();
+    }
+    if (flags.json) streams.out.write(`${JSON.stringify(result.json, null, 2)}\n`);
+    else if (result.text !== undefined && result.text !== '') streams.out.write(`${result.text}\n`);
+    return result.exit ?? 0;
+  } catch (thrown) {
+    return printError(interrupt.signal.aborted ? interrupted() : thrown, streams, style);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+const interrupted = () =>
+  new SovereignError({
+    code: 'interrupted',
+    what: 'interrupted',
+    hint: 'Nothing is half done; run the command again to go on',
+    exit: 130,
+  });

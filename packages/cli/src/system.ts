@@ -1,0 +1,154 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { note, SovereignError, step } from '@sovereign/report';
+import { execa } from 'execa';
+
+/** A tool that has to be this machine's own. */
+export interface Tool {
+  /** For people, with the version that is needed. */
+  name: string;
+  /** Debian's package. */
+  apt: string;
+  /** What was found, or undefined where it is missing or too old. */
+  find: () => Promise<string | undefined>;
+}
+
+/** Oldest QEMU whose virtio consoles and file locks the launcher was tried with. */
+const QEMU = [7, 2] as const;
+
+const command = (name: string, executable = name, apt = name): Tool => ({
+  name,
+  apt,
+  find: () => Promise.resolve(which(executable)),
+});
+
+export const tools = {
+  qemu: { name: `QEMU ${QEMU.join('.')} or newer`, apt: 'qemu-system-arm', find: findQemu },
+  ssh: {
+    name: 'an SSH client',
+    apt: 'openssh-client',
+    find: () => Promise.resolve(which('ssh-keygen') === undefined ? undefined : which('ssh')),
+  },
+} satisfies Record<string, Tool>;
+
+/** What the tests run beside that: the shells of phones and servers, and the linter of shell scripts. */
+export const testTools: readonly Tool[] = [
+  tools.qemu,
+  tools.ssh,
+  command('mksh'),
+  command('dash'),
+  command('busybox'),
+  command('toybox'),
+  command('shellcheck'),
+  command('psql', 'psql', 'postgresql-client'),
+];
+
+export type Need = keyof typeof tools;
+
+export const which = (name: string, path = process.env.PATH ?? ''): string | undefined =>
+  path
+    .split(delimiter)
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find((file) => {
+      try {
+        accessSync(file, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
+
+async function findQemu(): Promise<string | undefined> {
+  const executable = which('qemu-system-aarch64');
+  if (executable === undefined) return undefined;
+  const { stdout } = await execa(executable, ['--version'], { reject: false, stdin: 'ignore' });
+  const version = /version (\d+)\.(\d+)/.exec(stdout);
+  return version !== null && newEnough(Number(version[1]), Number(version[2])) ? executable : undefined;
+}
+
+export const newEnough = (major: number, minor: number): boolean =>
+  major > QEMU[0] || (major === QEMU[0] && minor >= QEMU[1]);
+
+export interface ProvideOptions {
+  install: boolean;
+  signal: AbortSignal;
+  /** How a command is run; tests put a stand-in here. */
+  run?: (argv: readonly string[], signal: AbortSignal) => Promise<boolean>;
+  root?: boolean;
+  find?: (name: string) => string | undefined;
+}
+
+export const provide = (needs: readonly Need[], options: ProvideOptions): Promise<void> =>
+  provideTools(
+    needs.map((need) => tools[need]),
+    options,
+  );
+
+/**
+ * Installs what is missing through apt-get, with sudo where needed, saying so in one line.
+ * @throws SovereignError `needs-tools` with the exact command, where nothing may or can be installed
+ */
+export async function provideTools(
+  wanted: readonly Tool[],
+  { install, signal, run = runCommand, root = process.getuid?.() === 0, find = which }: ProvideOptions,
+): Promise<void> {
+  const missing = await missingTools(wanted);
+  if (missing.length === 0) return;
+  const names = missing.map((tool) => tool.name).join(', ');
+  const packages = [...new Set(missing.map((tool) => tool.apt))];
+  const argv = installCommand(packages, root);
+  if (find('apt-get') === undefined) {
+    throw missingError(
+      names,
+      `Install them with your distribution's package manager (on Debian: ${packages.join(', ')})`,
+    );
+  }
+  if (!install) throw missingError(names, `Run: ${argv.join(' ')}`);
+  if (!root && find('sudo') === undefined)
+    throw missingError(names, `As root, run: ${installCommand(packages, true).join(' ')}`);
+  note(`installing what is missing: ${argv.join(' ')}`);
+  await step(`installing ${packages.join(', ')}`, async () => {
+    // A machine that was just made has no package lists yet; one that was not used for long has stale ones.
+    if (await run(argv, signal)) return;
+    signal.throwIfAborted();
+    await run([...(root ? [] : ['sudo']), 'apt-get', 'update'], signal);
+    if (!(await run(argv, signal))) throw missingError(names, `Run: ${argv.join(' ')}`);
+  });
+  const still = await missingTools(wanted);
+  if (still.length > 0) {
+    const found = still.map((tool) => tool.name).join(', ');
+    throw missingError(found, 'This distribution has only older ones; Debian 12 or newer has what is needed');
+  }
+}
+
+export async function missingTools(wanted: readonly Tool[]): Promise<Tool[]> {
+  const found = await Promise.all(wanted.map(async (tool) => ({ tool, path: await tool.find() })));
+  return found.filter(({ path }) => path === undefined).map(({ tool }) => tool);
+}
+
+const installCommand = (packages: readonly string[], root: boolean): string[] => [
+  ...(root ? [] : ['sudo']),
+  'apt-get',
+  'install',
+  '-y',
+  '--no-install-recommends',
+  ...packages,
+];
+
+const missingError = (names: string, hint: string): SovereignError =>
+  new SovereignError({ code: 'needs-tools', what: 'a tool is missing', on: names, hint });
+
+/** True where the command ended with 0. sudo may ask for a password on the terminal. */
+async function runCommand(argv: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const [file = '', ...rest] = argv;
+  const { failed } = await execa(file, rest, {
+    reject: false,
+    cancelSignal: signal,
+    stdin: 'inherit',
+    stdout: 'ignore',
+    stderr: 'ignore',
+    env: { DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  return !failed;
+}

@@ -1,0 +1,268 @@
+import type { FlagName } from './flags.ts';
+import type { Run } from './session.ts';
+import type { Need } from './system.ts';
+
+export interface OwnFlag {
+  flags: string;
+  description: string;
+}
+
+export interface CommandEntry {
+  name: string;
+  /** `many`: any number of services; `one`: exactly one; `none`: the command is about no service. */
+  services: 'many' | 'one' | 'none';
+  /** What naming no service means where `many` are taken. */
+  withoutService?: 'all' | 'only';
+  /** Words behind the service, as commander spells them: `<needed>`, `[optional]`, `...` for any number. */
+  words?: string;
+  /** The same as the usage line shows them. */
+  wordsUsage?: string;
+  summary: string;
+  description?: string;
+  example: string;
+  flags: readonly FlagName[];
+  own?: readonly OwnFlag[];
+  /** Tools of this machine that have to be there. */
+  needs: readonly Need[];
+  /** Ctrl-C belongs to what it opens. */
+  interactive?: true;
+  /** Loaded when the command is run, so that the others stay quick. */
+  load: () => Promise<Run>;
+}
+
+const onDevice = ['serial', 'timeout', 'dryRun'] as const;
+const making = ['base', 'affected', 'since', 'locked', 'yes'] as const;
+
+/** Every command, in the order of the help text. */
+export const table: readonly CommandEntry[] = [
+  {
+    name: 'up',
+    services: 'many',
+    summary: 'build what is missing, deploy, start, wait for health, print how to connect',
+    example: 'sovereign up --sql',
+    flags: [...onDevice, ...making],
+    needs: ['qemu', 'ssh'],
+    load: async () => (await import('./commands/up.ts')).up,
+  },
+  {
+    name: 'down',
+    services: 'many',
+    summary: 'stop cleanly, keep everything',
+    example: 'sovereign down --all',
+    flags: onDevice,
+    needs: [],
+    load: async () => (await import('./commands/lifecycle.ts')).stop,
+  },
+  {
+    name: 'build',
+    services: 'many',
+    summary: 'build kernel and images, as far as they are not built',
+    example: 'sovereign build sql --base debian',
+    flags: ['dryRun', ...making],
+    needs: [],
+    load: async () => (await import('./commands/build.ts')).build,
+  },
+  {
+    name: 'deploy',
+    services: 'many',
+    summary: 'build what is missing and put it on the device; the next start boots it',
+    example: 'sovereign deploy sql',
+    flags: ['serial', 'dryRun', ...making],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/build.ts')).deploy,
+  },
+  {
+    name: 'start',
+    services: 'many',
+    summary: 'start what is deployed and wait for health',
+    example: 'sovereign start sql --timeout 60',
+    flags: onDevice,
+    needs: ['qemu'],
+    load: async () => (await import('./commands/lifecycle.ts')).start,
+  },
+  {
+    name: 'stop',
+    services: 'many',
+    summary: 'ask the service to stop; cut the power after --timeout (default: 30)',
+    example: 'sovereign stop sql',
+    flags: onDevice,
+    needs: [],
+    load: async () => (await import('./commands/lifecycle.ts')).stop,
+  },
+  {
+    name: 'restart',
+    services: 'many',
+    summary: 'stop, start, wait for health',
+    example: 'sovereign restart sql',
+    flags: onDevice,
+    needs: ['qemu'],
+    load: async () => (await import('./commands/lifecycle.ts')).restart,
+  },
+  {
+    name: 'status',
+    services: 'many',
+    withoutService: 'all',
+    summary: 'every device and service at a glance',
+    description: 'With a service named, exits with 3 unless it is healthy.',
+    example: 'sovereign status --json',
+    flags: ['serial'],
+    needs: [],
+    load: async () => (await import('./commands/status.ts')).status,
+  },
+  {
+    name: 'test',
+    services: 'many',
+    summary: 'the live checks, one line each',
+    description: 'Asks the running service for evidence. A check that cannot tell counts as failed.',
+    example: 'sovereign test sql',
+    flags: onDevice,
+    needs: ['ssh'],
+    load: async () => (await import('./commands/test.ts')).test,
+  },
+  {
+    name: 'logs',
+    services: 'one',
+    summary: "the guest's and the launcher's log",
+    example: 'sovereign logs sql -f',
+    flags: ['serial'],
+    own: [
+      { flags: '-f, --follow', description: 'go on with what comes, until Ctrl-C' },
+      { flags: '--boot', description: 'the console from power-on instead' },
+    ],
+    needs: [],
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  {
+    name: 'shell',
+    services: 'one',
+    summary: 'a shell in the guest, over SSH',
+    example: 'sovereign shell sql',
+    flags: ['serial'],
+    needs: ['ssh'],
+    interactive: true,
+    load: async () => (await import('./commands/exec.ts')).shell,
+  },
+  {
+    name: 'exec',
+    services: 'one',
+    words: '<command...>',
+    wordsUsage: '-- COMMAND…',
+    summary: 'run a command in the guest; its exit status is ours',
+    example: 'sovereign exec sql -- cat /etc/os-release',
+    flags: ['serial'],
+    needs: ['ssh'],
+    interactive: true,
+    load: async () => (await import('./commands/exec.ts')).exec,
+  },
+  {
+    name: 'connect',
+    services: 'one',
+    words: '[arguments...]',
+    wordsUsage: '[-- ARGUMENTS…]',
+    summary: 'open the natural client with its credentials, or print the address',
+    example: 'sovereign connect sql -- -c "select version()"',
+    flags: ['serial'],
+    own: [{ flags: '--print', description: 'print the address with its credentials; open nothing' }],
+    needs: [],
+    interactive: true,
+    load: async () => (await import('./commands/connect.ts')).connect,
+  },
+  {
+    name: 'secrets list',
+    services: 'one',
+    summary: 'the names of the secrets of a service',
+    example: 'sovereign secrets list sql',
+    flags: [],
+    needs: [],
+    load: async () => (await import('./commands/secrets.ts')).listSecrets,
+  },
+  {
+    name: 'secrets show',
+    services: 'one',
+    words: '[name]',
+    wordsUsage: '[NAME]',
+    summary: 'print the value of a secret, alone',
+    example: 'sovereign secrets show sql postgres-password',
+    flags: ['serial'],
+    needs: [],
+    load: async () => (await import('./commands/secrets.ts')).showSecret,
+  },
+  {
+    name: 'devices',
+    services: 'none',
+    summary: 'what virtual machines can run on, with what each can do',
+    example: 'sovereign devices --json',
+    flags: [],
+    needs: [],
+    load: async () => (await import('./commands/devices.ts')).devices,
+  },
+  {
+    name: 'doctor',
+    services: 'none',
+    summary: 'what is missing or wrong on this machine and on a device, and the cure',
+    example: 'sovereign doctor --fix',
+    flags: ['serial'],
+    own: [{ flags: '--fix', description: 'install what is missing' }],
+    needs: [],
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
+    name: 'lock',
+    services: 'many',
+    withoutService: 'all',
+    summary: 'refresh the locks, show what changed',
+    example: 'sovereign lock sql --base debian',
+    flags: ['base', 'dryRun'],
+    needs: [],
+    load: async () => (await import('./commands/lock.ts')).lock,
+  },
+  {
+    name: 'rollback',
+    services: 'one',
+    summary: 'back to the release before',
+    example: 'sovereign rollback sql',
+    flags: onDevice,
+    needs: ['qemu'],
+    load: async () => (await import('./commands/lifecycle.ts')).rollback,
+  },
+  {
+    name: 'remove',
+    services: 'one',
+    summary: 'take a service off the device; its data stays unless --data',
+    example: 'sovereign remove sql',
+    flags: ['serial', 'yes', 'dryRun'],
+    own: [
+      { flags: '--data', description: 'remove the data disk too; asks for the name of the service' },
+      {
+        flags: '--confirm <service>',
+        description: 'the name that --data asks for, where nobody can type it',
+      },
+    ],
+    needs: [],
+    load: async () => (await import('./commands/remove.ts')).remove,
+  },
+  {
+    name: 'selftest',
+    services: 'none',
+    summary: 'install what the tests need and run them all',
+    example: 'sovereign selftest --quick',
+    flags: ['dryRun'],
+    own: [
+      { flags: '--quick', description: 'leave out what boots a machine' },
+      { flags: '--long', description: 'many more rounds; takes hours' },
+    ],
+    needs: [],
+    load: async () => (await import('./commands/selftest.ts')).selftest,
+  },
+  {
+    name: 'completion',
+    services: 'none',
+    words: '<shell>',
+    wordsUsage: 'bash|zsh|fish',
+    summary: 'print the completion script of bash, zsh or fish',
+    example: 'source <(sovereign completion bash)',
+    flags: [],
+    needs: [],
+    load: async () => (await import('./commands/completion.ts')).completion,
+  },
+];
