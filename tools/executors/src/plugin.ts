@@ -36,6 +36,7 @@ function test(root: string): TargetConfiguration {
   return {
     command: `vitest run --root ${root} --config vitest.config.ts`,
     cache: true,
+    outputs: ['{projectRoot}/dist/test-results.json'],
     inputs: [
       'default',
       '^sources',
