@@ -1,0 +1,72 @@
+#!/bin/sh
+# The launcher: keeps one service's virtual machine on this device.
+#
+#   launch.sh start ROOT SERVICE          start the supervisor in a session of its own; returns once it runs
+#   launch.sh run ROOT SERVICE            be the supervisor
+#   launch.sh stop ROOT SERVICE SECONDS   ask the guest to stop, cut its power after SECONDS
+#   launch.sh status ROOT                 `SERVICE KEY VALUE` lines of every service
+#
+# ROOT is the device's folder (docs/formats.md, "Release"). POSIX sh that also runs under Android's mksh with toybox:
+# no arithmetic past 32 bits, no options that only GNU tools know. Paths in the plan never pass through eval.
+set -uf
+LC_ALL=C
+export LC_ALL
+umask 077
+
+here=$(cd "${0%/*}" && pwd) || exit 1
+launcher=$here/launch.sh
+# shellcheck source=lib/say.sh
+. "$here/lib/say.sh"
+# shellcheck source=lib/state.sh
+. "$here/lib/state.sh"
+# shellcheck source=lib/process.sh
+. "$here/lib/process.sh"
+# shellcheck source=lib/plan.sh
+. "$here/lib/plan.sh"
+# shellcheck source=lib/control.sh
+. "$here/lib/control.sh"
+# shellcheck source=lib/logs.sh
+. "$here/lib/logs.sh"
+# shellcheck source=lib/vm.sh
+. "$here/lib/vm.sh"
+# shellcheck source=lib/trial.sh
+. "$here/lib/trial.sh"
+# shellcheck source=lib/supervise.sh
+. "$here/lib/supervise.sh"
+# shellcheck source=lib/start.sh
+. "$here/lib/start.sh"
+# shellcheck source=lib/stop.sh
+. "$here/lib/stop.sh"
+# shellcheck source=lib/status.sh
+. "$here/lib/status.sh"
+
+usage() {
+  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, status ROOT"
+}
+
+[ $# -ge 2 ] || usage
+verb=$1
+root=$2
+service=${3:-}
+
+# Seconds between two looks at what we wait for: a fraction where this device's sleep knows them.
+nap=1
+if sleep 0.01 2>/dev/null; then nap=0.2; fi
+
+# The service's folder is the working directory from here on: every other path is relative to it.
+enter_service() {
+  case $service in '' | *[!a-z0-9-]*) die 2 "no service name: '$service'" ;; esac
+  cd "$root/services/$service" 2>/dev/null || die 4 "service $service was never deployed here: $root/services/$service"
+  mkdir -p state log || die 1 "cannot write in $root/services/$service"
+}
+
+case $verb.$# in
+  start.3) enter_service && start_supervisor ;;
+  run.3) enter_service && supervise ;;
+  stop.4)
+    is_number "$4" || usage
+    enter_service && stop_service "$4"
+    ;;
+  status.2) status_all ;;
+  *) usage ;;
+esac

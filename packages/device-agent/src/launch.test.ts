@@ -1,0 +1,239 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { DeviceFolder, runs, type Shell, shells } from './testing/device-folder.ts';
+
+const folder = (shell: Shell): DeviceFolder => {
+  const device = new DeviceFolder(shell);
+  onTestFinished(() => device.remove());
+  return device;
+};
+
+/** A service whose slot a is current and behaves in this way. */
+const service = (
+  shell: Shell,
+  behaviour: string | string[],
+  launch: Record<string, string> = {},
+): DeviceFolder => {
+  const device = folder(shell);
+  device.slot('a', behaviour, launch);
+  device.write('current', 'a\n');
+  return device;
+};
+
+test('the launcher and its parts, taken together, are clean by shellcheck', () => {
+  const parts = readdirSync(join(import.meta.dirname, 'lib')).map((name) => join('lib', name));
+  expect(parts.length).toBeGreaterThan(5);
+  execFileSync('shellcheck', ['--norc', '-x', 'launch.sh'], { cwd: import.meta.dirname });
+  execFileSync('shellcheck', ['launch.sh', ...parts], { cwd: import.meta.dirname });
+});
+
+describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 60_000 }, (shell) => {
+  test('a service starts, tells its state in flat lines, and stops when it is asked', async () => {
+    const device = service(shell, 'healthy');
+    expect(await device.status()).toMatchObject({ state: 'stopped', health: 'unknown', current: 'a' });
+    expect(await device.start()).toMatchObject({ status: 0, stderr: '' });
+    const running = await device.until({ state: 'running', health: 'ok' });
+    expect(running).toMatchObject({ slot: 'a', stage: 'ready', restarts: '0' });
+    expect(running.release).toMatch(/^[0-9a-f]{64}$/);
+    expect(Math.abs(Number(running.since) - Date.now() / 1000)).toBeLessThan(20);
+
+    expect((await device.start()).status).toBe(0);
+    expect((await device.status()).pid).toBe(running.pid);
+
+    expect((await device.stop(10)).status).toBe(0);
+    expect(await device.status()).toMatchObject({ state: 'stopped', health: 'unknown', exit: '0' });
+    expect(runs(Number(running.pid))).toBe(false);
+    expect(device.journal()).toEqual([`power-on ${running.pid} healthy`, 'time EPOCH', 'open', 'stop']);
+    expect(await device.stop(10)).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('the launcher code is the VM’s parent, in a session of its own', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    const stat = (id: string) =>
+      readFileSync(`/proc/${id}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ');
+    const keeper = stat(pid ?? '')[1] ?? '';
+    expect(readFileSync(`/proc/${keeper}/cmdline`, 'utf8')).toContain('launch.sh');
+    expect(stat(keeper)[1]).toBe(launcher);
+    expect(stat(launcher ?? '')[3]).toBe(launcher);
+  });
+
+  test('a guest that does not obey has its power cut after the deadline', async () => {
+    const device = service(shell, 'deaf');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    expect((await device.stop(1)).status).toBe(0);
+    expect(runs(Number(pid))).toBe(false);
+    expect(await device.status()).toMatchObject({ state: 'stopped', exit: '137', attention: /within 1 s/ });
+  });
+
+  test('a service that is still starting can be stopped', async () => {
+    const device = service(shell, 'ill');
+    await device.start();
+    expect((await device.stop(10)).status).toBe(0);
+    expect(await device.status()).toMatchObject({ state: 'stopped' });
+    expect(device.journal().at(-1)).toBe('stop');
+  });
+
+  test('a killed VM is back at once, and a new one does not read what the old one was sent', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    process.kill(Number(pid), 'SIGSTOP');
+    appendFileSync(join(device.service, 'agent.in'), 'stop\n');
+    process.kill(Number(pid), 'SIGKILL');
+    const again = await device.until({ state: 'running', restarts: '1' }, 10);
+    expect(again.pid).not.toBe(pid);
+    expect(device.journal()).not.toContain('stop');
+    expect(device.read('log/launcher.log')).toMatch(/exit status 137/);
+  });
+
+  test('a killed launcher leaves the VM running, and the next start adopts it', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    process.kill(Number(launcher), 'SIGKILL');
+    const orphaned = await device.status();
+    expect(orphaned).toMatchObject({ state: 'unknown', health: 'unknown', pid });
+    await Promise.all([device.start(), device.start()]);
+    const adopted = await device.until({ state: 'running', health: 'ok' });
+    expect(adopted.pid).toBe(pid);
+    expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(1);
+    expect((await device.stop(10)).status).toBe(0);
+    expect(await device.status()).toMatchObject({ state: 'stopped', exit: '0' });
+  });
+
+  test('a VM without a launcher can be stopped', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    process.kill(Number(launcher), 'SIGKILL');
+    expect((await device.stop(10)).status).toBe(0);
+    expect(runs(Number(pid))).toBe(false);
+    expect(device.journal().at(-1)).toBe('stop');
+    expect(await device.status()).toMatchObject({ state: 'stopped' });
+  });
+
+  test('an exit status outlives the launcher', async () => {
+    const device = service(shell, 'dies', { restarts: '5' });
+    await device.start();
+    const { launcher } = await device.status();
+    process.kill(Number(launcher), 'SIGKILL');
+    await device.until({ exit: '7', state: 'failed' });
+  });
+
+  test('a pid that another process has now is no VM of ours', async () => {
+    const device = service(shell, 'healthy');
+    mkdirSync(join(device.service, 'state'));
+    device.write('state/pid', `${process.pid}\n`);
+    device.write('state/start', '1\n');
+    device.write('state/boot', readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'));
+    expect(await device.status()).not.toHaveProperty('pid');
+    await device.stop(0);
+    await device.start();
+    await device.until({ state: 'running' });
+    expect(runs(process.pid)).toBe(true);
+  });
+
+  test('a VM that keeps dying is started again ever more slowly, then given up loudly', async () => {
+    const device = service(shell, 'dies');
+    await device.start();
+    const failed = await device.until({ state: 'failed' });
+    expect(failed).toMatchObject({ exit: '7', restarts: '3' });
+    expect(failed.attention).toMatch(/gave up after 3 starts.*exit status 7.*last stage: booting/);
+    expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(3);
+    expect(device.read('log/launcher.log')).toMatch(/starting again in 1 s/);
+    expect(failed).not.toHaveProperty('launcher');
+  });
+
+  test('a release on trial becomes current after three healthy reports, and is opened only then', async () => {
+    const device = service(shell, 'ill');
+    device.slot('b', 'healthy');
+    device.write('trial', 'b 0 - 0\n');
+    await device.start();
+    const tried = await device.until({ health: 'ok', trial: 'yes' });
+    expect(tried).toMatchObject({ slot: 'b', current: 'a' });
+    expect(device.journal()).not.toContain('open');
+    await device.until({ current: 'b' });
+    await expect.poll(() => device.status()).not.toHaveProperty('trial');
+    await expect.poll(() => device.journal()).toContain('open');
+    expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(1);
+  });
+
+  test.for([
+    ['never becomes healthy', 'ill', { deadline: '2' }, /not healthy within 2 s, last stage: booting/],
+    ['keeps dying', 'dies', {}, /the VM ended 3 times, exit status 7/],
+    ['has a damaged file', 'healthy', { file: `${'0'.repeat(64)} launch-file` }, /damaged in the store/],
+    ['lacks a file', 'healthy', { need: 'no-such-file' }, /no-such-file is missing/],
+    ['has an unknown key in its plan', 'healthy', { surprise: '1' }, /unknown key 'surprise'/],
+  ] as const)(
+    'a release that %s is taken back without anybody’s help',
+    async ([, behaviour, launch, why]) => {
+      const device = service(shell, 'healthy');
+      device.write('launch-file', 'content\n');
+      device.slot('b', behaviour, launch);
+      device.write('trial', 'b 0 - 0\n');
+      await device.start();
+      const back = await device.until({ state: 'running', slot: 'a', attention: why });
+      expect(back).not.toHaveProperty('trial');
+      expect(back.current).toBe('a');
+    },
+  );
+
+  test('a trial that two boots of the device interrupted is over', async () => {
+    const device = service(shell, 'healthy');
+    device.slot('b', 'healthy');
+    device.write('trial', 'b 100 00000000-earlier-boot 2\n');
+    await device.start();
+    await device.until({ state: 'running', slot: 'a', attention: /restarted 2 times/ });
+  });
+
+  test('a start after a deploy replaces the running release', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    device.slot('b', 'healthy');
+    device.write('trial', 'b 0 - 0\n');
+    expect((await device.start()).status).toBe(0);
+    expect(await device.status()).toMatchObject({ slot: 'b', trial: 'yes' });
+    expect(runs(Number(pid))).toBe(false);
+    expect(device.journal()).toContain('stop');
+  });
+
+  test('a VMM that refuses its arguments is given the next variant', async () => {
+    const device = service(shell, ['refuses', 'healthy'], { 'variant-exit': '35' });
+    await device.start();
+    expect(await device.until({ state: 'running' })).toMatchObject({ restarts: '0' });
+  });
+
+  test('a log that is too large is copied and emptied while its writer holds it', async () => {
+    const device = service(shell, 'healthy', { 'log-limit': '200', 'log-interval': '1' });
+    await device.start();
+    await device.until({ state: 'running' });
+    writeFileSync(join(device.service, 'log', 'console.log'), 'x'.repeat(300));
+    await expect.poll(() => device.read('log/console.log.1')?.length, { timeout: 10_000 }).toBe(300);
+    expect(statSync(join(device.service, 'log', 'console.log')).size).toBe(0);
+  });
+
+  test('no start without a release, and none of a service that is not there', async () => {
+    const device = folder(shell);
+    expect(await device.start()).toMatchObject({ status: 1, stderr: /no release/ });
+    expect((await device.launch('start', device.root, 'forge')).stderr).toMatch(/never deployed/);
+    expect((await device.launch('start', device.root, '../x')).status).toBe(2);
+    expect((await device.launch('stop', device.root, 'sql', 'soon')).status).toBe(2);
+  });
+
+  test('a signal to the launcher stops the VM cleanly and keeps what was wanted', async () => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { launcher } = await device.until({ state: 'running' });
+    process.kill(Number(launcher), 'SIGTERM');
+    expect(await device.until({ state: 'stopped' })).toMatchObject({ wanted: 'up', exit: '0' });
+    expect(device.journal().at(-1)).toBe('stop');
+  });
+});

@@ -1,0 +1,58 @@
+# `status`: everything about every service in one answer, as `SERVICE KEY VALUE` lines.
+# shellcheck shell=sh
+
+status_all() {
+  cd "$root/services" 2>/dev/null || return 0
+  set +f
+  set -- *
+  set -f
+  for service; do
+    # A folder without slots is not ours, or its first deploy was interrupted.
+    [ -e "$service/current" ] || [ -e "$service/trial" ] || continue
+    (cd "$service" && status_one)
+  done
+}
+
+status_one() {
+  get state/phase
+  phase=${value:-stopped}
+  if alive launcher-; then
+    say launcher "$pid"
+  else
+    phase=$(phase_without_launcher "$phase")
+  fi
+  say state "$phase"
+  if alive ''; then say pid "$pid"; fi
+  for key in wanted current; do
+    if get "$key"; then say "$key" "$value"; fi
+  done
+  if [ -e trial ]; then say trial yes; fi
+  for key in slot release stage restarts since exit attention; do
+    if get "state/$key" && [ -n "$value" ]; then say "$key" "$value"; fi
+  done
+  # What a supervisor wrote before it was killed says nothing about now.
+  get state/health
+  case $phase in starting | running) ;; *) value=unknown ;; esac
+  say health "${value:-unknown}"
+}
+
+# What is true when nobody supervises, whatever was written last.
+phase_without_launcher() {
+  if alive ''; then
+    echo unknown
+    return
+  fi
+  case $1 in
+    stopped | failed) echo "$1" ;;
+    *)
+      # Killed in this boot of the device, or gone with the one before.
+      boot_id
+      get state/launcher-boot
+      if [ "$value" = "$boot" ]; then echo failed; else echo stopped; fi
+      ;;
+  esac
+}
+
+say() {
+  printf '%s %s %s\n' "$service" "$1" "$2"
+}

@@ -1,0 +1,34 @@
+# `stop`: through the supervisor where one runs, else by our own hand.
+# shellcheck shell=sh
+
+# Time that cutting the power and writing the state may take after the guest's deadline, in seconds.
+STOP_MARGIN=20
+
+# stop_service SECONDS
+stop_service() {
+  put wanted "down $1" || die 1 "cannot write in $PWD"
+  uptime_now
+  give_up_at=$((now + $1 + STOP_MARGIN))
+  while alive launcher-; do
+    uptime_now
+    [ "$now" -lt "$give_up_at" ] || die 1 "the launcher of $service (pid $pid) did not stop it: see $PWD/log"
+    sleep "$nap"
+  done
+  stop_orphan "$1"
+}
+
+# A VM whose supervisor was killed is stopped like any other.
+stop_orphan() {
+  take_lock || die 1 "another launcher works on $service"
+  final=stopped
+  on_trial=''
+  get state/slot
+  slot=$value
+  if adopt_channel; then
+    vm_stop "$1"
+    control_close
+    rm -f state/pid state/start state/boot
+  fi
+  get state/phase
+  [ -z "$value" ] || set_phase stopped
+}

@@ -1,0 +1,85 @@
+# The virtual machine's process.
+#
+#   supervisor (this shell)
+#   `- keeper    a shell that only waits: it writes state/exit, so that the exit status outlives the supervisor
+#      `- VMM    recorded by pid and start time before it is executed: there is no moment when it runs unknown
+# shellcheck shell=sh
+
+# A VM that was neither recorded nor ended after this many seconds of uptime is given up.
+VM_APPEARS=20
+
+# with_arguments FILE COMMAND…: runs COMMAND with the arguments of the file, one a line, appended.
+with_arguments() {
+  argument_file=$1
+  shift
+  while IFS= read -r argument || [ -n "$argument" ]; do
+    set -- "$@" "$argument"
+  done <"$argument_file"
+  "$@"
+}
+
+vm_start() {
+  rm -f state/pid state/start state/boot state/exit
+  control_create || return 1
+  vm_gone_at=''
+  (
+    trap '' HUP INT TERM
+    # The lock and the channel belong to the supervisor: whoever comes after it must be able to take them.
+    exec 7>&- 8<&- 9>&-
+    (
+      trap - HUP INT TERM
+      self_pid
+      record '' "$self" || exit 125
+      exec "$@" <>agent.in >>agent.out 2>>log/vmm.log
+    ) &
+    wait $!
+    put state/exit $?
+  ) </dev/null &
+}
+
+# vm_ended: true when the VM is gone; sets $exit_status to its status, or to `unknown`.
+vm_ended() {
+  if get state/exit; then
+    exit_status=$value
+    return 0
+  fi
+  alive '' && {
+    vm_gone_at=''
+    return 1
+  }
+  # Not alive and no status: either it was not recorded yet, or its keeper is about to write, or was killed too.
+  [ -n "$vm_gone_at" ] || vm_gone_at=$now
+  if [ -e state/pid ]; then grace=3; else grace=$VM_APPEARS; fi
+  [ $((now - vm_gone_at)) -ge $grace ] || return 1
+  exit_status=unknown
+}
+
+# vm_stop SECONDS: asks the guest, then cuts the power. Returns when the VM is gone.
+vm_stop() {
+  set_phase stopping
+  # What a guest says about its health while it stops changes nothing.
+  listen_only=yes
+  log "asking the guest to stop, at most $1 s"
+  send stop
+  if vm_wait "$1"; then
+    log "the guest stopped, VM exit status $exit_status"
+    return 0
+  fi
+  attention "the guest did not stop within $1 s: its power was cut"
+  alive '' && kill -TERM "$pid"
+  vm_wait 3 && return 0
+  alive '' && kill -KILL "$pid"
+  vm_wait 10 || die 1 "VM $pid cannot be killed"
+}
+
+# vm_wait SECONDS: true as soon as the VM is gone.
+vm_wait() {
+  uptime_now
+  wait_until=$((now + $1))
+  while ! vm_ended; do
+    [ "$now" -lt "$wait_until" ] || return 1
+    sleep "$nap"
+    uptime_now
+    control_read
+  done
+}
