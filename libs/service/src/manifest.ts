@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
+import { canonicalJson, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
 import { bases } from './definition.ts';
 
@@ -55,3 +56,7 @@ export async function readManifest<K extends Manifest['kind']>(
   }
   return parsed.data as ManifestOf<K>;
 }
+
+/** Writes `manifest.json` last, so that a folder with one is complete. */
+export const writeManifest = (folder: string, manifest: Manifest): Promise<void> =>
+  writeFileAtomic(join(folder, 'manifest.json'), canonicalJson(manifestSchema.parse(manifest)));

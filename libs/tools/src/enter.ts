@@ -26,7 +26,7 @@ export interface RunOptions {
 const fixedEnvironment = {
   PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/tmp',
-  LC_ALL: 'C.UTF-8',
+  LC_ALL: 'C',
   TZ: 'UTC',
   SOURCE_DATE_EPOCH: '0',
 };

@@ -1,8 +1,13 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createNodesFromFiles, type CreateNodes, type TargetConfiguration } from '@nx/devkit';
+import { checkTargets } from './targets/checks.ts';
+import { serviceTargets } from './targets/service.ts';
 
-/** Gives every project that has TypeScript sources the targets `lint` and `test`. */
+/**
+ * Gives every project with TypeScript sources `lint` and `test`, and every folder with a service.config.ts the
+ * targets of a root file system: a new service is a folder, without a build file of its own.
+ */
 export const createNodes: CreateNodes = [
   '{libs,packages,tools}/*/package.json',
   (files, _options, context) =>
@@ -15,34 +20,10 @@ export const createNodes: CreateNodes = [
 ];
 
 function targetsOf(root: string, workspace: string): { projects?: Record<string, object> } {
-  if (!existsSync(join(workspace, root, 'tsconfig.json'))) return {};
-  return { projects: { [root]: { targets: { lint: lint(root), test: test(root) } } } };
-}
-
-function lint(root: string): TargetConfiguration {
-  return {
-    command: `eslint ${root}`,
-    cache: true,
-    inputs: [
-      'default',
-      '{workspaceRoot}/eslint.config.js',
-      { externalDependencies: ['eslint', '@eslint/js', 'typescript-eslint'] },
-    ],
-    metadata: { description: 'Checks the style and the direction of imports with ESLint' },
+  const has = (name: string) => existsSync(join(workspace, root, name));
+  const targets: Record<string, TargetConfiguration> = {
+    ...(has('tsconfig.json') ? checkTargets(root) : {}),
+    ...(has('service.config.ts') ? serviceTargets(root) : {}),
   };
-}
-
-function test(root: string): TargetConfiguration {
-  return {
-    command: `vitest run --root ${root} --config vitest.config.ts`,
-    cache: true,
-    outputs: ['{projectRoot}/dist/test-results.json'],
-    inputs: [
-      'default',
-      '^sources',
-      '{workspaceRoot}/vitest.config.ts',
-      { externalDependencies: ['vitest', 'vite'] },
-    ],
-    metadata: { description: 'Runs the unit tests with Vitest; boots nothing' },
-  };
+  return { projects: { [root]: { targets } } };
 }

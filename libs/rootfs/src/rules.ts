@@ -1,0 +1,43 @@
+/** Files that an image leaves out, because a server never uses them. */
+export interface TrimRule {
+  /** Glob over paths without a leading slash, as node:path's matchesGlob takes it; a folder takes all below it. */
+  glob: string;
+  reason: string;
+}
+
+/**
+ * What stands in for the install scripts of one package, none of which is ever run: the links that they would have
+ * made, or the reason why nothing is needed.
+ */
+export interface ScriptEffect {
+  package: string;
+  /** Why nothing, or nothing but `links`, is needed. */
+  reason: string;
+  /** Symbolic links by path without a leading slash. */
+  links?: Readonly<Record<string, string>>;
+}
+
+/** An account of the guest; ids are fixed by us and the same on every base. */
+export interface Account {
+  name: string;
+  uid: number;
+  gid: number;
+  home: string;
+  shell: string;
+}
+
+/** A group that is no account's own. */
+export interface Group {
+  name: string;
+  gid: number;
+  members?: readonly string[];
+}
+
+/** A file that is generated from the service definition. */
+export interface GeneratedFile {
+  /** Path without a leading slash. */
+  path: string;
+  content: string;
+  /** Permission bits; 0644 where not given. */
+  mode?: number;
+}

@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto';
+import { open, type FileHandle } from 'node:fs/promises';
+import { matchesGlob } from 'node:path';
+import type { Readable } from 'node:stream';
+import { SovereignError } from '@sovereign/report';
+import { extract } from 'tar-stream';
+import type { TrimRule } from './rules.ts';
+
+interface Owned {
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
+/** Where the bytes of a file are: in memory, or in the spool. */
+export type Content = Buffer | { offset: number; size: number };
+
+export type Entry =
+  | (Owned & { type: 'directory' })
+  | (Owned & { type: 'file'; content: Content })
+  | (Owned & { type: 'symlink'; target: string });
+
+/** Folders that a merged /usr makes links of; what a package still ships below them lands behind the link. */
+const merged = /^(bin|sbin|lib)\//;
+
+/**
+ * A root file system in the making: entries by path without a leading slash, bodies in a spool file, so that
+ * memory stays small however large the packages are.
+ */
+export class Tree implements AsyncDisposable {
+  readonly entries = new Map<string, Entry>();
+  readonly #spool: FileHandle;
+  #end = 0;
+
+  private constructor(spool: FileHandle) {
+    this.#spool = spool;
+  }
+
+  /** @param spoolPath a new file for bodies; the caller removes it */
+  static async create(spoolPath: string): Promise<Tree> {
+    const tree = new Tree(await open(spoolPath, 'wx+'));
+    for (const name of ['bin', 'sbin', 'lib']) tree.link(name, `usr/${name}`);
+    return tree;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spool.close();
+  }
+
+  /** Adds every entry of a tar; later entries replace earlier ones. What a rule trims is not even stored. */
+  async addTar(tar: Readable, trim: readonly TrimRule[]): Promise<void> {
+    for await (const entry of tar.pipe(extract())) {
+      const { name, type, mode, uid, gid, linkname } = entry.header;
+      const path = cleanPath(name);
+      const owned = { mode: mode & 0o7777, uid, gid };
+      const skip = path === '' || isTrimmed(path, trim);
+      if (!skip && type === 'file') {
+        this.entries.set(path, { type, ...owned, content: await this.#store(entry) });
+        continue;
+      }
+      entry.resume();
+      if (skip) continue;
+      if (type === 'directory') this.directory(path, owned);
+      else if (type === 'symlink' && linkname) this.entries.set(path, { type, ...owned, target: linkname });
+      else if (type === 'link' && linkname) this.#hardlink(path, cleanPath(linkname));
+      else throw unsupported(path, String(type));
+    }
+  }
+
+  directory(path: string, owned: Partial<Owned> = {}): void {
+    // A package may ship /lib as a folder where the merged tree has a link: what is below it is moved by cleanPath.
+    if (this.entries.get(path)?.type === 'symlink') return;
+    this.entries.set(path, { type: 'directory', mode: 0o755, uid: 0, gid: 0, ...owned });
+  }
+
+  file(path: string, content: string | Buffer, owned: Partial<Owned> = {}): void {
+    this.entries.set(path, {
+      type: 'file',
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      ...owned,
+      content: Buffer.from(content),
+    });
+  }
+
+  link(path: string, target: string): void {
+    this.entries.set(path, { type: 'symlink', mode: 0o777, uid: 0, gid: 0, target });
+  }
+
+  async read(content: Content): Promise<Buffer> {
+    if (Buffer.isBuffer(content)) return content;
+    const buffer = Buffer.allocUnsafe(content.size);
+    await this.#spool.read(buffer, 0, content.size, content.offset);
+    return buffer;
+  }
+
+  /** Text of a file that has to be there. */
+  async text(path: string): Promise<string> {
+    const entry = this.entries.get(path);
+    if (entry?.type !== 'file') throw missing(path);
+    return (await this.read(entry.content)).toString('utf8');
+  }
+
+  /** SHA-256 of a file's content, for tests and reports. */
+  async digest(path: string): Promise<string> {
+    const entry = this.entries.get(path);
+    if (entry?.type !== 'file') throw missing(path);
+    return createHash('sha256')
+      .update(await this.read(entry.content))
+      .digest('hex');
+  }
+
+  /** Paths sorted bytewise, which also puts every folder before what is in it. */
+  sortedPaths(): string[] {
+    return [...this.entries.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  }
+
+  /** Folders that something lies in but nobody made. */
+  addMissingDirectories(): void {
+    for (const path of [...this.entries.keys()]) {
+      const parts = path.split('/');
+      for (let length = 1; length < parts.length; length++) {
+        const parent = parts.slice(0, length).join('/');
+        const entry = this.entries.get(parent);
+        if (entry === undefined) this.directory(parent);
+        else if (entry.type === 'file') throw notAFolder(parent, path);
+      }
+    }
+  }
+
+  #hardlink(path: string, target: string): void {
+    const entry = this.entries.get(target);
+    if (entry?.type !== 'file') throw missing(target);
+    this.entries.set(path, entry);
+  }
+
+  async #store(body: AsyncIterable<unknown>): Promise<Content> {
+    const offset = this.#end;
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      await this.#spool.write(chunk, 0, chunk.length, this.#end);
+      this.#end += chunk.length;
+    }
+    return { offset, size: this.#end - offset };
+  }
+}
+
+/**
+ * The path that an entry really has in the tree, without a leading slash.
+ * @throws SovereignError for a path that leads out of the tree
+ */
+export function cleanPath(name: string): string {
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..')) {
+    throw new SovereignError({
+      code: 'bad-package',
+      what: 'a package holds a path that leads out of the root',
+      on: name,
+      hint: 'Do not use this package; report it to its distribution',
+    });
+  }
+  return parts.join('/').replace(merged, 'usr/$1/');
+}
+
+export const isTrimmed = (path: string, rules: readonly TrimRule[]): boolean =>
+  rules.some(({ glob }) => matchesGlob(path, glob) || matchesGlob(path, `${glob}/**`));
+
+const missing = (path: string) =>
+  new SovereignError({
+    code: 'missing-file',
+    what: 'the image lacks a file that it needs',
+    on: `/${path}`,
+    hint: 'Check the packages of the service and the trim rules',
+  });
+
+const notAFolder = (parent: string, path: string) =>
+  new SovereignError({
+    code: 'file-conflict',
+    what: `/${parent} is a file, but /${path} lies below it`,
+    on: `/${parent}`,
+    hint: 'Check the overlay against the packages',
+  });
+
+const unsupported = (path: string, type: string) =>
+  new SovereignError({
+    code: 'bad-package',
+    what: `a package holds an entry of type ${type}`,
+    on: `/${path}`,
+    hint: 'Images take files, folders and links; declare what else is needed in the guest',
+  });

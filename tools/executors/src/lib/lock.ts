@@ -1,0 +1,25 @@
+import { existsSync } from 'node:fs';
+import {
+  compareLocks,
+  describeChange,
+  packageBases,
+  readLock,
+  writeLock,
+  type Lock,
+  type LockRequest,
+} from '@sovereign/base';
+import { note } from '@sovereign/report';
+
+/** Makes a lock, says what it changes, and writes it where it changed. */
+export async function refreshLock(
+  path: string,
+  base: keyof typeof packageBases,
+  request: LockRequest,
+): Promise<void> {
+  const before = existsSync(path) ? await readLock(path) : undefined;
+  const after: Lock = await packageBases[base].lock(request);
+  const changes = compareLocks(before, after);
+  for (const change of changes) note(describeChange(change));
+  if (changes.length === 0) note('the lock is up to date');
+  await writeLock(path, after);
+}

@@ -1,0 +1,84 @@
+import type { TargetConfiguration } from '@nx/devkit';
+
+/** Both bases as configurations of one target: `nx run rootfs-sql:build:debian`. */
+const baseConfigurations = { alpine: { base: 'alpine' }, debian: { base: 'debian' } };
+
+/** What a release is made of. */
+const artifacts = ['build', { projects: ['kernel', 'device-agent'], target: 'build' }];
+
+/** The targets of a folder with a service.config.ts. */
+export function serviceTargets(root: string): Record<string, TargetConfiguration> {
+  return {
+    lock: {
+      executor: '@sovereign/executors:rootfs-lock',
+      configurations: baseConfigurations,
+      cache: false,
+      metadata: { description: 'Pins every package of the image by version, path, size and digest' },
+    },
+    build: {
+      executor: '@sovereign/executors:rootfs-build',
+      configurations: baseConfigurations,
+      cache: true,
+      inputs: [
+        '{projectRoot}/service.config.ts',
+        '{projectRoot}/overlay/**/*',
+        '{projectRoot}/*.lock.json',
+        'guest',
+        'executorShared',
+        'toolLock',
+        'base',
+        '{workspaceRoot}/libs/{rootfs,service}/src/**/*',
+        '{workspaceRoot}/tools/executors/src/rootfs-build/**/*',
+      ],
+      outputs: ['{projectRoot}/dist'],
+      metadata: {
+        description: 'Makes the read-only disk image: packages, overlay and definition in one EROFS',
+      },
+    },
+    deploy: {
+      executor: '@sovereign/executors:deploy',
+      configurations: baseConfigurations,
+      dependsOn: artifacts,
+      cache: false,
+      parallelism: false,
+      metadata: { description: 'Puts the release on a device; sends only what the device lacks' },
+    },
+    start: {
+      executor: '@sovereign/executors:start',
+      configurations: baseConfigurations,
+      dependsOn: ['deploy'],
+      cache: false,
+      parallelism: false,
+      metadata: { description: 'Starts the service on a device and waits until it is healthy' },
+    },
+    stop: {
+      executor: '@sovereign/executors:stop',
+      cache: false,
+      parallelism: false,
+      metadata: { description: 'Stops the service on a device cleanly; keeps everything' },
+    },
+    verify: {
+      executor: '@sovereign/executors:verify',
+      cache: false,
+      parallelism: false,
+      metadata: { description: 'Runs the live checks against the running service' },
+    },
+    test: {
+      command: `vitest run --root ${root} --config vitest.boot.config.ts`,
+      configurations: { alpine: {}, debian: {} },
+      dependsOn: artifacts,
+      cache: true,
+      parallelism: false,
+      inputs: [
+        '{projectRoot}/service.config.ts',
+        '{projectRoot}/**/*.test.ts',
+        '{workspaceRoot}/vitest.boot.config.ts',
+        '{workspaceRoot}/libs/{checks,device,report,service,store}/src/**/*',
+        '!{workspaceRoot}/libs/**/*.test.ts',
+        { dependentTasksOutputFiles: '**/manifest.json' },
+        { externalDependencies: ['vitest', 'vite', 'pg', 'execa'] },
+      ],
+      metadata: { description: 'Boots the image in a virtual machine of its own and runs every check' },
+    },
+  };
+}
