@@ -1,6 +1,7 @@
 export { configLine, diffConfig, parseConfig, type KernelConfig } from './config.ts';
 export { readFragments, joinFragments, type ConfigRequest, type Fragments } from './fragments.ts';
 export { assertConfig, checkConfig, staleExceptions, type Exception, type Problem } from './check.ts';
+export { readAllowed } from './allow.ts';
 export { parseKconfig, readKconfig } from './kconfig.ts';
 export { checkImage } from './image.ts';
 export {

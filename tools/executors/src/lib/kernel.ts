@@ -1,0 +1,63 @@
+import { join } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+import {
+  configure,
+  describeSource,
+  kernelSource,
+  readAllowed,
+  readFragments,
+  readSourceLock,
+  type KernelSource,
+  type SourceLock,
+  type SourceOrigin,
+} from '@sovereign/kernel';
+import { SovereignError } from '@sovereign/report';
+import type { ToolRoot } from '@sovereign/tools';
+import { projectFolder } from './project.ts';
+
+export interface KernelOptions {
+  base?: 'alpine' | 'debian';
+}
+
+export interface KernelProject {
+  folder: string;
+  dist: string;
+  origin: SourceOrigin;
+  lock: SourceLock;
+  /** What is known of the source before it is fetched. */
+  known: Pick<KernelSource, 'digest' | 'version'>;
+}
+
+/** The kernel's project, and which of its two sources a task works with. */
+export async function openKernel(options: KernelOptions, context: ExecutorContext): Promise<KernelProject> {
+  const folder = projectFolder(context);
+  const lock = await readSourceLock(join(folder, 'source.lock.json'));
+  const origin = chooseOrigin(options.base);
+  return { folder, dist: join(folder, 'dist'), origin, lock, known: describeSource(lock, origin) };
+}
+
+/**
+ * Debian's source where the base is Debian, else kernel.org's: by the configuration (`nx run kernel:build:debian`),
+ * or by SOVEREIGN_BASE.
+ */
+function chooseOrigin(option: string | undefined): SourceOrigin {
+  const name = option ?? process.env.SOVEREIGN_BASE ?? 'alpine';
+  if (name === 'debian') return 'debian';
+  if (name === 'alpine' || name === '') return 'kernel.org';
+  throw new SovereignError({
+    code: 'bad-setting',
+    what: `SOVEREIGN_BASE names no base: ${name}`,
+    on: '.env.local',
+    hint: 'Write one of alpine, debian',
+  });
+}
+
+export const openSource = ({ lock, origin }: KernelProject, tools: ToolRoot): Promise<KernelSource> =>
+  kernelSource(lock, origin, tools);
+
+/** The checked configuration of the project's fragments. */
+export async function configureKernel(kernel: KernelProject, tools: ToolRoot): Promise<string> {
+  const fragments = await readFragments(join(kernel.folder, 'fragments'));
+  const exceptions = await readAllowed(join(kernel.folder, 'allow.json'));
+  return configure(await openSource(kernel, tools), fragments, exceptions, tools);
+}
