@@ -9,3 +9,9 @@ export type {
   ServiceStatus,
   SshTarget,
 } from './contract.ts';
+export { listDevices, localDevice, selectDevice, type DeviceChoice } from './select.ts';
+export { execInGuest, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
+export { bundleAgent } from './agent-bundle.ts';
+export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
+export { toArgs as qemuArgs } from './local/qemu.ts';
+export type { Machine } from './host.ts';

@@ -27,13 +27,31 @@ status_one() {
     if get "$key"; then say "$key" "$value"; fi
   done
   if [ -e trial ]; then say trial yes; fi
-  for key in slot release stage restarts since exit attention; do
+  status_release "$phase"
+  for key in stage restarts since exit attention; do
     if get "state/$key" && [ -n "$value" ]; then say "$key" "$value"; fi
   done
   # What a supervisor wrote before it was killed says nothing about now.
   get state/health
   case $phase in starting | running) ;; *) value=unknown ;; esac
   say health "${value:-unknown}"
+}
+
+# The release that runs, or where nothing runs the one that the next start boots.
+status_release() {
+  case $1 in
+    starting | running | stopping | unknown)
+      for key in slot release; do
+        if get "state/$key"; then say "$key" "$value"; fi
+      done
+      return
+      ;;
+  esac
+  get current
+  slot=$value
+  if get trial; then slot=${value%% *}; fi
+  say slot "$slot"
+  if read_plan "$slot"; then say release "$plan_release"; fi
 }
 
 # What is true when nobody supervises, whatever was written last.

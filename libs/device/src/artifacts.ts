@@ -1,0 +1,81 @@
+import { stat } from 'node:fs/promises';
+import { note, step, SovereignError } from '@sovereign/report';
+import type { Host } from './host.ts';
+import { readSlots } from './slots.ts';
+
+/** Space left free for logs and small files, in bytes. */
+const RESERVE = 64 * 1024 * 1024;
+
+export const storePath = (sha256: string): string => `store/${sha256}`;
+
+export interface Artifact {
+  /** For messages: `kernel`. */
+  name: string;
+  sha256: string;
+  /** Path on this workstation. */
+  file: string;
+}
+
+/**
+ * Brings artifacts into the device's store. What is there is not sent again; what is there and damaged is.
+ * @returns the bytes that were sent
+ * @throws SovereignError `no-space` before the first byte
+ */
+export async function putArtifacts(
+  host: Host,
+  artifacts: readonly Artifact[],
+  extra: number,
+): Promise<number> {
+  const missing: (Artifact & { size: number })[] = [];
+  for (const artifact of artifacts) {
+    const there = await host.digest(storePath(artifact.sha256));
+    if (there === artifact.sha256) continue;
+    if (there !== undefined)
+      note(`the ${artifact.name} in the store of ${host.id} is damaged: sending it again`);
+    missing.push({ ...artifact, size: (await stat(artifact.file)).size });
+  }
+  const total = missing.reduce((sum, { size }) => sum + size, 0);
+  await requireSpace(host, total + extra);
+  if (missing.length === 0) return 0;
+  await step(`send ${missing.map(({ name }) => name).join(', ')} to ${host.id}`, async (work) => {
+    let sent = 0;
+    for (const { file, sha256 } of missing) {
+      await host.put(file, storePath(sha256), sha256, (count) => {
+        sent += count;
+        work.progress(sent, total, 'bytes');
+      });
+    }
+  });
+  return total;
+}
+
+async function requireSpace(host: Host, needed: number): Promise<void> {
+  const free = await host.freeSpace();
+  if (needed === 0 || free >= needed + RESERVE) return;
+  const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  throw new SovereignError({
+    code: 'no-space',
+    what: `${mebibytes(needed + RESERVE)} are needed, ${mebibytes(free)} are free`,
+    on: `${host.id}: ${host.root}`,
+    hint: 'Free some space and run the command again',
+  });
+}
+
+/** Removes what no slot of any service names, and what an interrupted transfer left. */
+export async function pruneStore(host: Host): Promise<void> {
+  const named = new Set<string>();
+  const agents = new Set<string>();
+  for (const service of await host.list('services')) {
+    for (const release of Object.values((await readSlots(host, service)).releases)) {
+      for (const digest of [release.kernel.sha256, release.root.sha256, release.agent.sha256])
+        named.add(digest);
+      agents.add(release.agent.sha256);
+    }
+  }
+  const currentAgent = (await host.read('agent/current'))?.toString().trim();
+  for (const file of await host.list('store')) if (!named.has(file)) await host.remove(storePath(file));
+  for (const folder of await host.list('agent')) {
+    if (folder !== 'current' && folder !== currentAgent && !agents.has(folder))
+      await host.remove(`agent/${folder}`);
+  }
+}

@@ -1,0 +1,87 @@
+import { SovereignError } from '@sovereign/report';
+import { CONFIG_SCHEMA } from '@sovereign/service';
+import { canonicalJson } from '@sovereign/store';
+import { buffer } from 'node:stream/consumers';
+import { pack } from 'tar-stream';
+
+/** Bytes of a config disk. */
+export const CONFIG_DISK_SIZE = 1024 * 1024;
+
+export interface GuestSettings {
+  deviceId: string;
+  service: string;
+  /** Of the file system on the data disk. */
+  dataUuid: string;
+  hostname: string;
+  /** Interfaces, `eth0` first, each with CIDR address and, for one of them, the gateway. */
+  interfaces: { address: string; gateway?: string }[];
+  /** Resolvers, addresses. */
+  dns: string[];
+  /** Time servers; none where the launcher sets the clock. */
+  ntp: string[];
+  /** Lines for /etc/hosts. */
+  hosts: string[];
+  /** OpenSSH private key of the guest's server. */
+  hostKey: string;
+  /** `ssh-ed25519 AAAA…` lines that may log in. */
+  authorizedKeys: string[];
+  secrets: Record<string, string>;
+}
+
+/**
+ * The bytes of a config disk: an ustar archive from the first byte on, filled up with zeros (docs/formats.md, "Config
+ * disk"). The same settings always give the same bytes.
+ * @throws SovereignError `config-too-large`
+ */
+export async function configDisk(settings: GuestSettings): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, content] of Object.entries(configFiles(settings))) {
+    tar.entry({ name, mode: 0o600, mtime: new Date(0), uid: 0, gid: 0 }, content);
+  }
+  tar.finalize();
+  const bytes = await buffer(tar);
+  if (bytes.length > CONFIG_DISK_SIZE) {
+    throw new SovereignError({
+      code: 'config-too-large',
+      what: `settings and secrets need ${bytes.length} bytes, a config disk holds ${CONFIG_DISK_SIZE}`,
+      on: settings.service,
+      hint: 'Shorten the settings of this service',
+    });
+  }
+  return Buffer.concat([bytes], CONFIG_DISK_SIZE);
+}
+
+/** Every file of the disk; names end where ustar's 100 bytes do, so that nothing but ustar is needed to read them. */
+function configFiles(settings: GuestSettings): Record<string, string> {
+  const { deviceId, service, hosts, hostKey, authorizedKeys, secrets } = settings;
+  return {
+    schema: `${CONFIG_SCHEMA}\n`,
+    'device.json': canonicalJson({ schema: 1, id: deviceId }),
+    'settings.json': canonicalJson({ schema: CONFIG_SCHEMA, service, hostname: settings.hostname }),
+    'guest.conf': guestConf(settings),
+    hosts: lines(hosts),
+    'ssh/host_ed25519_key': hostKey,
+    'ssh/authorized_keys': lines(authorizedKeys),
+    ...Object.fromEntries(
+      Object.entries(secrets)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, value]) => [`secrets/${name}`, `${value}\n`]),
+    ),
+  };
+}
+
+/** KEY VALUE lines, for a guest without a JSON reader. */
+function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings): string {
+  return lines([
+    `data-uuid ${dataUuid}`,
+    `hostname ${hostname}`,
+    ...interfaces.flatMap(({ address, gateway }, index) => [
+      `eth${index}-address ${address}`,
+      ...(gateway === undefined ? [] : [`eth${index}-gateway ${gateway}`]),
+    ]),
+    ...dns.map((server) => `dns ${server}`),
+    ...ntp.map((server) => `ntp ${server}`),
+  ]);
+}
+
+const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('');

@@ -1,0 +1,173 @@
+import { note, SovereignError } from '@sovereign/report';
+import { releaseId, type ServiceDefinition } from '@sovereign/service';
+import { installAgent } from './agent.ts';
+import { putArtifacts, pruneStore, storePath } from './artifacts.ts';
+import { kernelCommandLine } from './cmdline.ts';
+import { configDisk } from './config-disk.ts';
+import type { Bundle, DeployReport } from './contract.ts';
+import { ensureDataDisk } from './data-disk.ts';
+import type { Host, Machine } from './host.ts';
+import { ensureIdentity } from './identity.ts';
+import { slotFiles, type SlotFiles } from './plan.ts';
+import { assignPorts, SSH, type ServicePorts } from './ports.ts';
+import { knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
+import {
+  clearTrial,
+  otherSlot,
+  readSlots,
+  refreshSlot,
+  requireSameData,
+  setCurrent,
+  setTrial,
+  writeSlot,
+  type Slot,
+  type Slots,
+} from './slots.ts';
+import { hostKey, ownerKey } from './ssh-keys.ts';
+import { askAgent } from './status.ts';
+
+/** Room for the file system that the guest makes on a new data disk, which is sparse here, in bytes. */
+const NEW_DATA = 256 * 1024 * 1024;
+
+/**
+ * Puts a release on the device. The steps are ordered so that it can be cut off after any of them: what the last good
+ * release needs stays, and what counts as the new one (`current`, `trial`) is written last.
+ */
+export async function deploy(host: Host, { definition, release, files }: Bundle): Promise<DeployReport> {
+  const { name } = definition;
+  const before = await readSlots(host, name);
+  const now = before.current === undefined ? undefined : before.releases[before.current];
+  if (now !== undefined) {
+    requireSameData(
+      now,
+      release,
+      'Deploy a release that fits; moving data to another format is not built yet',
+    );
+  }
+  const identity = await ensureIdentity(host);
+  await requireSecrets(host, identity.id);
+
+  const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
+  const bytesSent = await putArtifacts(
+    host,
+    [
+      { name: 'kernel', sha256: release.kernel.sha256, file: files.kernel },
+      { name: 'root filesystem', sha256: release.root.sha256, file: files.root },
+      { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
+    ],
+    firstTime ? NEW_DATA : 0,
+  );
+  await installAgent(host, release.agent.sha256);
+
+  const running = (await askAgent(host)).get(name)?.pid !== undefined;
+  const ports = await assignPorts(host, definition, running);
+  const plan = await planFor(host, { definition, release }, ports);
+  const dataUuid = await ensureDataDisk(host, definition);
+  await writeConfigDisk(host, identity.id, definition, dataUuid);
+  const { slot, changed } = await place(host, name, before, releaseId(release), plan);
+  if (changed) await pruneStore(host);
+  return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
+}
+
+/** The files of a slot for this release on this device, with these ports. */
+export async function planFor(
+  host: Host,
+  { definition, release }: Pick<Bundle, 'definition' | 'release'>,
+  ports: ServicePorts,
+): Promise<SlotFiles> {
+  const stored = (sha256: string): string => `${host.root}/${storePath(sha256)}`;
+  const folder = `${host.root}/services/${definition.name}`;
+  const machine: Machine = {
+    name: definition.name,
+    kernel: stored(release.kernel.sha256),
+    cmdline: kernelCommandLine(),
+    root: stored(release.root.sha256),
+    data: `${folder}/data.img`,
+    config: `${folder}/config.img`,
+    memory: release.resources.memory,
+    cpus: release.resources.cpus,
+    consoleLog: `${folder}/log/console.log`,
+    earlyLog: `${folder}/log/early.log`,
+    forwards: [...definition.ports, { name: SSH, guest: 22 }].flatMap(({ name, guest }) => {
+      const port = ports[name];
+      return port === undefined ? [] : [{ host: port, guest }];
+    }),
+  };
+  return slotFiles({ definition, release, variants: await host.command(machine), stored });
+}
+
+/** Decides which slot the release belongs in; repeating it changes nothing. */
+async function place(
+  host: Host,
+  service: string,
+  { current, trial, releases }: Slots,
+  id: string,
+  plan: SlotFiles,
+): Promise<{ slot: Slot; changed: boolean }> {
+  const holds = (slot: Slot): boolean => {
+    const release = releases[slot];
+    return release !== undefined && releaseId(release) === id;
+  };
+  if (current === undefined || releases[current] === undefined) {
+    const slot = current ?? 'a';
+    await writeSlot(host, service, slot, plan);
+    await setCurrent(host, service, slot);
+    return { slot, changed: true };
+  }
+  if (holds(current)) {
+    const refreshed = await refreshSlot(host, service, current, plan);
+    if (trial !== undefined) await clearTrial(host, service);
+    return { slot: current, changed: refreshed || trial !== undefined };
+  }
+  const slot = otherSlot(current);
+  if (trial === slot && holds(slot)) return { slot, changed: await refreshSlot(host, service, slot, plan) };
+  await clearTrial(host, service);
+  await writeSlot(host, service, slot, plan);
+  await setTrial(host, service, slot);
+  return { slot, changed: true };
+}
+
+async function writeConfigDisk(
+  host: Host,
+  deviceId: string,
+  definition: ServiceDefinition,
+  dataUuid: string,
+): Promise<void> {
+  const [secrets, owner, server] = await Promise.all([
+    serviceSecrets(deviceId, definition),
+    ownerKey(deviceId),
+    hostKey(deviceId, definition.name),
+  ]);
+  const disk = await configDisk({
+    deviceId,
+    service: definition.name,
+    dataUuid,
+    hostname: definition.name,
+    // QEMU's user network; it has a resolver of its own, and the launcher sets the clock.
+    interfaces: [{ address: '10.0.2.15/24', gateway: '10.0.2.2' }],
+    dns: ['10.0.2.3'],
+    ntp: [],
+    hosts: [],
+    hostKey: server.private,
+    authorizedKeys: [owner.public],
+    secrets,
+  });
+  const path = `services/${definition.name}/config.img`;
+  if ((await host.read(path))?.equals(disk) === true) return;
+  await host.write(path, disk, 0o600);
+}
+
+/** Passwords that are on the device already must not be replaced by new ones that its data does not know. */
+async function requireSecrets(host: Host, deviceId: string): Promise<void> {
+  if (knowsSecrets(deviceId)) return;
+  for (const service of await host.list('services')) {
+    if (!(await host.list(`services/${service}`)).includes('config.img')) continue;
+    throw new SovereignError({
+      code: 'no-secrets',
+      what: 'this workstation does not have the secrets of this device',
+      on: `${host.id}, service ${service}`,
+      hint: `Restore ${deviceConfigDir(deviceId)} from the workstation that set it up`,
+    });
+  }
+  note(`first use of ${host.id}: its secrets are kept in ${deviceConfigDir(deviceId)}`);
+}

@@ -1,0 +1,266 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { note, SovereignError } from '@sovereign/report';
+import { releaseId, type ServiceDefinition } from '@sovereign/service';
+import { writeFileAtomic } from '@sovereign/store';
+import { runAgent } from './agent.ts';
+import { pruneStore } from './artifacts.ts';
+import type {
+  Bundle,
+  DeployReport,
+  Device,
+  LogOptions,
+  Probe,
+  ServiceStatus,
+  SshTarget,
+} from './contract.ts';
+import { deploy, planFor } from './deploy.ts';
+import type { Host } from './host.ts';
+import { readIdentity } from './identity.ts';
+import { serviceLogs } from './logs.ts';
+import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
+import { deviceConfigDir, forgetSecrets, serviceSecrets } from './secrets.ts';
+import {
+  clearTrial,
+  dueRelease,
+  otherSlot,
+  readSlots,
+  refreshSlot,
+  requireSameData,
+  setCurrent,
+  type Slots,
+} from './slots.ts';
+import { forgetHostKey, hostKey, ownerKey } from './ssh-keys.ts';
+import { askAgent, serviceStatus } from './status.ts';
+
+/** Between two looks at a service's health, in milliseconds. */
+const HEALTH_INTERVAL = 250;
+/** The launcher's own deadline for a start is 120 s; this is behind it. */
+const START_TIMEOUT = 150_000;
+/** What a stop may take beside the guest's own deadline, in seconds. */
+const STOP_MARGIN = 60;
+/** Deadline of the clean stop when a running service is restarted or removed, in seconds. */
+const STOP_SECONDS = 60;
+
+/** A device, whatever kind: the contract over a {@link Host}. */
+export class HostedDevice implements Device {
+  readonly id: string;
+  readonly kind: 'local' | 'adb';
+  readonly #host: Host;
+  /** Release that a start of ours was for, by service. */
+  readonly #expected = new Map<string, string>();
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.id = host.id;
+    this.kind = host.kind;
+  }
+
+  probe(): Promise<Probe[]> {
+    return this.#host.probe();
+  }
+
+  deploy(bundle: Bundle): Promise<DeployReport> {
+    return this.#host.exclusively(() => deploy(this.#host, bundle));
+  }
+
+  start(definition: ServiceDefinition): Promise<void> {
+    return this.#host.exclusively(() => this.#start(definition));
+  }
+
+  async #start(definition: ServiceDefinition): Promise<void> {
+    const { name } = definition;
+    const slots = await this.#deployed(name);
+    await this.#refreshPorts(definition, slots);
+    const expected = dueRelease(slots);
+    if (expected !== undefined) this.#expected.set(name, expected);
+    const { status, stderr } = await runAgent(this.#host, 'start', [name], START_TIMEOUT);
+    if (status === 0) return;
+    const damaged = stderr.includes('damaged in the store');
+    throw new SovereignError({
+      code: damaged ? 'damaged-store' : 'start-failed',
+      what: lastLine(stderr) || 'the launcher did not start the service',
+      on: `${name} on ${this.id}`,
+      hint: damaged
+        ? `Run sovereign deploy ${name}: what is damaged is sent again`
+        : `sovereign logs ${name} and sovereign logs --boot ${name} tell more`,
+      exit: 3,
+    });
+  }
+
+  /** Somebody else may listen on a port by now: the next free one is taken, for both slots. */
+  async #refreshPorts(definition: ServiceDefinition, slots: Slots): Promise<void> {
+    const { name } = definition;
+    const running = (await askAgent(this.#host)).get(name)?.pid !== undefined;
+    if (running) return;
+    const ports = await assignPorts(this.#host, definition, running);
+    for (const slot of ['a', 'b'] as const) {
+      const release = slots.releases[slot];
+      if (release === undefined) continue;
+      const plan = await planFor(this.#host, { definition, release }, ports);
+      await refreshSlot(this.#host, name, slot, plan);
+    }
+  }
+
+  async stop({ name }: ServiceDefinition, seconds: number): Promise<void> {
+    if (!(await askAgent(this.#host)).has(name)) return;
+    const timeout = (seconds + STOP_MARGIN) * 1000;
+    const { status, stderr } = await runAgent(this.#host, 'stop', [name, String(seconds)], timeout);
+    if (status === 0) return;
+    throw new SovereignError({
+      code: 'stop-failed',
+      what: lastLine(stderr) || `the service did not stop within ${seconds} s`,
+      on: `${name} on ${this.id}`,
+      hint: `sovereign logs ${name} tells more`,
+    });
+  }
+
+  async waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
+    const { name } = definition;
+    const end = performance.now() + seconds * 1000;
+    for (;;) {
+      const agent = (await askAgent(this.#host)).get(name) ?? {};
+      const { state, health, trial, release, stage, attention } = agent;
+      const expected = this.#expected.get(name);
+      if (state === 'running' && health === 'ok' && trial !== 'yes') {
+        if (expected === undefined || release === expected) return;
+        throw this.#unhealthy(
+          name,
+          'rolled-back',
+          attention ?? 'another release runs than the one that was started',
+        );
+      }
+      if (state === undefined || state === 'failed' || state === 'stopped') {
+        throw this.#unhealthy(name, 'not-running', attention ?? `the service is ${state ?? 'not deployed'}`);
+      }
+      if (performance.now() > end) {
+        const last = health?.startsWith('bad ') === true ? health.slice('bad '.length) : (stage ?? 'none');
+        throw this.#unhealthy(name, 'not-healthy', `not healthy after ${seconds} s, last stage: ${last}`);
+      }
+      await sleep(HEALTH_INTERVAL);
+    }
+  }
+
+  #unhealthy(service: string, code: string, what: string): SovereignError {
+    const hint = `sovereign logs ${service} and sovereign logs --boot ${service} tell more`;
+    return new SovereignError({ code, what, on: `${service} on ${this.id}`, hint, exit: 3 });
+  }
+
+  status(services: readonly ServiceDefinition[]): Promise<ServiceStatus[]> {
+    return serviceStatus(this.#host, services);
+  }
+
+  rollback(definition: ServiceDefinition): Promise<{ from: string; to: string }> {
+    return this.#host.exclusively(() => this.#rollback(definition));
+  }
+
+  async #rollback(definition: ServiceDefinition): Promise<{ from: string; to: string }> {
+    const { name } = definition;
+    const slots = await this.#deployed(name);
+    const { current, trial, releases } = slots;
+    const now = current === undefined ? undefined : releases[current];
+    const other = current === undefined ? undefined : otherSlot(current);
+    const before = other === undefined ? undefined : releases[other];
+    if (now === undefined || other === undefined || before === undefined) {
+      throw new SovereignError({
+        code: 'no-release-before',
+        what: 'there is no release before this one',
+        on: `${name} on ${this.id}`,
+        hint: `Build the one that you want and run sovereign deploy ${name}`,
+      });
+    }
+    const wasRunning = (await askAgent(this.#host)).get(name)?.wanted === 'up';
+    // A release on trial is not current yet: going back means giving it up.
+    const [from, to] = trial === undefined ? [now, before] : [before, now];
+    requireSameData(
+      from,
+      to,
+      'Its data has another format: restore a backup that was made with that release',
+    );
+    if (trial === undefined) await setCurrent(this.#host, name, other);
+    else await clearTrial(this.#host, name);
+    if (wasRunning) await this.#start(definition);
+    return { from: releaseId(from), to: releaseId(to) };
+  }
+
+  remove(definition: ServiceDefinition, options: { data: boolean }): Promise<void> {
+    return this.#host.exclusively(() => this.#remove(definition, options.data));
+  }
+
+  async #remove(definition: ServiceDefinition, data: boolean): Promise<void> {
+    const { name } = definition;
+    const folder = `services/${name}`;
+    await this.stop(definition, STOP_SECONDS);
+    // What makes it a service goes first: an interrupted removal leaves nothing that would start again.
+    for (const file of ['trial', 'current']) await this.#host.remove(`${folder}/${file}`);
+    const kept = data ? [] : ['data.img', 'data.id'];
+    for (const file of await this.#host.list(folder)) {
+      if (!kept.includes(file)) await this.#host.remove(`${folder}/${file}`);
+    }
+    if (data) await this.#forget(name, folder);
+    else if ((await this.#host.list(folder)).length > 0)
+      note(`the data of ${name} is kept: ${this.#host.root}/${folder}`);
+    await pruneStore(this.#host);
+  }
+
+  async #forget(name: string, folder: string): Promise<void> {
+    await this.#host.remove(folder);
+    await forgetPorts(this.#host, name);
+    const identity = await readIdentity(this.#host);
+    if (identity === undefined) return;
+    await forgetSecrets(identity.id, name);
+    await forgetHostKey(identity.id, name);
+  }
+
+  logs({ name }: ServiceDefinition, options: LogOptions): AsyncIterable<string> {
+    return serviceLogs(this.#host, name, options);
+  }
+
+  async ssh({ name }: ServiceDefinition): Promise<SshTarget> {
+    const deviceId = await this.#deviceId(name);
+    const port = (await readPorts(this.#host)).services[name]?.[SSH];
+    if (port === undefined) throw this.#notDeployed(name);
+    const forwarded = await this.#host.forward(port);
+    const [owner, server] = await Promise.all([ownerKey(deviceId), hostKey(deviceId, name)]);
+    const knownHostsFile = deviceConfigDir(deviceId, 'ssh', `known-hosts-${name}`);
+    await writeFileAtomic(knownHostsFile, `[127.0.0.1]:${forwarded} ${server.public}\n`, 0o600);
+    return { host: '127.0.0.1', port: forwarded, user: 'root', identityFile: owner.file, knownHostsFile };
+  }
+
+  async secret(definition: ServiceDefinition, name: string): Promise<string> {
+    const deviceId = await this.#deviceId(definition.name);
+    const value = (await serviceSecrets(deviceId, definition))[name];
+    if (value !== undefined) return value;
+    const known = definition.secrets.map((secret) => secret.name).join(', ');
+    throw new SovereignError({
+      code: 'no-such-secret',
+      what: `${definition.name} has no secret ${name}`,
+      on: definition.name,
+      hint: known === '' ? 'It has none' : `It has: ${known}`,
+      exit: 2,
+    });
+  }
+
+  async #deviceId(service: string): Promise<string> {
+    const identity = await readIdentity(this.#host);
+    if (identity === undefined) throw this.#notDeployed(service);
+    return identity.id;
+  }
+
+  async #deployed(service: string): Promise<Slots> {
+    const slots = await readSlots(this.#host, service);
+    if (slots.current === undefined) throw this.#notDeployed(service);
+    return slots;
+  }
+
+  #notDeployed(service: string): SovereignError {
+    return new SovereignError({
+      code: 'not-deployed',
+      what: 'the service was never deployed here',
+      on: `${service} on ${this.id}`,
+      hint: `Run sovereign up ${service}`,
+    });
+  }
+}
+
+/** The launcher's own message, without its name. */
+const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? '').replace(/^launcher: /, '');

@@ -1,0 +1,94 @@
+import type { Probe } from './contract.ts';
+
+/**
+ * What differs from device to device. Everything else (deploy, slots, start, stop, status…) is written once, over
+ * this. Paths are relative to the device's own folder, {@link Host.root}, unless they say otherwise.
+ */
+export interface Host {
+  /** `local`, or the serial of a phone. */
+  readonly id: string;
+  readonly kind: 'local' | 'adb';
+  /** The device's folder, as absolute path on the device. */
+  readonly root: string;
+
+  probe(): Promise<Probe[]>;
+
+  /**
+   * Runs a POSIX sh script on the device, `args` being its positional parameters. An exit status that is not zero is
+   * a result, no error.
+   */
+  sh(script: string, args: readonly string[], options?: ScriptOptions): Promise<ScriptResult>;
+
+  /** Content of a small file, undefined where there is none. */
+  read(path: string): Promise<Buffer | undefined>;
+  /** Replaces a small file by rename, and makes the folders above it. */
+  write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  /** Names in a folder, sorted; none where it does not exist. */
+  list(folder: string): Promise<string[]>;
+  /** Removes a file or a folder with all that is in it; what is not there is no error. */
+  remove(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+
+  /** Free space for the device's folder, in bytes. */
+  freeSpace(): Promise<number>;
+  /** SHA-256 of a file, undefined where there is none. */
+  digest(path: string): Promise<string | undefined>;
+  /**
+   * Copies a file of this workstation onto the device and compares its digest there; under a temporary name, so that
+   * what is interrupted never looks finished.
+   * @param onBytes called with the bytes sent since the last call
+   */
+  put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<void>;
+  /**
+   * Makes the file of a data disk with `mark` in its first block; nothing else is on it.
+   * @param size in bytes
+   */
+  makeDisk(path: string, size: number, mark: string): Promise<void>;
+
+  /** Runs `work` while nobody else, from whatever workstation, changes this device. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
+
+  /** True where nothing listens on this port of the device's own loopback address. */
+  portIsFree(port: number): Promise<boolean>;
+  /** The port on this workstation's loopback address that leads to that port of the device's. */
+  forward(port: number): Promise<number>;
+
+  /**
+   * The command that runs this machine, each variant one argument list, in the order to try.
+   * @throws SovereignError where the device cannot run it
+   */
+  command(machine: Machine): Promise<string[][]>;
+
+  /** Lines of a text file from its beginning; with `follow` also those that are appended later. */
+  lines(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string>;
+}
+
+export interface ScriptOptions {
+  /** Milliseconds after which the script is given up. */
+  timeout?: number;
+}
+
+export interface ScriptResult {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** One virtual machine, as every VMM has to run it. Paths are absolute on the device. */
+export interface Machine {
+  name: string;
+  kernel: string;
+  /** Kernel parameters. Never a secret: they are readable everywhere and logged. */
+  cmdline: string;
+  root: string;
+  data: string;
+  config: string;
+  /** MiB. */
+  memory: number;
+  cpus: number;
+  /** Appended by the VMM: console of the kernel and init. */
+  consoleLog: string;
+  /** Appended by the VMM: what the kernel says before its console works. */
+  earlyLog: string;
+  forwards: { host: number; guest: number }[];
+}

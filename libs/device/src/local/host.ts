@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { release as hostKernel } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { note, SovereignError } from '@sovereign/report';
+import { sha256File, withLock, writeFileAtomic } from '@sovereign/store';
+import { execa } from 'execa';
+import type { Probe } from '../contract.ts';
+import type { Host, Machine, ScriptOptions, ScriptResult } from '../host.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { findQemu } from './find-qemu.ts';
+import { followLines } from './lines.ts';
+import { probeLocal } from './probe.ts';
+import { toArgs } from './qemu.ts';
+
+/** This machine as a device: its own file system, QEMU as VMM. */
+export class LocalHost implements Host {
+  readonly id = 'local';
+  readonly kind = 'local';
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  #path(path: string): string {
+    return join(this.root, path);
+  }
+
+  probe(): Promise<Probe[]> {
+    return probeLocal(this.root);
+  }
+
+  async sh(script: string, args: readonly string[], options: ScriptOptions = {}): Promise<ScriptResult> {
+    const { exitCode, stdout, stderr, timedOut } = await execa('sh', ['-c', script, 'sh', ...args], {
+      reject: false,
+      stdin: 'ignore',
+      // A launcher that is started here must not keep our output open; it has its own log.
+      ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+    });
+    return { status: timedOut ? 124 : (exitCode ?? 1), stdout, stderr };
+  }
+
+  async read(path: string): Promise<Buffer | undefined> {
+    return unlessMissing(() => readFile(this.#path(path)));
+  }
+
+  async write(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+    await this.#folderOf(path);
+    await writeFileAtomic(this.#path(path), content, mode);
+  }
+
+  async list(folder: string): Promise<string[]> {
+    const names = await unlessMissing(() => readdir(this.#path(folder)));
+    return (names ?? []).sort();
+  }
+
+  async remove(path: string): Promise<void> {
+    await rm(this.#path(path), { recursive: true, force: true });
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await rename(this.#path(from), this.#path(to));
+  }
+
+  async freeSpace(): Promise<number> {
+    await mkdir(this.root, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(this.root);
+    return bavail * bsize;
+  }
+
+  digest(path: string): Promise<string | undefined> {
+    return unlessMissing(() => sha256File(this.#path(path)));
+  }
+
+  async put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<void> {
+    await this.#folderOf(path);
+    const temporary = `${this.#path(path)}.${randomUUID()}.tmp`;
+    const count = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        onBytes(chunk.length);
+        done(null, chunk);
+      },
+    });
+    try {
+      await pipeline(
+        createReadStream(local),
+        count,
+        createWriteStream(temporary, { flush: true, flags: 'wx' }),
+      );
+      const got = await sha256File(temporary);
+      if (got !== sha256) {
+        throw new SovereignError({
+          code: 'wrong-digest',
+          what: `the file is not the one that was built: its digest is ${got}`,
+          on: local,
+          hint: 'Build it again',
+        });
+      }
+      await rename(temporary, this.#path(path));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  async makeDisk(path: string, size: number, mark: string): Promise<void> {
+    await this.#folderOf(path);
+    const disk = await open(this.#path(path), 'w', 0o600);
+    try {
+      await disk.write(mark, 0);
+      // Sparse: this machine's owner sees how full it is, unlike a phone's.
+      await disk.truncate(size);
+      await disk.sync();
+    } finally {
+      await disk.close();
+    }
+  }
+
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const lock = this.#path('device.lock');
+    await mkdir(this.root, { recursive: true, mode: 0o700 });
+    const told = setTimeout(() => note('waiting: another sovereign process changes this device'), 1000);
+    try {
+      return await withLock(lock, () => {
+        clearTimeout(told);
+        return work();
+      });
+    } finally {
+      clearTimeout(told);
+    }
+  }
+
+  portIsFree(port: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const server = createServer();
+      server.once('error', () => resolve(false));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+    });
+  }
+
+  forward(port: number): Promise<number> {
+    return Promise.resolve(port);
+  }
+
+  async command(machine: Machine): Promise<string[][]> {
+    const { binary, version } = await findQemu();
+    const accelerator = await this.#accelerator(binary, version, machine.kernel);
+    return [toArgs(machine, { binary, accelerator })];
+  }
+
+  /** The answer is kept until QEMU or this machine's kernel changes, since asking may take ten seconds. */
+  async #accelerator(binary: string, version: string, kernel: string): Promise<'tcg' | 'kvm'> {
+    if (process.arch !== 'arm64') return 'tcg';
+    const key = `${binary} ${version} ${hostKernel()}`;
+    const [known, answer] = (await this.read('accelerator'))?.toString().trim().split('\n') ?? [];
+    if (known === key && (answer === 'tcg' || answer === 'kvm')) return answer;
+    const accelerator = await chooseAccelerator({ binary, kernel });
+    await this.write('accelerator', `${key}\n${accelerator}\n`);
+    return accelerator;
+  }
+
+  lines(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string> {
+    return followLines(this.#path(path), follow, signal);
+  }
+
+  async #folderOf(path: string): Promise<void> {
+    await mkdir(dirname(this.#path(path)), { recursive: true, mode: 0o700 });
+  }
+}
+
+async function unlessMissing<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,68 @@
+import type { Machine } from '../host.ts';
+
+export interface QemuOptions {
+  /** Absolute path of qemu-system-aarch64. */
+  binary: string;
+  accelerator: 'tcg' | 'kvm';
+}
+
+/** The address that QEMU's user network gives the guest. */
+export const GUEST_ADDRESS = '10.0.2.15';
+
+/** A value inside a QEMU option string: a comma would begin the next option, so it is doubled (QEMU manual). */
+const value = (text: string): string => text.replaceAll(',', ',,');
+
+/**
+ * QEMU's arguments for one machine, the binary first. Standard input is the control channel's FIFO and standard
+ * output its file (docs/formats.md, "Control channel"). Pure.
+ */
+export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): string[] {
+  return [
+    binary,
+    ...['-name', `sovereign-${machine.name}`],
+    ...['-M', accelerator === 'kvm' ? 'virt,gic-version=host' : 'virt'],
+    // `-cpu max` emulates pointer authentication, which makes a boot several times slower.
+    ...['-cpu', accelerator === 'kvm' ? 'host' : 'cortex-a76'],
+    ...['-accel', accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi,tb-size=512'],
+    ...['-smp', String(machine.cpus)],
+    ...['-m', `${machine.memory}M`],
+    // A guest that restarts or panics ends the VM: the launcher decides what is next.
+    ...['-nodefaults', '-display', 'none', '-monitor', 'none', '-no-reboot'],
+    ...['-action', 'panic=exit-failure'],
+    ...['-rtc', 'base=utc'],
+    ...['-kernel', machine.kernel],
+    ...['-append', machine.cmdline],
+    ...disk('root', machine.root, true),
+    ...disk('data', machine.data, false),
+    ...disk('config', machine.config, true),
+    ...['-chardev', `file,id=early,path=${value(machine.earlyLog)},append=on`],
+    ...['-serial', 'chardev:early'],
+    // hvc0 and hvc1, a single-port console each, as crosvm makes them.
+    ...['-chardev', `file,id=console,path=${value(machine.consoleLog)},append=on`],
+    ...['-device', 'virtio-serial-pci,id=hvc0,max_ports=1'],
+    ...['-device', 'virtconsole,bus=hvc0.0,chardev=console'],
+    ...['-chardev', 'stdio,id=control,signal=off'],
+    ...['-device', 'virtio-serial-pci,id=hvc1,max_ports=1'],
+    ...['-device', 'virtconsole,bus=hvc1.0,chardev=control'],
+    ...['-object', 'rng-random,id=rng,filename=/dev/urandom'],
+    ...['-device', 'virtio-rng-pci,rng=rng'],
+    ...['-device', 'pvpanic-pci'],
+    ...['-netdev', ['user,id=net,ipv6=off', ...machine.forwards.map(forward)].join(',')],
+    // Without a ROM: not every distribution installs QEMU's option ROMs.
+    ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+  ];
+}
+
+/** `cache=writeback` passes the guest's flushes on; locking keeps a second VM off the same disk. */
+function disk(name: string, path: string, readOnly: boolean): string[] {
+  const access = readOnly ? 'readonly=on' : 'readonly=off';
+  return [
+    '-drive',
+    `if=none,id=${name},file=${value(path)},format=raw,${access},cache=writeback,file.locking=on`,
+    '-device',
+    `virtio-blk-pci,drive=${name},serial=sov-${name}`,
+  ];
+}
+
+const forward = ({ host, guest }: Machine['forwards'][number]): string =>
+  `hostfwd=tcp:127.0.0.1:${host}-${GUEST_ADDRESS}:${guest}`;

@@ -1,0 +1,100 @@
+import { note, SovereignError } from '@sovereign/report';
+import type { ServiceDefinition } from '@sovereign/service';
+import { canonicalJson } from '@sovereign/store';
+import { z } from 'zod';
+import type { Host } from './host.ts';
+
+const FILE = 'ports.json';
+/** How many ports after the wanted one are tried. */
+const TRIES = 200;
+/** Where the ports of the guests' SSH servers begin; the service's network index is added. */
+const SSH_BASE = 12_200;
+/** Our name for the port of the guest's SSH server; no service may call one of its own so. */
+export const SSH = 'ssh';
+
+const portsSchema = z.strictObject({
+  schema: z.literal(1),
+  /** Service to port name to number. */
+  services: z.record(z.string(), z.record(z.string(), z.int())),
+});
+type Ports = z.output<typeof portsSchema>;
+
+/** Port name to number on the device's loopback address. */
+export type ServicePorts = Record<string, number>;
+
+interface Wanted {
+  name: string;
+  host: number;
+}
+
+const wantedPorts = ({ ports, net }: ServiceDefinition): Wanted[] => [
+  ...ports.map(({ name, host }) => ({ name, host })),
+  { name: SSH, host: SSH_BASE + net.index },
+];
+
+export async function readPorts(host: Host): Promise<Ports> {
+  const text = (await host.read(FILE))?.toString();
+  if (text === undefined) return { schema: 1, services: {} };
+  try {
+    return portsSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new SovereignError({
+      code: 'damaged-ports',
+      what: 'the list of ports cannot be read',
+      on: `${host.root}/${FILE}`,
+      hint: 'Remove this file: ports are then chosen anew',
+      cause,
+    });
+  }
+}
+
+/**
+ * The ports of a service on this device: those that it had, else those that its definition wants, else the next free
+ * ones. What is chosen is stored, so that addresses stay.
+ * @param running the VM listens on its own ports now, which are then no obstacle
+ */
+export async function assignPorts(
+  host: Host,
+  definition: ServiceDefinition,
+  running: boolean,
+): Promise<ServicePorts> {
+  const all = await readPorts(host);
+  const had = all.services[definition.name] ?? {};
+  const taken = new Set(
+    Object.entries(all.services).flatMap(([name, ports]) =>
+      name === definition.name ? [] : Object.values(ports),
+    ),
+  );
+  const chosen: ServicePorts = {};
+  for (const wanted of wantedPorts(definition)) {
+    const kept = had[wanted.name];
+    const first = kept ?? wanted.host;
+    chosen[wanted.name] = kept !== undefined && running ? kept : await nextFree(host, first, taken);
+    taken.add(chosen[wanted.name] ?? 0);
+    if (chosen[wanted.name] !== first) {
+      note(`port ${first} is in use: ${definition.name}'s ${wanted.name} is on ${chosen[wanted.name]}`);
+    }
+  }
+  const services = { ...all.services, [definition.name]: chosen };
+  if (canonicalJson(services) !== canonicalJson(all.services)) {
+    await host.write(FILE, canonicalJson({ schema: 1, services }));
+  }
+  return chosen;
+}
+
+export async function forgetPorts(host: Host, service: string): Promise<void> {
+  const { [service]: gone, ...services } = (await readPorts(host)).services;
+  if (gone !== undefined) await host.write(FILE, canonicalJson({ schema: 1, services }));
+}
+
+async function nextFree(host: Host, first: number, taken: ReadonlySet<number>): Promise<number> {
+  for (let port = first; port < Math.min(first + TRIES, 65_536); port++) {
+    if (!taken.has(port) && (await host.portIsFree(port))) return port;
+  }
+  throw new SovereignError({
+    code: 'no-port',
+    what: `no free port from ${first} on`,
+    on: `127.0.0.1 of ${host.id}`,
+    hint: 'Stop what listens there (ss -ltn shows it)',
+  });
+}

@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SovereignError } from '@sovereign/report';
+import { withLock } from '@sovereign/store';
+import { execa } from 'execa';
+import { deviceConfigDir } from './secrets.ts';
+
+export interface KeyPair {
+  /** OpenSSH private key file, mode 0600. */
+  file: string;
+  /** The key in OpenSSH's format, ends with a newline. */
+  private: string;
+  /** `ssh-ed25519 AAAA…`, without comment or newline. */
+  public: string;
+}
+
+/** The owner's key: it opens every guest of the device. */
+export const ownerKey = (deviceId: string): Promise<KeyPair> => key(deviceId, 'owner');
+
+/** The host key of one service's guest, which the client pins. */
+export const hostKey = (deviceId: string, service: string): Promise<KeyPair> =>
+  key(deviceId, `host-${service}`);
+
+/** Removes the host key of a service whose data is gone. */
+export async function forgetHostKey(deviceId: string, service: string): Promise<void> {
+  await rm(keyFolder(deviceId, `host-${service}`), { recursive: true, force: true });
+}
+
+const keyFolder = (deviceId: string, name: string): string => deviceConfigDir(deviceId, 'ssh', name);
+
+/** Each pair has a folder of its own, so that it appears whole, by one rename. */
+async function key(deviceId: string, name: string): Promise<KeyPair> {
+  const folder = keyFolder(deviceId, name);
+  if (!existsSync(folder)) {
+    await withLock(deviceConfigDir(deviceId, 'lock'), async () => {
+      if (!existsSync(folder)) await generate(folder);
+    });
+  }
+  const file = join(folder, 'id_ed25519');
+  const [priv, pub] = await Promise.all([readFile(file, 'utf8'), readFile(`${file}.pub`, 'utf8')]);
+  return { file, private: priv, public: pub.trim().split(' ').slice(0, 2).join(' ') };
+}
+
+async function generate(folder: string): Promise<void> {
+  const parent = join(folder, '..');
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  const temporary = await mkdtemp(join(parent, '.new-'));
+  try {
+    const made = await execa(
+      'ssh-keygen',
+      ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(temporary, 'id_ed25519')],
+      {
+        reject: false,
+        stdin: 'ignore',
+      },
+    );
+    if (made.failed) {
+      throw new SovereignError({
+        code: 'no-ssh-client',
+        what: `ssh-keygen cannot make a key: ${made.stderr === '' ? made.shortMessage : made.stderr}`,
+        on: folder,
+        hint: 'Install an OpenSSH client (Debian: apt-get install openssh-client)',
+      });
+    }
+    await rename(temporary, folder);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
