@@ -1,13 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that boot a machine: one at a time, because a guest under emulation takes every core it gets. */
+/**
+ * For projects with tests that boot a machine (*.boot.test.ts): all their tests, one file at a time, because a guest
+ * under emulation takes every core that it gets.
+ */
 export default defineConfig({
   test: {
-    include: ['**/*.boot.test.ts'],
+    include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
     fileParallelism: false,
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    reporters: ['default'],
+    reporters: ['default', 'json'],
+    outputFile: { json: 'dist/test-results.json' },
   },
 });

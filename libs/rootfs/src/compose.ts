@@ -4,6 +4,7 @@ import type { Unpacked } from '@sovereign/base';
 import { step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
 import { addAccounts } from './accounts.ts';
+import { checkLinkage } from './linkage.ts';
 import { addOverlay } from './overlay.ts';
 import type { Account, GeneratedFile, Group, ScriptEffect, TrimRule } from './rules.ts';
 import { applyEffects } from './scripts.ts';
@@ -48,6 +49,7 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<void
         tree.file(path, content, mode === undefined ? {} : { mode });
       }
       tree.addMissingDirectories();
+      await checkLinkage(tree);
       await writeTar(tree, tarPath);
       handle.detail(`${tree.entries.size} entries`);
     });

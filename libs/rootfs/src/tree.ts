@@ -63,7 +63,7 @@ export class Tree implements AsyncDisposable {
       if (type === 'directory') this.directory(path, owned);
       else if (type === 'symlink' && linkname) this.entries.set(path, { type, ...owned, target: linkname });
       else if (type === 'link' && linkname) this.#hardlink(path, cleanPath(linkname));
-      else throw unsupported(path, String(type));
+      else throw unsupported(path, type);
     }
   }
 

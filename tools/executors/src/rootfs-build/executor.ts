@@ -26,7 +26,9 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
 
   const dist = join(folder, 'dist');
   const scratch = join(dist, 'scratch');
-  await rm(dist, { recursive: true, force: true });
+  for (const name of ['scratch', 'manifest.json', 'root.erofs']) {
+    await rm(join(dist, name), { recursive: true, force: true });
+  }
   await mkdir(scratch, { recursive: true });
   try {
     await composeRoot({ packages, ...(await guestRecipe(service, base)) }, join(scratch, 'root.tar'));

@@ -4,7 +4,7 @@ import type { TargetConfiguration } from '@nx/devkit';
 export function checkTargets(root: string): Record<string, TargetConfiguration> {
   return {
     lint: {
-      command: `eslint --max-warnings 0 ${root}`,
+      ...runIn(root, 'eslint --max-warnings 0 .'),
       cache: true,
       inputs: [
         'default',
@@ -15,7 +15,7 @@ export function checkTargets(root: string): Record<string, TargetConfiguration> 
       metadata: { description: 'Checks the style and the direction of imports with ESLint' },
     },
     test: {
-      command: `vitest run --root ${root} --config vitest.config.ts`,
+      ...runIn(root, 'vitest run --config ../../vitest.config.ts'),
       cache: true,
       inputs: [
         'default',
@@ -23,7 +23,14 @@ export function checkTargets(root: string): Record<string, TargetConfiguration> 
         '{workspaceRoot}/vitest.config.ts',
         { externalDependencies: ['vitest', 'vite'] },
       ],
+      outputs: ['{projectRoot}/dist/test-results.json'],
       metadata: { description: 'Runs the unit tests with Vitest; boots nothing' },
     },
   };
 }
+
+/** A target that runs one obvious program in the project's folder. */
+export const runIn = (cwd: string, command: string): TargetConfiguration => ({
+  executor: 'nx:run-commands',
+  options: { cwd, command },
+});

@@ -1,4 +1,5 @@
 import type { TargetConfiguration } from '@nx/devkit';
+import { runIn } from './checks.ts';
 
 /** Both bases as configurations of one target: `nx run rootfs-sql:build:debian`. */
 const baseConfigurations = { alpine: { base: 'alpine' }, debian: { base: 'debian' } };
@@ -30,7 +31,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{workspaceRoot}/libs/{rootfs,service}/src/**/*',
         '{workspaceRoot}/tools/executors/src/rootfs-build/**/*',
       ],
-      outputs: ['{projectRoot}/dist'],
+      outputs: ['{projectRoot}/dist/root.erofs', '{projectRoot}/dist/manifest.json'],
       metadata: {
         description: 'Makes the read-only disk image: packages, overlay and definition in one EROFS',
       },
@@ -64,7 +65,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
       metadata: { description: 'Runs the live checks against the running service' },
     },
     test: {
-      command: `vitest run --root ${root} --config vitest.boot.config.ts`,
+      ...runIn(root, 'vitest run --config ../../vitest.boot.config.ts'),
       configurations: { alpine: {}, debian: {} },
       dependsOn: artifacts,
       cache: true,
@@ -78,6 +79,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         { dependentTasksOutputFiles: '**/manifest.json' },
         { externalDependencies: ['vitest', 'vite', 'pg', 'execa'] },
       ],
+      outputs: ['{projectRoot}/dist/test-results.json'],
       metadata: { description: 'Boots the image in a virtual machine of its own and runs every check' },
     },
   };

@@ -1,0 +1,183 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pack, type Header } from 'tar-stream';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { composeRoot, type Recipe } from './index.ts';
+
+let scratch: string;
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'compose '));
+  vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'cache'));
+  vi.stubEnv('SOVEREIGN_EVENTS', join(scratch, 'events'));
+});
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(scratch, { recursive: true });
+});
+
+type Item = Partial<Header> & { name: string; text?: string | Buffer };
+
+function packages(items: Item[], scripts: Recipe['packages']['scripts'] = []): Recipe['packages'] {
+  const tar = pack();
+  for (const { text, ...header } of items) {
+    if (text === undefined) tar.entry(header);
+    else tar.entry(header, text);
+  }
+  tar.finalize();
+  return { tar: Readable.from(tar, { objectMode: false }), scripts };
+}
+
+const recipe = (items: Item[], more: Partial<Recipe> = {}): Recipe => ({
+  packages: packages(items),
+  trim: [],
+  effects: [],
+  effectsFile: 'effects.ts',
+  accounts: [{ name: 'root', uid: 0, gid: 0, home: '/root', shell: '/bin/sh' }],
+  groups: [],
+  directories: [],
+  links: {},
+  overlays: [],
+  files: [],
+  ...more,
+});
+
+async function compose(made: Recipe, name = 'root.tar'): Promise<string> {
+  const path = join(scratch, name);
+  await composeRoot(made, path);
+  return path;
+}
+
+/** What GNU tar, as an independent reader, says is in the archive: mode, owner, name. */
+const listing = (path: string): string[] =>
+  execFileSync('tar', ['--list', '--verbose', '--numeric-owner', '--full-time', '--utc', '--file', path], {
+    encoding: 'utf8',
+  })
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replace(/\s+/g, ' '));
+
+describe('a composed root', () => {
+  test('is the same bytes whatever the order and the times of the packages', async () => {
+    const items = [
+      { name: './usr/bin/b', text: 'b', mtime: new Date(5_000_000) },
+      { name: './usr/bin/a', text: 'a', mode: 0o755 },
+    ];
+    const first = await compose(recipe(items), '1.tar');
+    const second = await compose(
+      recipe(items.toReversed().map((item) => ({ ...item, mtime: new Date(9_000_000) }))),
+      '2.tar',
+    );
+    expect(readFileSync(first).equals(readFileSync(second))).toBe(true);
+  });
+
+  test('keeps numeric owners and modes, drops names and times', async () => {
+    const path = await compose(
+      recipe([{ name: './var/lib/x', text: '', uid: 70, gid: 71, uname: 'me', mode: 0o4750 }]),
+    );
+    expect(listing(path)).toContain('-rwsr-x--- 70/71 0 1970-01-01 00:00:00 var/lib/x');
+  });
+
+  test('lands files of /bin and /lib behind the links of a merged /usr', async () => {
+    const path = await compose(
+      recipe([
+        { name: './bin', type: 'symlink', linkname: 'usr/bin' },
+        { name: './lib/', type: 'directory' },
+        { name: './lib/x.so', text: 'x' },
+      ]),
+    );
+    const names = listing(path).map((line) => line.split(' ').slice(5).join(' '));
+    expect(names).toContain('usr/lib/x.so');
+    expect(names).toContain('bin -> usr/bin');
+    expect(names).toContain('lib -> usr/lib');
+  });
+
+  test('leaves out what a rule trims, and keeps what only looks alike', async () => {
+    const items = [
+      { name: './usr/share/doc/x/copyright', text: '' },
+      { name: './usr/share/docs', text: '' },
+    ];
+    const path = await compose(
+      recipe(items, { trim: [{ glob: 'usr/share/doc', reason: 'nobody reads it there' }] }),
+    );
+    const text = listing(path).join('\n');
+    expect(text).not.toContain('copyright');
+    expect(text).toContain('usr/share/docs');
+  });
+
+  test('takes an overlay over the packages, with the executable bit and links, whatever the umask', async () => {
+    const overlay = join(scratch, 'overlay');
+    mkdirSync(join(overlay, 'etc/init.d'), { recursive: true });
+    writeFileSync(join(overlay, 'etc/init.d/x'), 'ours');
+    chmodSync(join(overlay, 'etc/init.d/x'), 0o700);
+    writeFileSync(join(overlay, 'etc/conf'), 'ours', { mode: 0o600 });
+    symlinkSync('/run/x', join(overlay, 'etc/link'));
+    const text = listing(
+      await compose(recipe([{ name: 'etc/conf', text: 'theirs' }], { overlays: [overlay] })),
+    ).join('\n');
+    expect(text).toMatch(/-rwxr-xr-x 0\/0 4 .* etc\/init\.d\/x/);
+    expect(text).toMatch(/-rw-r--r-- 0\/0 4 .* etc\/conf/);
+    expect(text).toContain('etc/link -> /run/x');
+  });
+
+  test('makes one certificate bundle', async () => {
+    const items = ['b', 'a'].map((name) => ({
+      name: `./usr/share/ca-certificates/m/${name}.crt`,
+      text: `cert ${name}\n`,
+    }));
+    const path = await compose(recipe(items));
+    const bundle = execFileSync('tar', ['-xOf', path, 'etc/ssl/certs/ca-certificates.crt'], {
+      encoding: 'utf8',
+    });
+    expect(bundle).toBe('cert a\ncert b\n');
+  });
+});
+
+describe('composing refuses', () => {
+  test('an install script that nobody has declared, by name, and shows it', async () => {
+    const script = { package: 'evil', name: 'postinst', text: '#!/bin/sh\nrm -rf /' };
+    const made = { ...recipe([]), packages: packages([], [script]) };
+    await expect(compose(made)).rejects.toMatchObject({
+      code: 'unknown-script',
+      what: expect.stringContaining('evil (postinst)') as string,
+      on: 'effects.ts',
+      hint: expect.stringContaining('rm -rf /') as string,
+    });
+  });
+
+  test.each(['../etc/passwd', './usr/../../x'])('a path that leads out of the root: %s', async (name) => {
+    await expect(compose(recipe([{ name, text: '' }]))).rejects.toMatchObject({
+      code: 'bad-package',
+      on: name,
+    });
+  });
+
+  test('a device node in a package', async () => {
+    const made = recipe([{ name: 'dev/x', type: 'block-device' }]);
+    await expect(compose(made)).rejects.toThrow('block-device');
+  });
+
+  test('a program that is linked against a library that is not there', async () => {
+    const made = recipe([{ name: 'usr/bin/node', text: readFileSync(process.execPath) }]);
+    await expect(compose(made)).rejects.toMatchObject({
+      code: 'missing-library',
+      what: expect.stringContaining('libc.so.6 (needed by /usr/bin/node)') as string,
+    });
+  });
+
+  test('two accounts of one id', async () => {
+    const account = { uid: 70, gid: 70, home: '/', shell: '/bin/false' };
+    const accounts = [
+      { ...account, name: 'a' },
+      { ...account, name: 'b' },
+    ];
+    await expect(compose(recipe([], { accounts }))).rejects.toMatchObject({
+      code: 'duplicate-account',
+      on: '70',
+    });
+  });
+});

@@ -1,0 +1,91 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { cacheDir, canonicalJson, contentKeyed, withLock, writeFileAtomic } from './index.ts';
+
+let home: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'store '));
+  vi.stubEnv('XDG_CACHE_HOME', join(home, 'cache'));
+});
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(home, { recursive: true });
+});
+
+test('the same value always gives the same canonical bytes', () => {
+  expect(canonicalJson({ b: [{ d: 1, c: 2 }], a: 'x' })).toBe(canonicalJson({ a: 'x', b: [{ c: 2, d: 1 }] }));
+  expect(canonicalJson({ b: 1, a: 2 })).toBe('{\n  "a": 2,\n  "b": 1\n}\n');
+});
+
+test('a relative XDG folder is ignored, as its specification asks', () => {
+  vi.stubEnv('XDG_CACHE_HOME', 'relative');
+  vi.stubEnv('HOME', home);
+  expect(cacheDir('x')).toBe(join(home, '.cache/sovereign/x'));
+});
+
+test('a file is replaced in one step, with its mode, and leaves no other file', async () => {
+  const path = join(home, 'folder/secret');
+  await writeFileAtomic(path, 'old', 0o600);
+  await writeFileAtomic(path, 'new', 0o600);
+  expect(readFileSync(path, 'utf8')).toBe('new');
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(readdirSync(join(home, 'folder'))).toEqual(['secret']);
+});
+
+describe('a content-keyed entry', () => {
+  const key = 'ab'.repeat(32);
+
+  test('is made once', async () => {
+    const make = vi.fn((folder: string) => {
+      writeFileSync(join(folder, 'out'), '1');
+      return Promise.resolve();
+    });
+    const first = await contentKeyed('things', key, make);
+    const second = await contentKeyed('things', key, make);
+    expect(first).toEqual({ folder: cacheDir('things', key), cached: false });
+    expect(second.cached).toBe(true);
+    expect(make).toHaveBeenCalledTimes(1);
+  });
+
+  test('that failed half way is never seen, nor what a killed run left', async () => {
+    mkdirSync(cacheDir('things', `${key}.left.tmp`), { recursive: true });
+    const fail = (folder: string) => {
+      writeFileSync(join(folder, 'half'), '');
+      return Promise.reject(new Error('interrupted'));
+    };
+    await expect(contentKeyed('things', key, fail)).rejects.toThrow('interrupted');
+    expect(readdirSync(cacheDir('things'))).toEqual([]);
+  });
+
+  test('is made once by two that ask at the same time', async () => {
+    const make = vi.fn(() => new Promise<void>((resolve) => setTimeout(resolve, 50)));
+    await Promise.all([contentKeyed('things', key, make), contentKeyed('things', key, make)]);
+    expect(make).toHaveBeenCalledTimes(1);
+  });
+
+  test('goes when newer ones fill the cache', async () => {
+    for (const letter of ['1', '2', '3'])
+      await contentKeyed('things', letter.repeat(64), () => Promise.resolve(), 2);
+    expect(readdirSync(cacheDir('things'))).toHaveLength(2);
+  });
+});
+
+test('a lock lets one work at a time and names what is locked', async () => {
+  const path = join(home, 'lock');
+  const order: string[] = [];
+  const work = (name: string) => async () => {
+    order.push(`${name} in`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    order.push(`${name} out`);
+  };
+  await Promise.all([withLock(path, work('a')), withLock(path, work('b'))]);
+  expect(order).toHaveLength(4);
+  expect(order[1]).toBe(order[0]?.replace('in', 'out'));
+  await withLock(path, async () => {
+    await expect(withLock(path, work('c'), 1)).rejects.toMatchObject({ code: 'locked', on: path });
+  });
+});
