@@ -25,5 +25,6 @@ function targetsOf(root: string, workspace: string): { projects?: Record<string,
     ...(has('tsconfig.json') ? checkTargets(root) : {}),
     ...(has('service.config.ts') ? serviceTargets(root) : {}),
   };
-  return { projects: { [root]: { targets } } };
+  // The tag marks the projects whose tests boot machines: `selftest --quick` leaves them out.
+  return { projects: { [root]: { targets, ...(has('service.config.ts') ? { tags: ['boots'] } : {}) } } };
 }

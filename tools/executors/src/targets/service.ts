@@ -47,7 +47,6 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
     start: {
       executor: '@sovereign/executors:start',
       configurations: baseConfigurations,
-      dependsOn: ['deploy'],
       cache: false,
       parallelism: false,
       metadata: { description: 'Starts the service on a device and waits until it is healthy' },

@@ -1,0 +1,26 @@
+import type { PromiseExecutor } from '@nx/devkit';
+import { selectDevice } from '@sovereign/device';
+import { step } from '@sovereign/report';
+import { loadService, type Base } from '@sovereign/service';
+import { readBundle } from '../lib/bundle.ts';
+import { projectFolder } from '../lib/project.ts';
+
+interface Options {
+  device?: string;
+  /** Decides which `build` this depends on; what was built is what is deployed. */
+  base?: Base;
+}
+
+/** Puts the release of a service on a device, in the slot that does not run. */
+const deploy: PromiseExecutor<Options> = async ({ device: serial }, context) => {
+  const service = await loadService(projectFolder(context));
+  const device = await selectDevice({ serial });
+  await step(`deploy ${service.definition.name} to ${device.id}`, async (handle) => {
+    const { changed, release, slot } = await device.deploy(await readBundle(context.root, service));
+    if (!changed) handle.cached();
+    handle.detail(`release ${release.slice(0, 12)}, slot ${slot}`);
+  });
+  return { success: true };
+};
+
+export default deploy;

@@ -1,0 +1,26 @@
+import { join } from 'node:path';
+import type { Bundle } from '@sovereign/device';
+import { makeRelease, readManifest, type FoundService } from '@sovereign/service';
+
+/** What `build` left of everything that a release is made of, as a device takes it. */
+export async function readBundle(workspace: string, { folder, definition }: FoundService): Promise<Bundle> {
+  const dist = {
+    kernel: join(workspace, 'packages/kernel/dist'),
+    root: join(folder, 'dist'),
+    agent: join(workspace, 'packages/device-agent/dist'),
+  };
+  const [kernel, root, agent] = await Promise.all([
+    readManifest(dist.kernel, 'kernel'),
+    readManifest(dist.root, 'root'),
+    readManifest(dist.agent, 'agent'),
+  ]);
+  return {
+    definition,
+    release: makeRelease(definition, { kernel, root, agent }),
+    files: {
+      kernel: join(dist.kernel, kernel.image.name),
+      root: join(dist.root, root.image.name),
+      agent: join(dist.agent, agent.bundle.name),
+    },
+  };
+}
