@@ -1,32 +1,15 @@
-import type { Device, SshTarget } from '@sovereign/device';
+import type { Device } from '@sovereign/device';
 import { note, SovereignError } from '@sovereign/report';
-import type { FoundService, ServiceDefinition } from '@sovereign/service';
+import type { FoundService } from '@sovereign/service';
 import type { Session } from './session.ts';
 
 /** Loaded when a device is needed: help, version and completion stay quick without it. */
-interface Library {
-  selectDevice: (question: {
-    serial: string | undefined;
-    services: readonly ServiceDefinition[];
-  }) => Promise<Device>;
-  listDevices: () => Promise<Device[]>;
-  execInGuest: (
-    target: SshTarget,
-    argv: readonly string[],
-    options: { tty?: boolean; stdin?: 'inherit' | 'ignore'; capture?: boolean },
-  ) => Promise<{ status: number; stdout: string; stderr: string }>;
-}
-
-export const deviceLibrary = async (): Promise<Library> =>
-  (await import('@sovereign/device')) as unknown as Library;
+export const deviceLibrary = () => import('@sovereign/device');
 
 /** The device that a command is about. */
-export async function pickDevice(
-  { flags }: Session,
-  services: readonly FoundService[] = [],
-): Promise<Device> {
+export async function pickDevice({ flags }: Session): Promise<Device> {
   const { selectDevice } = await deviceLibrary();
-  return selectDevice({ serial: flags.serial, services: services.map(({ definition }) => definition) });
+  return selectDevice({ serial: flags.serial });
 }
 
 export const allDevices = async (): Promise<Device[]> => (await deviceLibrary()).listDevices();

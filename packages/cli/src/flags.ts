@@ -4,8 +4,9 @@ import { InvalidArgumentError, Option } from 'commander';
 /** Flags that more than one command takes; what a command does not list, it refuses. */
 export const flags = {
   serial: () =>
-    new Option('-s, --serial <serial>', 'the device: a serial, or "local" for this machine').env(
-      'ANDROID_SERIAL',
+    new Option(
+      '-s, --serial <serial>',
+      'the device: a serial, or "local" for this machine (default: ANDROID_SERIAL)',
     ),
   base: () =>
     new Option('--base <base>', 'make the images of this distribution, for this run').choices(bases),

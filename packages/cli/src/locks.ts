@@ -1,9 +1,12 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { glob } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { compareLocks, describeChange, readLock, type Lock } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
 import { runNx, type NxRun } from './nx.ts';
 import type { Session } from './session.ts';
+
+/** The project that pins the build tools. */
+const TOOLS = '@sovereign/tools';
 
 /** Runs targets; a lock that its mirror has outgrown is refreshed once on the way, unless `--locked`. */
 export async function runRefreshing(session: Session, run: NxRun): Promise<void> {
@@ -13,34 +16,31 @@ export async function runRefreshing(session: Session, run: NxRun): Promise<void>
     const stale = thrown instanceof SovereignError && thrown.code === 'stale-lock';
     if (!stale || session.flags.locked === true) throw thrown;
     note(`${thrown.what}; refreshing the lock`);
-    for (const line of await refreshLocks(run)) note(line);
+    const ofTools = thrown.on?.startsWith(join(run.root, 'libs/tools/')) === true;
+    // What changed is announced by the tasks themselves.
+    await refreshLocks({ ...run, projects: ofTools ? [TOOLS] : (run.projects ?? []) });
     await runNx(run);
   }
 }
 
-/** Makes the locks of these projects again and gives what changed, one line a package. */
+/** Makes the locks of these projects again, or every lock, and gives what changed, one line a package. */
 export async function refreshLocks(run: NxRun): Promise<string[]> {
-  const folders = (run.projects ?? []).map((project) => join(run.root, 'packages', project));
-  const before = await readLocks(folders);
+  const before = await readLocks(run.root);
   await runNx({ ...run, targets: ['lock'], options: {} });
-  const after = await readLocks(folders);
+  const after = await readLocks(run.root);
   return [...after].flatMap(([path, lock]) =>
-    compareLocks(before.get(path), lock).map((change) => `${lock.base}: ${describeChange(change)}`),
+    compareLocks(before.get(path), lock).map(
+      (change) => `${basename(dirname(path))} (${lock.base}): ${describeChange(change)}`,
+    ),
   );
 }
 
-async function readLocks(folders: readonly string[]): Promise<Map<string, Lock>> {
-  const files = await Promise.all(
-    folders.map(async (folder) =>
-      (await readdir(folder)).filter((name) => name.endsWith('.lock.json')).map((name) => join(folder, name)),
-    ),
-  );
-  const locks = await Promise.all(
-    files.flat().map(async (path) => {
-      // A lock that cannot be read is made again; what it held before does not matter.
-      const lock = await readLock(path).catch(() => undefined);
-      return lock === undefined ? [] : [[path, lock] as const];
-    }),
-  );
-  return new Map(locks.flat());
+async function readLocks(root: string): Promise<Map<string, Lock>> {
+  const found = new Map<string, Lock>();
+  for await (const path of glob('{packages,libs}/*/*.lock.json', { cwd: root })) {
+    // A lock that cannot be read is made again; what it held before does not matter.
+    const lock = await readLock(join(root, path)).catch(() => undefined);
+    if (lock !== undefined) found.set(path, lock);
+  }
+  return found;
 }

@@ -12,11 +12,10 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
   process.stdout.write(`${version()}\n`);
 } else {
   const { run } = await import('./run.ts');
-  process.exitCode = await run(argv, version(), {
-    in: process.stdin,
-    out: process.stdout,
-    err: process.stderr,
-  });
+  const streams = { in: process.stdin, out: process.stdout, err: process.stderr };
+  process.exitCode = await run(argv, version(), streams);
+  // What was waited for may still hold a timer.
+  if (process.exitCode === 130) process.exit();
 }
 
 function version(): string {

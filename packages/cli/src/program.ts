@@ -35,20 +35,17 @@ export function parse(argv: readonly string[], services: readonly FoundService[]
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown;
     if (thrown.exitCode === 0) return { kind: 'text', text };
-    throw thrown.code === 'commander.help' ? missingCommand() : usageError(thrown, program);
+    throw thrown.code === 'commander.help' ? missingCommand(argv) : usageError(thrown, program);
   }
-  if (request === undefined) throw missingCommand();
+  if (request === undefined) throw missingCommand(argv);
   return request;
 }
 
-const missingCommand = (): SovereignError =>
-  new SovereignError({
-    code: 'usage',
-    what: 'a command is missing',
-    on: 'sovereign',
-    hint: 'sovereign --help lists them',
-    exit: 2,
-  });
+function missingCommand(argv: readonly string[]): SovereignError {
+  const on = ['sovereign', ...argv.slice(0, 1)].join(' ');
+  const hint = `${on} --help lists them`;
+  return new SovereignError({ code: 'usage', what: 'a command is missing', on, hint, exit: 2 });
+}
 
 /** The command tree; also what help texts and completion scripts are made of. */
 export function buildProgram(
@@ -80,16 +77,6 @@ export function buildProgram(
 function group(program: Command, name: string): Command {
   const command = new Command(name).summary('list and show what a service keeps secret');
   command.description('List and show what a service keeps secret.').usage('COMMAND SERVICE [flags]');
-  command.action(() => {
-    throw new SovereignError({
-      code: 'usage',
-      what: `${name} needs a command`,
-      on: command.commands.map((sub) => sub.name()).join(', '),
-      hint: `sovereign ${name} --help describes them`,
-      exit: 2,
-    });
-  });
-  command.allowExcessArguments(false);
   program.addCommand(command);
   return command;
 }

@@ -1,7 +1,6 @@
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { note, SovereignError, step } from '@sovereign/report';
 import { execa } from 'execa';
+import { deviceLibrary } from './device.ts';
 
 /** A tool that has to be this machine's own. */
 export interface Tool {
@@ -13,21 +12,32 @@ export interface Tool {
   find: () => Promise<string | undefined>;
 }
 
-/** Oldest QEMU whose virtio consoles and file locks the launcher was tried with. */
-const QEMU = [7, 2] as const;
+/** Absolute path of a program on the search path. */
+export const findProgram = async (name: string): Promise<string | undefined> =>
+  (await deviceLibrary()).findProgram(name);
 
 const command = (name: string, executable = name, apt = name): Tool => ({
   name,
   apt,
-  find: () => Promise.resolve(which(executable)),
+  find: () => findProgram(executable),
 });
 
 export const tools = {
-  qemu: { name: `QEMU ${QEMU.join('.')} or newer`, apt: 'qemu-system-arm', find: findQemu },
+  qemu: {
+    name: 'QEMU for arm64, 7.2 or newer',
+    apt: 'qemu-system-arm',
+    find: async () => {
+      const { findQemu } = await deviceLibrary();
+      return findQemu().then(
+        ({ binary }) => binary,
+        () => undefined,
+      );
+    },
+  },
   ssh: {
     name: 'an SSH client',
     apt: 'openssh-client',
-    find: () => Promise.resolve(which('ssh-keygen') === undefined ? undefined : which('ssh')),
+    find: async () => ((await findProgram('ssh-keygen')) === undefined ? undefined : findProgram('ssh')),
   },
 } satisfies Record<string, Tool>;
 
@@ -45,38 +55,13 @@ export const testTools: readonly Tool[] = [
 
 export type Need = keyof typeof tools;
 
-export const which = (name: string, path = process.env.PATH ?? ''): string | undefined =>
-  path
-    .split(delimiter)
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-
-async function findQemu(): Promise<string | undefined> {
-  const executable = which('qemu-system-aarch64');
-  if (executable === undefined) return undefined;
-  const { stdout } = await execa(executable, ['--version'], { reject: false, stdin: 'ignore' });
-  const version = /version (\d+)\.(\d+)/.exec(stdout);
-  return version !== null && newEnough(Number(version[1]), Number(version[2])) ? executable : undefined;
-}
-
-export const newEnough = (major: number, minor: number): boolean =>
-  major > QEMU[0] || (major === QEMU[0] && minor >= QEMU[1]);
-
 export interface ProvideOptions {
   install: boolean;
   signal: AbortSignal;
   /** How a command is run; tests put a stand-in here. */
   run?: (argv: readonly string[], signal: AbortSignal) => Promise<boolean>;
   root?: boolean;
-  find?: (name: string) => string | undefined;
+  find?: (name: string) => Promise<string | undefined>;
 }
 
 export const provide = (needs: readonly Need[], options: ProvideOptions): Promise<void> =>
@@ -91,21 +76,21 @@ export const provide = (needs: readonly Need[], options: ProvideOptions): Promis
  */
 export async function provideTools(
   wanted: readonly Tool[],
-  { install, signal, run = runCommand, root = process.getuid?.() === 0, find = which }: ProvideOptions,
+  { install, signal, run = runCommand, root = process.getuid?.() === 0, find = findProgram }: ProvideOptions,
 ): Promise<void> {
   const missing = await missingTools(wanted);
   if (missing.length === 0) return;
   const names = missing.map((tool) => tool.name).join(', ');
   const packages = [...new Set(missing.map((tool) => tool.apt))];
   const argv = installCommand(packages, root);
-  if (find('apt-get') === undefined) {
+  if ((await find('apt-get')) === undefined) {
     throw missingError(
       names,
       `Install them with your distribution's package manager (on Debian: ${packages.join(', ')})`,
     );
   }
   if (!install) throw missingError(names, `Run: ${argv.join(' ')}`);
-  if (!root && find('sudo') === undefined)
+  if (!root && (await find('sudo')) === undefined)
     throw missingError(names, `As root, run: ${installCommand(packages, true).join(' ')}`);
   note(`installing what is missing: ${argv.join(' ')}`);
   await step(`installing ${packages.join(', ')}`, async () => {

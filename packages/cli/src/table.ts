@@ -83,7 +83,7 @@ export const table: readonly CommandEntry[] = [
   {
     name: 'stop',
     services: 'many',
-    summary: 'ask the service to stop; cut the power after --timeout (default: 30)',
+    summary: 'ask the service to stop; cut the power after --timeout (default: 60)',
     example: 'sovereign stop sql',
     flags: onDevice,
     needs: [],
@@ -115,7 +115,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'the live checks, one line each',
     description: 'Asks the running service for evidence. A check that cannot tell counts as failed.',
     example: 'sovereign test sql',
-    flags: onDevice,
+    flags: ['serial', 'dryRun'],
     needs: ['ssh'],
     load: async () => (await import('./commands/test.ts')).test,
   },

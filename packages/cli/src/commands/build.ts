@@ -22,7 +22,7 @@ export const build: Run = async (session) => {
 export const deploy: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
-  const device = await pickDevice(session, services);
+  const device = await pickDevice(session);
   const run = await nxRun(session, services, ['deploy'], { device: device.id });
   if (session.flags.dryRun === true) return plan([run]);
   announce(device);
@@ -42,7 +42,7 @@ export async function nxRun(
   services: readonly FoundService[],
   targets: readonly string[],
   options: NonNullable<NxRun['options']> = {},
-): Promise<NxRun> {
+): Promise<NxRun & { projects: readonly string[] }> {
   const { root, flags, signal } = session;
   const ask =
     canAsk(session) || flags.yes === true ? (question: string) => askYes(session, question) : undefined;

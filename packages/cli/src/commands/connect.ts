@@ -6,12 +6,12 @@ import { execa } from 'execa';
 import { pickDevice, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
-import { which } from '../system.ts';
+import { findProgram } from '../system.ts';
 
 export const connect: Run = async (session) => {
   const service = theService(session);
   const { definition } = service;
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const [port] = definition.ports;
   const [state] = await device.status([definition]);
   const url = state?.endpoints.find((endpoint) => endpoint.name === port?.name)?.url;
@@ -28,7 +28,7 @@ export const connect: Run = async (session) => {
   const password = secret === undefined ? undefined : await device.secret(definition, secret.name);
   const print = session.flags.json || session.own.print === true;
   if (port.scheme === 'postgresql' && password !== undefined && !print) {
-    const psql = which('psql');
+    const psql = await findProgram('psql');
     if (psql !== undefined) return openPsql(psql, url, password, session);
   }
   const full = withPassword(url, password);

@@ -2,19 +2,19 @@ import { statfs } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Probe } from '@sovereign/device';
-import { cacheDir, configDir, dataDir } from '@sovereign/store';
+import { cacheDir } from '@sovereign/store';
 import { allDevices, pickDevice } from '../device.ts';
 import { probeDevice, probeLine } from '../probes.ts';
 import type { Run } from '../session.ts';
-import { provideTools, tools } from '../system.ts';
+import { missingTools, provideTools, tools } from '../system.ts';
 
-/** Room for sources, builds and a data disk, in bytes. */
-const WANTED = { cache: 6e9, data: 4e9, config: 1e6 };
+/** Room for sources and builds, in bytes. */
+const CACHE = 6e9;
 
 export const doctor: Run = async (session) => {
   const { flags, own, signal } = session;
   if (own.fix === true) await provideTools(Object.values(tools), { install: flags.install, signal });
-  const machine = [...(await toolProbes()), ...(await spaceProbes())];
+  const machine = [await spaceProbe('space for caches', cacheDir(), CACHE)];
   const devices = flags.serial === undefined ? await allDevices() : [await pickDevice(session)];
   const probed = await Promise.all(
     devices.map(async (device) => ({ id: device.id, probes: await probeDevice(device) })),
@@ -28,29 +28,10 @@ export const doctor: Run = async (session) => {
       ...probes.map((probe) => `  ${probeLine(probe)}`),
     ]),
   ];
+  const missing = await missingTools(Object.values(tools));
+  if (missing.length > 0) lines.push('sovereign doctor --fix installs what this machine lacks');
   return { json: { ok, machine, devices: probed }, text: lines.join('\n'), exit: ok ? 0 : 1 };
 };
-
-const toolProbes = (): Promise<Probe[]> =>
-  Promise.all(
-    Object.values(tools).map(async ({ name, apt, find }): Promise<Probe> => {
-      const path = await find();
-      if (path !== undefined) return { name, ok: true, evidence: path };
-      return {
-        name,
-        ok: false,
-        evidence: 'not found, or too old',
-        cure: `Run sovereign doctor --fix, or apt-get install ${apt}`,
-      };
-    }),
-  );
-
-const spaceProbes = (): Promise<Probe[]> =>
-  Promise.all([
-    spaceProbe('space for caches', cacheDir(), WANTED.cache),
-    spaceProbe('space for the local device', dataDir(), WANTED.data),
-    spaceProbe('space for settings', configDir(), WANTED.config),
-  ]);
 
 async function spaceProbe(name: string, path: string, wanted: number): Promise<Probe> {
   let folder = path;

@@ -5,13 +5,13 @@ import type { Run } from '../session.ts';
 export const exec: Run = async (session) => {
   const { words, flags, streams } = session;
   const service = theService(session);
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const { execInGuest } = await deviceLibrary();
   const target = await device.ssh(service.definition);
   const { status, stdout, stderr } = await execInGuest(target, words, {
     tty: false,
     stdin: streams.in.isTTY ? 'ignore' : 'inherit',
-    capture: flags.json,
+    output: flags.json ? 'collect' : 'inherit',
   });
   return { json: { status, stdout, stderr }, exit: status };
 };
@@ -27,7 +27,7 @@ export const shell: Run = async (session) => {
     });
   }
   const service = theService(session);
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const { execInGuest } = await deviceLibrary();
   const target = await device.ssh(service.definition);
   const { status } = await execInGuest(target, [], { tty: session.streams.in.isTTY, stdin: 'inherit' });

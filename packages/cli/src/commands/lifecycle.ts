@@ -7,7 +7,7 @@ import type { Result, Run, Session } from '../session.ts';
 import { statusDocument } from '../status-document.ts';
 
 /** Deadline of a clean stop, in seconds, where --timeout names none. */
-const STOP = 30;
+const STOP = 60;
 
 export const start: Run = (session) =>
   onDevice(session, 'start', async (device, service) => {
@@ -30,7 +30,7 @@ export const restart: Run = (session) =>
 
 export const rollback: Run = async (session) => {
   const service = theService(session);
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const word = wordOf(service);
   if (session.flags.dryRun === true) return planned(`rollback ${word} on ${device.id}`);
   announce(device);
@@ -58,7 +58,7 @@ async function onDevice(
   act: (device: Device, service: FoundService) => Promise<string>,
 ): Promise<Result> {
   const { chosen, flags, signal } = session;
-  const device = await pickDevice(session, chosen);
+  const device = await pickDevice(session);
   if (flags.dryRun === true) {
     return planned(...chosen.map((service) => `${verb} ${wordOf(service)} on ${device.id}`));
   }

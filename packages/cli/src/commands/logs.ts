@@ -15,7 +15,7 @@ export const logs: Run = async (session) => {
     });
   }
   const service = theService(session);
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const lines: string[] = [];
   for await (const line of device.logs(service.definition, { boot: own.boot === true, follow, signal })) {
     if (flags.json) lines.push(line);

@@ -8,7 +8,7 @@ export const remove: Run = async (session) => {
   const service = theService(session);
   const word = wordOf(service);
   const data = session.own.data === true;
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const what = `remove ${word} from ${device.id}${data ? ', with all its data' : ', keeping its data'}`;
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   announce(device);

@@ -26,7 +26,7 @@ export const showSecret: Run = async (session) => {
       exit: 2,
     });
   }
-  const device = await pickDevice(session, [service]);
+  const device = await pickDevice(session);
   const value = await device.secret(definition, name);
   return { json: { device: device.id, service: definition.name, name, value }, text: value };
 };

@@ -19,12 +19,12 @@ export interface TestDocument {
 
 export const test: Run = async (session) => {
   const { root, flags, chosen, signal } = session;
-  const device = await pickDevice(session, chosen);
+  const device = await pickDevice(session);
   const folder = await mkdtemp(join(tmpdir(), 'sovereign-test-'));
   try {
     const runs = chosen.map((service) => {
       const json = join(folder, `${service.definition.name}.json`);
-      const options = { device: device.id, json, timeout: flags.timeout };
+      const options = { device: device.id, output: json };
       const projects = [service.project];
       return {
         service,

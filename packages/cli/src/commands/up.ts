@@ -12,7 +12,7 @@ import { startAndWait } from './lifecycle.ts';
 export const up: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
-  const device = await pickDevice(session, services);
+  const device = await pickDevice(session);
   const run = await nxRun(session, services, ['deploy'], { device: device.id });
   if (session.flags.dryRun === true) {
     return plan(

@@ -1,0 +1,289 @@
+import { execFile, spawn } from 'node:child_process';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { workspaceRoot } from '@sovereign/store';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const shells = ['dash', 'mksh', 'busybox ash'];
+const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
+
+let scratch: string;
+let checkout: string;
+let bin: string;
+
+beforeEach(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'boot strap-'));
+  checkout = join(scratch, 'check out');
+  bin = join(scratch, 'bin');
+  await mkdir(join(checkout, 'packages/cli/src'), { recursive: true });
+  await mkdir(join(scratch, 'home'));
+  await mkdir(bin);
+  await copyFile(join(workspaceRoot(), 'sovereign'), join(checkout, 'sovereign'));
+  await writeFile(join(checkout, 'package-lock.json'), '{"lockfileVersion":3}\n');
+  // The tools that the script may use, and no others: what is not named here is not on the machine.
+  for (const name of 'awk cat chmod cmp cp date df env flock grep gzip head id ln mkdir mv printf readlink rm sed sha256sum sleep sudo tail tar touch tr uname'.split(
+    ' ',
+  )) {
+    const found = ['/usr/bin', '/bin'].map((folder) => join(folder, name)).find((file) => existsSync(file));
+    if (found !== undefined) await symlink(found, join(bin, name));
+  }
+});
+afterEach(() => rm(scratch, { recursive: true, force: true }));
+
+/** A command of the machine that is played by a shell script. */
+async function standIn(name: string, script: string): Promise<void> {
+  const file = join(bin, name);
+  await rm(file, { force: true });
+  await writeFile(file, `#!/bin/sh\n${script}\n`);
+  await chmod(file, 0o755);
+}
+
+/** Plays npm: writes what was asked into `npm.log`, and makes a Node that prints its words. */
+const standInNpm = (before = '', version = '9.2.0') =>
+  standIn(
+    'npm',
+    `[ "$1" = --version ] && { echo ${version}; exit 0; }
+printf '%s\\n' "$*" >>"$STAND_IN/npm.log"
+${before}
+mkdir -p node_modules/node-linux-${arch}/bin
+printf '#!/bin/sh\\nprintf "ran:"; printf " [%%s]" "$@"; echo\\n' >node_modules/node-linux-${arch}/bin/node
+chmod +x node_modules/node-linux-${arch}/bin/node`,
+  );
+
+interface Ended {
+  status: number;
+  out: string;
+  err: string;
+}
+
+function run(
+  argv: string[],
+  { shell = '/bin/sh', script = join(checkout, 'sovereign'), cwd = '/', home = join(scratch, 'home') } = {},
+) {
+  const [file = '', ...first] = shell.split(' ');
+  const env = { PATH: bin, HOME: home, STAND_IN: scratch };
+  return new Promise<Ended>((resolve) => {
+    const executable = file.startsWith('/') ? file : `/usr/bin/${file}`;
+    const child = execFile(executable, [...first, script, ...argv], { cwd, env }, (error, out, err) =>
+      resolve({ status: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err }),
+    );
+    child.stdin?.end();
+  });
+}
+
+const ran = (...argv: string[]): string =>
+  `ran: ${[join(checkout, 'packages/cli/src/main.ts'), ...argv].map((word) => `[${word}]`).join(' ')}\n`;
+const npmRuns = async () =>
+  existsSync(join(scratch, 'npm.log'))
+    ? (await readFile(join(scratch, 'npm.log'), 'utf8')).split('\n').length - 1
+    : 0;
+
+describe.each(shells)('under %s', (shell) => {
+  it('sets up once, in a folder with spaces, then runs the command line at once', async () => {
+    await standInNpm();
+    const first = await run(['up', 'a b', ''], { shell });
+    expect(first).toMatchObject({ status: 0, out: ran('up', 'a b', '') });
+    expect(first.err).toMatch(
+      /^Installing the locked dependencies …\nInstalling the locked dependencies: done \d+ s\n$/,
+    );
+    expect(await run(['status'], { shell })).toEqual({ status: 0, out: ran('status'), err: '' });
+    expect(await npmRuns()).toBe(1);
+  });
+
+  it('is found through links, and run from anywhere', async () => {
+    await standInNpm();
+    await symlink(join(checkout, 'sovereign'), join(scratch, 'one'));
+    await symlink('one', join(scratch, 'two'));
+    expect((await run(['x'], { shell, script: join(scratch, 'two') })).out).toBe(ran('x'));
+    expect((await run(['x'], { shell, script: 'two', cwd: scratch })).out).toBe(ran('x'));
+    expect((await run(['x'], { shell, script: 'sovereign', cwd: checkout })).out).toBe(ran('x'));
+  });
+
+  it('one of two set-ups at once waits for the other', async () => {
+    await standInNpm('sleep 2');
+    const both = await Promise.all([run(['a'], { shell }), run(['b'], { shell })]);
+    expect(both.map(({ status }) => status)).toEqual([0, 0]);
+    expect(both.map(({ out }) => out)).toEqual([ran('a'), ran('b')]);
+    expect(both.map(({ err }) => err).join('')).toContain('Another set-up runs in this checkout');
+    expect(await npmRuns()).toBe(1);
+  });
+
+  it('a set-up that was killed is repeated, and blocks nobody', async () => {
+    await standInNpm(`[ -e "$STAND_IN/go" ] || { touch "$STAND_IN/begun"; exec sleep 3; }`);
+    const [file = '', ...first] = shell.split(' ');
+    const child = spawn(`/usr/bin/${file}`, [...first, join(checkout, 'sovereign')], {
+      env: { PATH: bin, HOME: join(scratch, 'home'), STAND_IN: scratch },
+      stdio: 'ignore',
+      detached: true,
+    });
+    await expect.poll(() => existsSync(join(scratch, 'begun')), { timeout: 10_000 }).toBe(true);
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    await writeFile(join(scratch, 'go'), '');
+    const again = await run(['x'], { shell });
+    expect(again).toMatchObject({ status: 0, out: ran('x') });
+    expect(await npmRuns()).toBe(2);
+  });
+
+  it.each([
+    ['npm error code ENOTFOUND', 'no-network', 'no network'],
+    ['npm ERR! code ENOSPC', 'no-space', 'no space left'],
+    ['npm error code EINTEGRITY', 'wrong-digest', 'not what package-lock.json names'],
+    ['npm error code EACCES', 'no-permission', 'permission denied'],
+    [
+      'npm error code EUSAGE\nnpm error the lock is out of step\nnpm error more',
+      'set-up-failed',
+      'the lock is out of step',
+    ],
+  ])('says what to do after: %s', async (printed, code, what) => {
+    await standInNpm(`printf '%s\\n' '${printed}' >&2; exit 1`);
+    const { status, out, err } = await run(['up', '--json', '--quiet'], { shell });
+    expect(status).toBe(1);
+    expect(err).toMatch(/^error: .*\n {3}on: .*\n next: .*\n$/);
+    expect(err).toContain(what);
+    expect(JSON.parse(out)).toMatchObject({ error: { code, what: expect.stringContaining(what) as string } });
+    // What failed does not look finished.
+    await standInNpm();
+    expect(await run([], { shell })).toMatchObject({ status: 0 });
+  });
+});
+
+describe('set-up', () => {
+  it('is made again when the lock changes, or the pinned Node is gone', async () => {
+    await standInNpm();
+    await run([]);
+    await writeFile(join(checkout, 'package-lock.json'), '{"lockfileVersion":3,"x":1}\n');
+    await run([]);
+    await rm(join(checkout, 'node_modules', `node-linux-${arch}`), { recursive: true });
+    await run([]);
+    expect(await npmRuns()).toBe(3);
+  });
+
+  it('takes development and optional dependencies whatever the machine is set to, and runs no install script', async () => {
+    await standInNpm();
+    await run([]);
+    const [words = ''] = (await readFile(join(scratch, 'npm.log'), 'utf8')).split('\n');
+    expect(words).toMatch(/^ci /);
+    for (const flag of ['--ignore-scripts', '--include=dev', '--include=optional'])
+      expect(words).toContain(flag);
+  });
+
+  it('works without HOME', async () => {
+    await standInNpm(`[ -z "\${HOME+set}" ] || { echo HOME is "[$HOME]"; exit 1; }`);
+    expect(await run(['x'], { home: '' })).toMatchObject({ status: 0, out: ran('x') });
+  });
+
+  it('--quiet says nothing; what stands behind -- is not ours', async () => {
+    await standInNpm();
+    expect((await run(['--quiet'])).err).toBe('');
+    await rm(join(checkout, 'node_modules'), { recursive: true });
+    expect((await run(['exec', '--', '--quiet'])).err).not.toBe('');
+  });
+
+  it('refuses a Node that does not run here', async () => {
+    await standInNpm();
+    const npm = await readFile(join(bin, 'npm'), 'utf8');
+    await writeFile(
+      join(bin, 'npm'),
+      npm.replace('#!/bin/sh\\nprintf "ran', '#!/no/such/interpreter\\nprintf "ran'),
+    );
+    const { status, err } = await run([]);
+    expect(status).toBe(1);
+    expect(err).toContain('the pinned Node does not run on this machine');
+  });
+
+  it('refuses a machine that no Node is pinned for', async () => {
+    await standIn('uname', 'if [ "$1" = -s ]; then echo Linux; else echo riscv64; fi');
+    const { status, err } = await run([]);
+    expect(status).toBe(1);
+    expect(err).toContain('no Node is pinned for this machine');
+  });
+});
+
+describe('a machine without npm', () => {
+  /** Plays curl: the archive is one that holds the stand-in for npm. */
+  async function standInCurl(): Promise<void> {
+    await standInNpm();
+    const folder = join(scratch, `node-v24.11.0-linux-${arch}`, 'bin');
+    await mkdir(folder, { recursive: true });
+    await copyFile(join(bin, 'npm'), join(folder, 'npm'));
+    await rm(join(bin, 'npm'));
+    await standIn(
+      'curl',
+      `while [ "$1" != -o ]; do shift; done\ncd "$STAND_IN" && tar -c node-v24.11.0-linux-${arch} | gzip >"$2"`,
+    );
+  }
+
+  it("uses the one of Node's release archive, and keeps nothing of it", async () => {
+    await standInCurl();
+    const script = await readFile(join(checkout, 'sovereign'), 'utf8');
+    const digest = new RegExp(`node_sha256_${arch}=(\\w+)`).exec(script)?.[1] ?? '';
+    await standIn('sha256sum', `echo "${digest}  $1"`);
+    const { status, out, err } = await run(['x']);
+    expect({ status, out }).toEqual({ status: 0, out: ran('x') });
+    expect(err).toContain('No npm (7 or newer) on this machine; fetching Node 24.11.0');
+    expect(existsSync(join(checkout, '.nx/set-up/node'))).toBe(false);
+  });
+
+  it('discards an archive with another digest', async () => {
+    await standInCurl();
+    const { status, err } = await run(['x']);
+    expect(status).toBe(1);
+    expect(err).toContain('the Node archive is not the pinned one');
+    expect(existsSync(join(checkout, '.nx/set-up/node.tar.gz'))).toBe(false);
+  });
+
+  describe('and without a way to Node', () => {
+    beforeEach(() => standIn('curl', 'echo "curl: (6) Could not resolve host" >&2; exit 6'));
+
+    /** Plays apt-get: npm comes with `install`. */
+    const standInApt = () =>
+      standIn(
+        'apt-get',
+        `printf '%s\\n' "$*" >>"$STAND_IN/apt.log"\n[ "$1" = install ] && cp "$STAND_IN/npm" "$STAND_IN/bin/npm"`,
+      );
+
+    it("installs the distribution's, saying so in one line", async () => {
+      await standInNpm();
+      await copyFile(join(bin, 'npm'), join(scratch, 'npm'));
+      await rm(join(bin, 'npm'));
+      await standInApt();
+      await standIn('sudo', 'exec "$@"');
+      const { status, out, err } = await run(['x']);
+      expect({ status, out }).toEqual({ status: 0, out: ran('x') });
+      expect(err).toMatch(
+        /npm is missing; installing it with: (sudo )?apt-get install -y --no-install-recommends npm\n/,
+      );
+    });
+
+    it('--no-install refuses and prints the exact command', async () => {
+      await standInApt();
+      const { status, err } = await run(['up', '--no-install']);
+      expect(status).toBe(1);
+      expect(err).toMatch(/ next: Run: (sudo )?apt-get install -y --no-install-recommends npm\n/);
+      expect(existsSync(join(scratch, 'apt.log'))).toBe(false);
+    });
+
+    it('another distribution is told what it needs', async () => {
+      const { status, err } = await run(['up']);
+      expect(status).toBe(1);
+      expect(err).toContain("Install npm 7 or newer with your distribution's package manager");
+    });
+
+    it('an npm that cannot read the lock does not count', async () => {
+      await standInNpm('', '6.14.18');
+      const { status, err } = await run(['up']);
+      expect(status).toBe(1);
+      expect(err).toContain('No npm (7 or newer)');
+    });
+  });
+});
+
+it('is clean shell', async () => {
+  const script = join(workspaceRoot(), 'sovereign');
+  const found = await new Promise<string>((resolve) => {
+    execFile('shellcheck', [script], (error, out) => resolve(error === null ? '' : `${error.message}${out}`));
+  });
+  expect(found).toBe('');
+});

@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { firstError, runNx, toArgs, type NxRun } from './nx.ts';
+
+let root: string;
+const signal = new AbortController().signal;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'nx test-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+/** Puts a stand-in in the place of Nx. */
+async function standInNx(source: string): Promise<void> {
+  const file = join(root, 'node_modules/nx/dist/bin/nx.js');
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, `const fs = require('node:fs');\n${source}`);
+}
+
+const event = (rest: object) =>
+  `fs.appendFileSync(process.env.SOVEREIGN_EVENTS, ${JSON.stringify(`${JSON.stringify({ at: 'now', step: 's', ...rest })}\n`)});`;
+
+function run(rest: Partial<NxRun> = {}): Promise<void> {
+  const events = join(root, 'events');
+  return writeFile(events, '').then(() =>
+    runNx(
+      { root, targets: ['build'], verbose: false, signal, ...rest },
+      { PATH: process.env.PATH, SOVEREIGN_EVENTS: events },
+    ),
+  );
+}
+
+describe('the command line of Nx', () => {
+  it('names targets, projects and the options of the executor', () => {
+    expect(
+      toArgs({
+        targets: ['deploy'],
+        projects: ['rootfs-sql', 'rootfs-forgejo'],
+        options: { device: 'local', timeout: undefined },
+      }),
+    ).toEqual([
+      'run-many',
+      '--targets=deploy',
+      '--projects=rootfs-sql,rootfs-forgejo',
+      '--outputStyle=stream',
+      '--device=local',
+    ]);
+  });
+
+  it('runs every project where none is named', () => {
+    expect(toArgs({ targets: ['lint', 'test'], flags: [] })).toEqual(['run-many', '--targets=lint,test']);
+  });
+});
+
+describe('a run', () => {
+  it('gets the base in its environment, no terminal interface and no daemon', async () => {
+    await standInNx(`fs.writeFileSync('seen', JSON.stringify([process.argv.slice(2), process.env]));`);
+    await run({ base: 'debian', options: { device: 'local' } });
+    const [argv, env] = JSON.parse(await readFile(join(root, 'seen'), 'utf8')) as [
+      string[],
+      Record<string, string>,
+    ];
+    expect(argv).toContain('--device=local');
+    expect(env).toMatchObject({ SOVEREIGN_BASE: 'debian', NX_TUI: 'false', NX_DAEMON: 'false' });
+    expect(env.PATH?.startsWith(join(root, 'node_modules/.bin'))).toBe(true);
+  });
+
+  it('fails with the first error that a task announced, exit status and all', async () => {
+    await standInNx(
+      event({
+        state: 'failed',
+        error: { exit: 3, code: 'unhealthy', what: 'first', on: 'sql', hint: 'look' },
+      }) +
+        event({ state: 'failed', error: { exit: 1, code: 'later', what: 'second' } }) +
+        'process.exit(1)',
+    );
+    await expect(run()).rejects.toMatchObject({
+      code: 'unhealthy',
+      what: 'first',
+      on: 'sql',
+      hint: 'look',
+      exit: 3,
+    });
+  });
+
+  it('keeps and names what the tools printed where no task said why', async () => {
+    await standInNx(`console.log('to out'); console.error('to err'); process.exit(1)`);
+    const error = (await run().catch((thrown: unknown) => thrown)) as { code: string; hint: string };
+    expect(error.code).toBe('nx-failed');
+    const log = /is in (\S+);/.exec(error.hint)?.[1] ?? '';
+    const kept = await readFile(log, 'utf8');
+    expect(kept).toContain('to out');
+    expect(kept).toContain('to err');
+    await rm(dirname(log), { recursive: true });
+  });
+
+  it('does not blame a run for what failed before it', async () => {
+    await standInNx('');
+    const events = join(root, 'events');
+    await writeFile(
+      events,
+      `${JSON.stringify({ step: 's', state: 'failed', error: { exit: 1, code: 'old', what: 'old' } })}\n`,
+    );
+    await runNx(
+      { root, targets: ['build'], verbose: false, signal },
+      { ...process.env, SOVEREIGN_EVENTS: events },
+    );
+  });
+
+  it('that is interrupted ends with every process under it', async () => {
+    await standInNx(`
+      const child = require('node:child_process').spawn('sleep', ['600']);
+      fs.writeFileSync('pid', String(child.pid));
+      setInterval(() => {}, 1000);`);
+    const controller = new AbortController();
+    const running = run({ signal: controller.signal });
+    await expect.poll(() => existsSync(join(root, 'pid')), { timeout: 10_000 }).toBe(true);
+    const pid = await readFile(join(root, 'pid'), 'utf8');
+    controller.abort();
+    await expect(running).rejects.toThrow();
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5_000 }).toBe(false);
+  });
+
+  it('does not begin after an interruption', async () => {
+    await standInNx(`fs.writeFileSync('seen', '')`);
+    await expect(run({ signal: AbortSignal.abort() })).rejects.toThrow();
+    expect(existsSync(join(root, 'seen'))).toBe(false);
+  });
+});
+
+describe('firstError', () => {
+  it('is none where nothing failed', () => {
+    expect(firstError([{ at: '', step: 'a', state: 'done' }])).toBeUndefined();
+  });
+
+  it('gives an exit status that is no documented one as 1', () => {
+    const error = { exit: 77, code: 'x', what: 'y' };
+    expect(firstError([{ at: '', step: 'a', state: 'failed', error }])?.exit).toBe(1);
+  });
+});
