@@ -6,6 +6,8 @@
 CONTROL_LINE=512
 # Health that is older counts as unknown, in seconds of uptime.
 HEALTH_AGE=15
+# A guest whose terminal was not set up yet ends its lines with this too.
+CR=$(printf '\r')
 # agent.out is emptied at this size, in bytes.
 CONTROL_FILE=1000000
 
@@ -63,9 +65,10 @@ control_read() {
 # control_line LINE: `BOOT_ID SEQ KEY VALUE`
 control_line() {
   [ ${#1} -le $CONTROL_LINE ] || return 0
-  case $1 in *[!\ -~]*) return 0 ;; esac
+  control_words=${1%"$CR"}
+  case $control_words in *[!\ -~]*) return 0 ;; esac
   # shellcheck disable=SC2086
-  set -- $1
+  set -- $control_words
   [ $# -ge 3 ] && is_number "$2" || return 0
   line_boot=$1
   key=$3

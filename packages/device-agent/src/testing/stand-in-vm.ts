@@ -17,7 +17,7 @@ const boot = randomUUID();
 let sequence = 0;
 
 const say = (key: string, value = ''): void => {
-  process.stdout.write(`${boot} ${++sequence} ${key} ${value}\n`);
+  process.stdout.write(`${boot} ${++sequence} ${key} ${value}${sequence % 2 === 0 ? '\r' : ''}\n`);
 };
 const remember = (text: string): void => appendFileSync(journal, `${text}\n`);
 
