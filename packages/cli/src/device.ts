@@ -6,13 +6,17 @@ import type { Session } from './session.ts';
 /** Loaded when a device is needed: help, version and completion stay quick without it. */
 export const deviceLibrary = () => import('@sovereign/device');
 
-/** The device that a command is about. */
-export async function pickDevice({ flags }: Session): Promise<Device> {
-  const { selectDevice } = await deviceLibrary();
-  return selectDevice({ serial: flags.serial });
+/** How a command gets at devices. */
+export interface DeviceAccess {
+  /** The device that the command line means. */
+  pick(): Promise<Device>;
+  all(): Promise<Device[]>;
 }
 
-export const allDevices = async (): Promise<Device[]> => (await deviceLibrary()).listDevices();
+export const deviceAccess = (serial: string | undefined): DeviceAccess => ({
+  pick: async () => (await deviceLibrary()).selectDevice({ serial }),
+  all: async () => (await deviceLibrary()).listDevices(),
+});
 
 /** Every command that changes something says first where. */
 export const announce = ({ id, kind }: Device): void =>

@@ -1,6 +1,7 @@
 import { SovereignError } from '@sovereign/report';
 import { findServices } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
+import { deviceAccess } from './device.ts';
 import { openDisplay } from './display/index.ts';
 import { printError } from './errors.ts';
 import { eventFile } from './event-file.ts';
@@ -34,7 +35,19 @@ export async function run(argv: readonly string[], version: string, streams: Str
     try {
       await provide(entry.needs, { install: flags.install, signal });
       const command = await entry.load();
-      result = await command({ root, flags, streams, services, chosen, named, words, own, signal });
+      const devices = deviceAccess(flags.serial);
+      result = await command({
+        devices,
+        root,
+        flags,
+        streams,
+        services,
+        chosen,
+        named,
+        words,
+        own,
+        signal,
+      });
       signal.throwIfAborted();
     } finally {
       follow.stop();

@@ -1,4 +1,5 @@
 import type { FoundService } from '@sovereign/service';
+import type { DeviceAccess } from './device.ts';
 import type { Flags } from './flags.ts';
 
 /** Where a command reads and writes. Results go to `out`, everything else to `err`. */
@@ -14,6 +15,7 @@ export interface Session {
   root: string;
   flags: Flags;
   streams: Streams;
+  devices: DeviceAccess;
   /** Every service of the workspace. */
   services: readonly FoundService[];
   /** The ones that were chosen; for a command that takes one service, exactly one. */

@@ -3,7 +3,7 @@ import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
 import { askYes, canAsk } from '../ask.ts';
 import { chooseBase } from '../base.ts';
-import { announce, pickDevice } from '../device.ts';
+import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { toArgs, type NxRun } from '../nx.ts';
 import { wordOf } from '../services.ts';
@@ -22,7 +22,7 @@ export const build: Run = async (session) => {
 export const deploy: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const run = await nxRun(session, services, ['deploy'], { device: device.id });
   if (session.flags.dryRun === true) return plan([run]);
   announce(device);

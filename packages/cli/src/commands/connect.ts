@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { execa } from 'execa';
-import { pickDevice, theService } from '../device.ts';
+import { theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
 import { findProgram } from '../system.ts';
@@ -11,7 +11,7 @@ import { findProgram } from '../system.ts';
 export const connect: Run = async (session) => {
   const service = theService(session);
   const { definition } = service;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const [port] = definition.ports;
   const [state] = await device.status([definition]);
   const url = state?.endpoints.find((endpoint) => endpoint.name === port?.name)?.url;

@@ -1,10 +1,9 @@
-import { allDevices } from '../device.ts';
 import { probeDevice, probeLine } from '../probes.ts';
 import type { Run } from '../session.ts';
 
-export const devices: Run = async () => {
+export const devices: Run = async (session) => {
   const found = await Promise.all(
-    (await allDevices()).map(async (device) => ({
+    (await session.devices.all()).map(async (device) => ({
       id: device.id,
       kind: device.kind,
       probes: await probeDevice(device),

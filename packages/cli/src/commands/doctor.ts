@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Probe } from '@sovereign/device';
 import { cacheDir } from '@sovereign/store';
-import { allDevices, pickDevice } from '../device.ts';
 import { probeDevice, probeLine } from '../probes.ts';
 import type { Run } from '../session.ts';
 import { missingTools, provideTools, tools } from '../system.ts';
@@ -15,7 +14,7 @@ export const doctor: Run = async (session) => {
   const { flags, own, signal } = session;
   if (own.fix === true) await provideTools(Object.values(tools), { install: flags.install, signal });
   const machine = [await spaceProbe('space for caches', cacheDir(), CACHE)];
-  const devices = flags.serial === undefined ? await allDevices() : [await pickDevice(session)];
+  const devices = flags.serial === undefined ? await session.devices.all() : [await session.devices.pick()];
   const probed = await Promise.all(
     devices.map(async (device) => ({ id: device.id, probes: await probeDevice(device) })),
   );

@@ -1,11 +1,11 @@
 import { SovereignError } from '@sovereign/report';
-import { deviceLibrary, pickDevice, theService } from '../device.ts';
+import { deviceLibrary, theService } from '../device.ts';
 import type { Run } from '../session.ts';
 
 export const exec: Run = async (session) => {
   const { words, flags, streams } = session;
   const service = theService(session);
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const { execInGuest } = await deviceLibrary();
   const target = await device.ssh(service.definition);
   const { status, stdout, stderr } = await execInGuest(target, words, {
@@ -27,7 +27,7 @@ export const shell: Run = async (session) => {
     });
   }
   const service = theService(session);
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const { execInGuest } = await deviceLibrary();
   const target = await device.ssh(service.definition);
   const { status } = await execInGuest(target, [], { tty: session.streams.in.isTTY, stdin: 'inherit' });

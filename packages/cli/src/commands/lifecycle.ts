@@ -1,7 +1,7 @@
 import type { Device } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
-import { announce, pickDevice, theService } from '../device.ts';
+import { announce, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
 import { statusDocument } from '../status-document.ts';
@@ -30,7 +30,7 @@ export const restart: Run = (session) =>
 
 export const rollback: Run = async (session) => {
   const service = theService(session);
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const word = wordOf(service);
   if (session.flags.dryRun === true) return planned(`rollback ${word} on ${device.id}`);
   announce(device);
@@ -58,7 +58,7 @@ async function onDevice(
   act: (device: Device, service: FoundService) => Promise<string>,
 ): Promise<Result> {
   const { chosen, flags, signal } = session;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   if (flags.dryRun === true) {
     return planned(...chosen.map((service) => `${verb} ${wordOf(service)} on ${device.id}`));
   }

@@ -1,4 +1,4 @@
-import { pickDevice, theService } from '../device.ts';
+import { theService } from '../device.ts';
 import { SovereignError } from '@sovereign/report';
 import type { Run } from '../session.ts';
 
@@ -15,7 +15,7 @@ export const logs: Run = async (session) => {
     });
   }
   const service = theService(session);
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const lines: string[] = [];
   for await (const line of device.logs(service.definition, { boot: own.boot === true, follow, signal })) {
     if (flags.json) lines.push(line);

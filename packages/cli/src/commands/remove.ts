@@ -1,6 +1,6 @@
 import { SovereignError, step } from '@sovereign/report';
 import { askText, askYes, canAsk } from '../ask.ts';
-import { announce, pickDevice, theService } from '../device.ts';
+import { announce, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Run, Session } from '../session.ts';
 
@@ -8,7 +8,7 @@ export const remove: Run = async (session) => {
   const service = theService(session);
   const word = wordOf(service);
   const data = session.own.data === true;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const what = `remove ${word} from ${device.id}${data ? ', with all its data' : ', keeping its data'}`;
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   announce(device);

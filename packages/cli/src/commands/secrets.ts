@@ -1,5 +1,5 @@
 import { SovereignError } from '@sovereign/report';
-import { pickDevice, theService } from '../device.ts';
+import { theService } from '../device.ts';
 import { nearest, wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
 
@@ -26,7 +26,7 @@ export const showSecret: Run = async (session) => {
       exit: 2,
     });
   }
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const value = await device.secret(definition, name);
   return { json: { device: device.id, service: definition.name, name, value }, text: value };
 };

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { announce, pickDevice } from '../device.ts';
+import { announce } from '../device.ts';
 import { failureOf, runNx } from '../nx.ts';
 import { wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
@@ -19,7 +19,7 @@ export interface TestDocument {
 
 export const test: Run = async (session) => {
   const { root, flags, chosen, signal } = session;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const folder = await mkdtemp(join(tmpdir(), 'sovereign-test-'));
   try {
     const runs = chosen.map((service) => {

@@ -1,7 +1,7 @@
 import type { Device } from '@sovereign/device';
 import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
-import { announce, pickDevice } from '../device.ts';
+import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
@@ -12,7 +12,7 @@ import { startAndWait } from './lifecycle.ts';
 export const up: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
-  const device = await pickDevice(session);
+  const device = await session.devices.pick();
   const run = await nxRun(session, services, ['deploy'], { device: device.id });
   if (session.flags.dryRun === true) {
     return plan(

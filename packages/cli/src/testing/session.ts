@@ -1,0 +1,78 @@
+import type { Device, ServiceStatus } from '@sovereign/device';
+import type { FoundService } from '@sovereign/service';
+import type { Session } from '../session.ts';
+import { service } from './services.ts';
+import { fakeStreams } from './streams.ts';
+
+/** A stand-in for a device: remembers what it was asked to do. */
+export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[] } {
+  const did: string[] = [];
+  const doing =
+    <T>(name: string, value: T) =>
+    (...words: unknown[]): Promise<T> => {
+      const [first, ...others] = words as [{ name: string }, ...unknown[]];
+      did.push([name, first.name, ...others.map((word) => JSON.stringify(word))].join(' '));
+      return Promise.resolve(value);
+    };
+  return {
+    did,
+    id: 'local',
+    kind: 'local',
+    probe: () => Promise.resolve([{ name: 'qemu', ok: true, evidence: '/usr/bin/qemu' }]),
+    deploy: () => Promise.reject(new Error('commands deploy through Nx')),
+    start: doing('start', undefined),
+    stop: doing('stop', undefined),
+    waitHealthy: doing('wait', undefined),
+    status: (services) => Promise.resolve(services.map(({ name }) => status({ name }))),
+    rollback: doing('rollback', { from: 'f'.repeat(64), to: 'e'.repeat(64) }),
+    remove: doing('remove', undefined),
+    // eslint-disable-next-line @typescript-eslint/require-await
+    logs: async function* ({ name }, { boot }) {
+      yield `${name} first ${boot ? 'boot' : 'log'}`;
+      yield 'second';
+    },
+    ssh: () => Promise.reject(new Error('no guest')),
+    secret: () => Promise.resolve('s3:cr\\et'),
+    ...rest,
+  };
+}
+
+export const status = (rest: Partial<ServiceStatus> = {}): ServiceStatus => ({
+  name: 'sql',
+  state: 'running',
+  healthy: true,
+  release: 'ab'.repeat(32),
+  slot: 'a',
+  trial: false,
+  pid: 42,
+  since: '2026-11-23T10:00:00Z',
+  restarts: 0,
+  endpoints: [{ name: 'main', url: 'postgresql://postgres@127.0.0.1:15432/postgres' }],
+  ...rest,
+});
+
+interface Wish extends Partial<Omit<Session, 'devices' | 'flags'>> {
+  device?: Device;
+  flags?: Partial<Session['flags']>;
+  tty?: boolean;
+}
+
+/** A session with one service and one stand-in device. */
+export function fakeSession({ device = fakeDevice(), flags = {}, tty = false, ...rest }: Wish = {}) {
+  const { streams, out, err } = fakeStreams({ tty });
+  const services: FoundService[] = [service('sql', 2)];
+  const session: Session = {
+    root: '/nowhere',
+    streams,
+    services,
+    chosen: services,
+    named: true,
+    words: [],
+    own: {},
+    signal: new AbortController().signal,
+    devices: { pick: () => Promise.resolve(device), all: () => Promise.resolve([device]) },
+    flags: { json: false, quiet: false, verbose: false, install: true, ...flags },
+    ...rest,
+  };
+  return { session, out, err };
+}
