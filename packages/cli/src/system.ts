@@ -93,7 +93,7 @@ export async function provideTools(
   if (!root && (await find('sudo')) === undefined)
     throw missingError(names, `As root, run: ${installCommand(packages, true).join(' ')}`);
   note(`installing what is missing: ${argv.join(' ')}`);
-  await step(`installing ${packages.join(', ')}`, async () => {
+  await step(`install ${packages.join(', ')}`, async () => {
     // A machine that was just made has no package lists yet; one that was not used for long has stale ones.
     if (await run(argv, signal)) return;
     signal.throwIfAborted();

@@ -34,22 +34,22 @@ export const rollback: Run = async (session) => {
   const word = wordOf(service);
   if (session.flags.dryRun === true) return planned(`rollback ${word} on ${device.id}`);
   announce(device);
-  const { from, to } = await step(`rolling back ${word}`, () => device.rollback(service.definition));
+  const { from, to } = await step(`roll ${word} back`, () => device.rollback(service.definition));
   const text = `${word} went back from release ${from.slice(0, 12)} to ${to.slice(0, 12)}`;
   return { json: { device: device.id, service: service.definition.name, from, to }, text };
 };
 
 export async function startAndWait(session: Session, device: Device, service: FoundService): Promise<void> {
   const word = wordOf(service);
-  await step(`starting ${word}`, () => device.start(service.definition));
+  await step(`start ${word}`, () => device.start(service.definition));
   const seconds = session.flags.timeout ?? service.definition.health.deadline;
-  await step(`waiting for ${word} to be healthy`, () =>
+  await step(`wait for ${word} to be healthy`, () =>
     abortable(session.signal, device.waitHealthy(service.definition, seconds)),
   );
 }
 
 async function stopOne({ flags }: Session, device: Device, service: FoundService): Promise<void> {
-  await step(`stopping ${wordOf(service)}`, () => device.stop(service.definition, flags.timeout ?? STOP));
+  await step(`stop ${wordOf(service)}`, () => device.stop(service.definition, flags.timeout ?? STOP));
 }
 
 async function onDevice(

@@ -9,6 +9,6 @@ export const lock: Run = async (session) => {
   // Without a service every lock is meant, the build tools' too.
   const run: NxRun = session.named ? { ...rest, projects } : rest;
   if (session.flags.dryRun === true) return plan([run]);
-  const changes = await step('refreshing the locks', () => refreshLocks(run));
+  const changes = await step('refresh the locks', () => refreshLocks(run));
   return { json: { changes }, text: changes.length === 0 ? 'nothing changed' : changes.join('\n') };
 };

@@ -14,7 +14,7 @@ export const remove: Run = async (session) => {
   announce(device);
   if (data) await confirmData(session, word, device.id);
   else await confirm(session, what);
-  await step(`removing ${word}`, () => device.remove(service.definition, { data }));
+  await step(`remove ${word}`, () => device.remove(service.definition, { data }));
   const text = `${word} is removed from ${device.id}; ${data ? 'its data is gone' : 'its data stays'}`;
   return { json: { device: device.id, removed: service.definition.name, data }, text };
 };

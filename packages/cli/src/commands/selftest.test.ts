@@ -65,10 +65,10 @@ describe('reports', () => {
 });
 
 it('waits are found in what the tests printed, slowest first', () => {
-  const output = `x\nwaiting for sql to be healthy …\nwaiting for sql to be healthy: done 8.2 s\nbuilding: done 20 s
-waiting for the kernel to stop: done 11.0 s (clean)\n`;
+  const output = `x\nwait for sql to be healthy …\nwait for sql to be healthy: done 8.2 s\nbuilding: done 20 s
+wait for the kernel to stop: done 11.0 s (clean)\n`;
   expect(findWaits(output)).toEqual([
-    { name: 'waiting for the kernel to stop', seconds: 11 },
-    { name: 'waiting for sql to be healthy', seconds: 8.2 },
+    { name: 'wait for the kernel to stop', seconds: 11 },
+    { name: 'wait for sql to be healthy', seconds: 8.2 },
   ]);
 });

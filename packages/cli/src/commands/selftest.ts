@@ -51,7 +51,7 @@ export const selftest: Run = async (session) => {
   const folders = await projectFolders(session);
   // A report that an earlier run left would be counted again where a test cannot even start.
   await Promise.all(folders.map((folder) => rm(join(folder, RESULTS), { force: true })));
-  const unformatted = await step('checking the format of all files', () => checkFormat(session));
+  const unformatted = await step('check the format of all files', () => checkFormat(session));
   const began = Date.now();
   const failure = await failureOf(runNx(run));
   signal.throwIfAborted();
@@ -138,7 +138,7 @@ async function namedWaits(
 }
 
 export function findWaits(output: string): { name: string; seconds: number }[] {
-  return [...output.matchAll(/^(waiting for .+): done ([\d.]+) s/gm)]
+  return [...output.matchAll(/^(wait for .+): done ([\d.]+) s/gm)]
     .map(([, name = '', seconds]) => ({ name, seconds: Number(seconds) }))
     .sort((a, b) => b.seconds - a.seconds);
 }
