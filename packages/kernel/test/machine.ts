@@ -15,8 +15,17 @@ export interface Boot {
 /** A guest that hangs is killed after this time, in milliseconds. */
 const DEADLINE = 120_000;
 
-/** Boots a kernel and a root image in QEMU until the guest turns itself off. */
-export async function boot(kernel: string, root: string, folder: string): Promise<Boot> {
+/**
+ * Boots a kernel and a root image in QEMU until the guest turns itself off.
+ * @param folder where the consoles are written to
+ * @param words more of the kernel's command line
+ */
+export async function boot(
+  kernel: string,
+  root: string,
+  folder: string,
+  words: readonly string[] = [],
+): Promise<Boot> {
   const file = (name: string) => join(folder, name);
   const { exitCode } = await execa(
     'qemu-system-aarch64',
@@ -28,7 +37,10 @@ export async function boot(kernel: string, root: string, folder: string): Promis
       ...['-m', '256M'],
       ...['-nodefaults', '-display', 'none', '-monitor', 'none', '-no-reboot'],
       ...['-kernel', kernel],
-      ...['-append', 'root=/dev/vda ro rootfstype=erofs console=hvc0 earlycon panic=-1'],
+      ...[
+        '-append',
+        ['root=/dev/vda ro rootfstype=erofs console=hvc0 earlycon panic=-1', ...words].join(' '),
+      ],
       ...['-drive', `if=none,id=root,file=${root},format=raw,readonly=on`],
       ...['-device', 'virtio-blk-pci,drive=root'],
       ...virtioConsole('hvc0', file('hvc0')),

@@ -1,0 +1,101 @@
+/**
+ * Our kernel against `defconfig` + `virt.config`, both without modules and without any cache, in one run: CPU time of
+ * the build, size of the Image, and time from the kernel's start to /sbin/init.
+ *
+ *   node bench/kernel.ts [--boots N] [--skip-build FOLDER]
+ *
+ * FOLDER holds what an earlier run built (`base/Image`, `ours/Image`): only the boots are measured.
+ */
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  compileTargets,
+  configure,
+  kernelSource,
+  makeConfig,
+  readAllowed,
+  readFragments,
+  readSourceLock,
+} from '@sovereign/kernel';
+import { openToolRoot } from '@sovereign/tools';
+import { boot, makeProbeImages, readReport } from 'kernel/testing';
+
+const project = join(import.meta.dirname, '../packages/kernel');
+const { values } = parseArgs({
+  options: { boots: { type: 'string', default: '5' }, 'skip-build': { type: 'string' } },
+});
+
+interface Kernel {
+  name: string;
+  image: string;
+  /** Of the build, user and system, in seconds. */
+  cpu?: number;
+}
+
+/** CPU time of all children that have ended, in seconds: fields 16 and 17 of proc_pid_stat(5), 100 ticks a second. */
+async function childrenCpu(): Promise<number> {
+  const fields = (await readFile('/proc/self/stat', 'utf8')).replace(/^.*\) /, '').split(' ');
+  return (Number(fields[13]) + Number(fields[14])) / 100;
+}
+
+async function buildBoth(folder: string): Promise<Kernel[]> {
+  const tools = await openToolRoot();
+  const lock = await readSourceLock(join(project, 'source.lock.json'));
+  const origin = process.env.SOVEREIGN_BASE === 'debian' ? 'debian' : 'kernel.org';
+  const source = await kernelSource(lock, origin, tools);
+  const fragments = await readFragments(join(project, 'fragments'));
+  const exceptions = await readAllowed(join(project, 'allow.json'));
+  const configs = {
+    base: await makeConfig(source, '# CONFIG_MODULES is not set\n', tools),
+    ours: await configure(source, fragments, exceptions, tools),
+  };
+  const kernels: Kernel[] = [];
+  for (const [name, config] of Object.entries(configs)) {
+    const build = join(folder, name, 'build');
+    await mkdir(build, { recursive: true });
+    const before = await childrenCpu();
+    await compileTargets(source, config, ['Image'], tools, build);
+    const cpu = (await childrenCpu()) - before;
+    kernels.push({ name, image: join(build, 'arch/arm64/boot/Image'), cpu });
+  }
+  return kernels;
+}
+
+/** Boots the kernels in turns, so that a change of the machine's load meets all of them. */
+async function measureBoots(kernels: readonly Kernel[], folder: string): Promise<Map<string, number>> {
+  const { root = '' } = await makeProbeImages(folder, { root: { compression: 'zstd', cluster: 64 } });
+  const times = new Map<string, number[]>(kernels.map(({ name }) => [name, []]));
+  for (let round = 0; round < Number(values.boots); round++) {
+    for (const { name, image } of kernels) {
+      const { uptime } = readReport((await boot(image, root, folder, ['loglevel=4'])).console);
+      if (uptime === undefined) throw new Error(`the kernel ${name} did not start the probe`);
+      times.get(name)?.push(uptime);
+    }
+  }
+  return new Map(
+    [...times].map(([name, list]) => [name, list.sort((a, b) => a - b)[list.length >> 1] ?? NaN]),
+  );
+}
+
+const scratch = await mkdtemp(join(tmpdir(), 'kernel-bench-'));
+try {
+  const earlier = values['skip-build'];
+  const kernels: Kernel[] =
+    earlier === undefined
+      ? await buildBoth(scratch)
+      : ['base', 'ours'].map((name) => ({ name, image: join(earlier, name, 'Image') }));
+  const boots = await measureBoots(kernels, scratch);
+  const rows = await Promise.all(
+    kernels.map(async ({ name, image, cpu }) => ({
+      name,
+      'build CPU s': cpu,
+      'Image MB': (await stat(image)).size / 1e6,
+      'init s': boots.get(name),
+    })),
+  );
+  console.table(rows);
+} finally {
+  await rm(scratch, { recursive: true, force: true });
+}
