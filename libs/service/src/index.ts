@@ -7,7 +7,7 @@ export {
   type Base,
   type ServiceDefinition,
 } from './definition.ts';
-export { manifestSchema, readManifest, type Manifest, type ManifestOf } from './manifest.ts';
+export { manifestSchema, readManifest, writeManifest, type Manifest, type ManifestOf } from './manifest.ts';
 export {
   CONFIG_SCHEMA,
   CONTROL_PROTOCOL,
@@ -18,3 +18,4 @@ export {
   type Release,
 } from './release.ts';
 export { findServices, loadService, type FoundService } from './find.ts';
+export { guestUnits, serviceFiles, type GuestFile } from './guest-files.ts';

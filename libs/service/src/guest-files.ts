@@ -1,0 +1,37 @@
+import type { Base, ServiceDefinition } from './definition.ts';
+
+/** A file of the root file system that is generated from the definition; path without a leading slash. */
+export interface GuestFile {
+  path: string;
+  content: string;
+}
+
+/** OpenRC services that every guest has, in the order in which they start. */
+export const guestUnits = ['devices', 'agent', 'settings', 'network', 'ssh', 'data'] as const;
+
+/**
+ * What the guest's scripts read of the service definition: `/etc/sovereign/service.conf`, KEY VALUE lines, the value
+ * being the rest of the line (docs/formats.md, "Guest").
+ */
+export function serviceFiles(definition: ServiceDefinition, base: Base): GuestFile[] {
+  const { name, data, ports, units, health } = definition;
+  const lines: [key: string, value: string | number][] = [
+    ['schema', 1],
+    ['name', name],
+    ['base', base],
+    ['data-kind', data.kind],
+    ['data-major', data.major],
+    ['data-collation', data.collation],
+    // Bases whose data this image opens. Others join when a test has opened their disk.
+    ['data-bases', base],
+    ...ports.map((port): [string, string] => ['port', `${port.name} ${port.guest}`]),
+    ['units', [...guestUnits, ...units].join(' ')],
+    ['health', health.command],
+  ];
+  return [
+    {
+      path: 'etc/sovereign/service.conf',
+      content: lines.map(([key, value]) => `${key} ${value}\n`).join(''),
+    },
+  ];
+}
