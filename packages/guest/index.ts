@@ -1,0 +1,3 @@
+export { guestRecipe } from './recipe.ts';
+export { guestLeavesOut, guestPackages } from './packages.ts';
+export { depTree } from './deptree.ts';

@@ -1,0 +1,44 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GeneratedFile, Recipe } from '@sovereign/rootfs';
+import { serviceFiles, type Base, type FoundService } from '@sovereign/service';
+import { guestAccounts, guestGroups } from './accounts.ts';
+import { busyboxLinks } from './applets.ts';
+import { debianEffects } from './debian-effects.ts';
+import { depTree } from './deptree.ts';
+import { guestDirectories, guestLinks } from './layout.ts';
+import { trimRules } from './trim.ts';
+
+/** Where OpenRC looks for a saved dependency cache: Debian, Alpine. */
+const cacheFolders: Record<Base, string> = { debian: 'usr/lib/rc/cache', alpine: 'usr/libexec/rc/cache' };
+
+/** Everything but the packages that decides the root file system of a service. */
+export async function guestRecipe(service: FoundService, base: Base): Promise<Omit<Recipe, 'packages'>> {
+  const overlays = [join(import.meta.dirname, 'overlay'), join(service.folder, 'overlay')];
+  return {
+    trim: trimRules[base],
+    // Alpine's scripts are declared with its base, in an issue of its own.
+    effects: base === 'debian' ? debianEffects : [],
+    effectsFile: `packages/guest/${base}-effects.ts`,
+    accounts: [...guestAccounts, ...service.definition.accounts],
+    groups: guestGroups,
+    directories: guestDirectories,
+    links: { ...guestLinks, ...(base === 'debian' ? busyboxLinks : {}) },
+    overlays,
+    files: [...serviceFiles(service.definition, base), ...(await openrcCache(overlays, cacheFolders[base]))],
+  };
+}
+
+/** What the guest copies to OpenRC's state folder before it starts OpenRC, which then computes nothing. */
+async function openrcCache(overlays: readonly string[], folder: string): Promise<GeneratedFile[]> {
+  const scripts = new Map<string, string>();
+  for (const overlay of overlays) {
+    const services = join(overlay, 'etc/init.d');
+    for (const name of await readdir(services))
+      scripts.set(name, await readFile(join(services, name), 'utf8'));
+  }
+  return [
+    { path: `${folder}/deptree`, content: depTree(scripts) },
+    { path: `${folder}/softlevel`, content: 'sysinit\n' },
+  ];
+}

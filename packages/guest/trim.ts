@@ -1,0 +1,117 @@
+import type { Base } from '@sovereign/service';
+import type { TrimRule } from '@sovereign/rootfs';
+
+const rule = (reason: string, ...globs: string[]): TrimRule[] => globs.map((glob) => ({ glob, reason }));
+
+/** What no guest uses, on any base. */
+const common = [
+  ...rule('documentation', 'usr/share/{doc,doc-base,man,info,gtk-doc,help}'),
+  ...rule('translations; the guest speaks C.UTF-8', 'usr/share/locale', 'usr/share/i18n'),
+  ...rule('completion for interactive shells that are not there', 'usr/share/{bash-completion,zsh,fish}'),
+  ...rule('the desktop', 'usr/share/{pixmaps,icons,applications,metainfo}'),
+  ...rule(
+    'for compiling against the libraries',
+    'usr/include',
+    'usr/lib/**/*.a',
+    'usr/{lib,share}/**/pkgconfig',
+  ),
+  // The guest brings all its services itself: those of a distribution ask for each other and for what is not there.
+  ...rule(
+    'services of the distribution',
+    'etc/init.d',
+    'etc/runlevels',
+    'etc/conf.d',
+    'etc/rc*.d',
+    'etc/rc.conf',
+  ),
+  ...rule(
+    'services of init systems that are not there',
+    'usr/lib/systemd',
+    'etc/systemd',
+    'usr/lib/tmpfiles.d',
+  ),
+  ...rule('no device manager, no initramfs, no cron, no log rotation in the guest', 'usr/lib/udev'),
+  ...rule(
+    'no device manager, no initramfs, no cron, no log rotation in the guest',
+    'usr/share/initramfs-tools',
+  ),
+  ...rule(
+    'no device manager, no initramfs, no cron, no log rotation in the guest',
+    'etc/cron.*',
+    'etc/logrotate.d',
+  ),
+  ...rule(
+    'the guest has a layout of its own for state, and its own accounts',
+    'var',
+    'etc/default',
+    'etc/skel',
+  ),
+  ...rule(
+    'one service a machine has no limits to set, and every start of a service would look',
+    'usr/{lib,libexec}/rc/sh/rc-cgroup.sh',
+  ),
+  ...rule('only a running name service would read it', 'etc/resolv.conf', 'etc/hosts', 'etc/hostname'),
+];
+
+/** Per base, what its packages bring beyond that. */
+export const trimRules: Record<Base, readonly TrimRule[]> = {
+  alpine: [
+    ...common,
+    ...rule('translations; the guest speaks C.UTF-8', 'usr/share/postgresql*/locale'),
+    ...rule(
+      'input of the JIT compiler, which is off',
+      'usr/lib/postgresql*/bitcode',
+      'usr/lib/postgresql*/llvmjit*',
+    ),
+  ],
+  debian: [
+    ...common,
+    ...rule('checks of Debian packaging', 'usr/share/{lintian,bug}'),
+    ...rule(
+      'settings and helpers of install scripts',
+      'usr/share/{debconf,ucf,pam-configs,insserv,libgcrypt20}',
+    ),
+    ...rule(
+      'settings of programs that are left out',
+      'etc/{apt,perl,insserv,insserv.conf*,pam.d,security,selinux}',
+    ),
+    ...rule(
+      'settings of programs that are left out',
+      'etc/{ucf.conf,xattr.conf,libaudit.conf,netconfig,e2scrub.conf}',
+    ),
+    ...rule(
+      'settings of programs that are left out',
+      'etc/{bindresvport.blacklist,ca-certificates,nftables.conf}',
+    ),
+    ...rule(
+      'plug-ins of programs that are left out',
+      'usr/lib/aarch64-linux-gnu/{security,perl*,ossl-modules}',
+    ),
+    ...rule('plug-ins of programs that are left out', 'usr/lib/{mime,sasl2,lsb}', 'usr/libexec/initscripts'),
+    ...rule(
+      'character sets that the C library converts; PostgreSQL has its own conversions',
+      'usr/lib/*/gconv',
+    ),
+    ...rule(
+      'character sets that the C library converts; PostgreSQL has its own conversions',
+      'usr/bin/iconv',
+    ),
+    ...rule(
+      'makes what the image has ready',
+      'usr/sbin/{iconvconfig,ldconfig,locale-gen,update-ca-certificates,zic}',
+    ),
+    ...rule('makes what the image has ready', 'usr/bin/{localedef,ldd,pldd,tzselect,zdump,getconf}'),
+    ...rule('the only user of Berkeley DB', 'usr/sbin/arpd'),
+    ...rule('scrubs LVM volumes through systemd', 'usr/sbin/e2scrub*', 'usr/libexec/e2fsprogs'),
+    ...rule('BusyBox is PID 1', 'usr/sbin/openrc-init', 'usr/lib/init'),
+    ...rule('parts of ICU that no program here links against', 'usr/lib/*/libicu{io,test,tu}.so.*'),
+    ...rule(
+      'traces allocations of other programs',
+      'usr/lib/*/{libmemusage.so,libpcprofile.so,libc_malloc_debug.so.0}',
+    ),
+    ...rule('distributed name services', 'usr/lib/*/libnss_{hesiod,compat}.so.2'),
+    ...rule('input of the JIT compiler, which is off', 'usr/lib/postgresql/*/lib/{bitcode,llvmjit*}'),
+    ...rule('for compiling extensions', 'usr/lib/postgresql/*/lib/pgxs', 'usr/share/postgresql/*/man'),
+    ...rule('moves data between major versions on a workstation', 'usr/lib/postgresql/*/bin/pg_upgrade'),
+  ],
+};
