@@ -1,0 +1,337 @@
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { SovereignError } from '@sovereign/report';
+import { releaseId } from '@sovereign/service';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { runAgent } from './agent.ts';
+import { HostedDevice } from './device.ts';
+import type { Host } from './host.ts';
+import { definition, Workstation } from './testing/workstation.ts';
+
+// Each test runs the real launcher, on a machine that may have other work.
+vi.setConfig({ testTimeout: 60_000 });
+
+const service = (workstation: Workstation, ...parts: string[]): string =>
+  join(workstation.root, 'services', 'sql', ...parts);
+const status = async (workstation: Workstation) => (await workstation.device.status([definition]))[0];
+const failure = (code: string, exit = 1): unknown => expect.objectContaining({ code, exit });
+
+test('a service is deployed, started, found healthy, stopped; each a second time without effect', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  expect(await status(workstation)).toMatchObject({ state: 'stopped', release: null, healthy: null });
+  const bundle = await workstation.bundle('healthy');
+  const first = await device.deploy(bundle);
+  expect(first).toMatchObject({ release: releaseId(bundle.release), slot: 'a', changed: true });
+  expect(await device.deploy(bundle)).toMatchObject({ slot: 'a', changed: false, bytesSent: 0 });
+  await device.start(definition);
+  await device.waitHealthy(definition, 20);
+  const running = await status(workstation);
+  expect(running).toMatchObject({
+    state: 'running',
+    healthy: true,
+    release: first.release,
+    slot: 'a',
+    trial: false,
+    restarts: 0,
+    endpoints: [{ name: 'postgres', url: 'postgresql://postgres@127.0.0.1:25432/postgres' }],
+  });
+  await device.start(definition);
+  expect(await device.deploy(bundle)).toMatchObject({ changed: false });
+  expect((await status(workstation))?.pid).toBe(running?.pid);
+  await device.stop(definition, 5);
+  await device.stop(definition, 5);
+  expect(await status(workstation)).toMatchObject({ state: 'stopped', pid: null, healthy: null });
+});
+
+test('a new release proves itself on trial, and rollback goes back', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  const old = await device.deploy(await workstation.bundle('healthy one'));
+  await device.start(definition);
+  await device.waitHealthy(definition, 20);
+  const next = await workstation.bundle('healthy two');
+  expect(await device.deploy(next)).toMatchObject({ slot: 'b', changed: true });
+  expect(await device.deploy(next)).toMatchObject({ slot: 'b', changed: false });
+  expect(await status(workstation)).toMatchObject({ release: old.release, trial: true });
+  await device.start(definition);
+  await device.waitHealthy(definition, 30);
+  expect(await status(workstation)).toMatchObject({
+    release: releaseId(next.release),
+    slot: 'b',
+    trial: false,
+  });
+  expect(await device.rollback(definition)).toEqual({ from: releaseId(next.release), to: old.release });
+  await device.waitHealthy(definition, 20);
+  expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
+});
+
+test('a release that never becomes healthy is taken back, and whoever started it is told', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  const old = await device.deploy(await workstation.bundle('healthy'));
+  await device.start(definition);
+  await device.waitHealthy(definition, 20);
+  await device.deploy(await workstation.bundle('ill', { health: { command: '/bin/true', deadline: 3 } }));
+  await device.start(definition);
+  await expect(device.waitHealthy(definition, 30)).rejects.toEqual(failure('rolled-back', 3));
+  expect(await status(workstation)).toMatchObject({
+    release: old.release,
+    healthy: true,
+    attention: expect.stringMatching(/taken back/) as string,
+  });
+});
+
+test('a service that gives up is exit 3 and says why', async () => {
+  const workstation = new Workstation();
+  await workstation.device.deploy(await workstation.bundle('dies'));
+  const plan = service(workstation, 'a', 'launch');
+  writeFileSync(plan, readFileSync(plan, 'utf8').replace('restarts 5', 'restarts 1'));
+  await runAgent(workstation.host, 'start', ['sql'], 60_000);
+  await expect(workstation.device.waitHealthy(definition, 20)).rejects.toMatchObject({
+    exit: 3,
+    what: expect.stringMatching(/gave up after 2 starts/) as string,
+  });
+});
+
+test('a file that was damaged in the store is found before the start, and sent again by deploy', async () => {
+  const workstation = new Workstation();
+  const bundle = await workstation.bundle('healthy');
+  await workstation.device.deploy(bundle);
+  writeFileSync(join(workstation.root, 'store', bundle.release.kernel.sha256), 'damaged');
+  await expect(workstation.device.start(definition)).rejects.toEqual(failure('damaged-store', 3));
+  expect(await workstation.device.deploy(bundle)).toMatchObject({ bytesSent: 'kernel'.length });
+  await workstation.device.start(definition);
+  await workstation.device.waitHealthy(definition, 20);
+});
+
+test('a port that is taken is replaced by the next free one, which is kept', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  await device.deploy(await workstation.bundle('healthy'));
+  const squatter = createServer();
+  onTestFinished(() => void squatter.close());
+  await new Promise<void>((resolve) => squatter.listen(25_432, '127.0.0.1', resolve));
+  await device.start(definition);
+  await device.waitHealthy(definition, 20);
+  const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
+  expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
+  expect(await device.ssh(definition)).toMatchObject({ host: '127.0.0.1', port: 12_390, user: 'root' });
+});
+
+describe('data', () => {
+  test('is marked once and never replaced', async () => {
+    const workstation = new Workstation();
+    await workstation.device.deploy(await workstation.bundle('healthy'));
+    const disk = service(workstation, 'data.img');
+    const uuid = readFileSync(service(workstation, 'data.id'), 'utf8').trim();
+    expect(statSync(disk).size).toBe(64 * 1024 * 1024);
+    expect(statSync(disk).mode & 0o777).toBe(0o600);
+    expect(readFileSync(disk).subarray(0, 128).toString().replace(/\0+$/, '')).toBe(
+      `sovereign-new ${uuid}\n`,
+    );
+    writeFileSync(disk, 'a file system');
+    await workstation.device.deploy(await workstation.bundle('healthy two'));
+    expect(readFileSync(disk, 'utf8')).toBe('a file system');
+  });
+
+  test('that is gone is an error, not an empty disk', async () => {
+    const workstation = new Workstation();
+    const bundle = await workstation.bundle('healthy');
+    await workstation.device.deploy(bundle);
+    rmSync(service(workstation, 'data.img'));
+    await expect(workstation.device.deploy(bundle)).rejects.toEqual(failure('data-missing'));
+    await expect(workstation.device.start(definition)).rejects.toMatchObject({
+      what: expect.stringMatching(/data.img is missing/) as string,
+    });
+    expect(existsSync(service(workstation, 'data.img'))).toBe(false);
+  });
+
+  test('of another major version refuses the release', async () => {
+    const workstation = new Workstation();
+    await workstation.device.deploy(await workstation.bundle('healthy'));
+    const next = await workstation.bundle('healthy', { data: { ...definition.data, major: 18 } });
+    await expect(workstation.device.deploy(next)).rejects.toMatchObject({
+      code: 'data-mismatch',
+      what: 'the data was made with major 17, the release needs 18',
+    });
+  });
+
+  test('outlives remove, and goes with the flag', async () => {
+    const workstation = new Workstation();
+    const { device } = workstation;
+    const bundle = await workstation.bundle('healthy');
+    await device.deploy(bundle);
+    const password = await device.secret(definition, 'postgres-password');
+    await device.remove(definition, { data: false });
+    expect(readdirSync(service(workstation)).sort()).toEqual(['data.id', 'data.img']);
+    expect(readdirSync(join(workstation.root, 'store'))).toEqual([]);
+    await device.deploy(bundle);
+    expect(await device.secret(definition, 'postgres-password')).toBe(password);
+    await device.remove(definition, { data: true });
+    await device.remove(definition, { data: true });
+    expect(existsSync(service(workstation))).toBe(false);
+    await device.deploy(bundle);
+    expect(await device.secret(definition, 'postgres-password')).not.toBe(password);
+  });
+});
+
+describe('secrets', () => {
+  test('are made at random, kept private, and never replaced when their file is damaged', async () => {
+    const workstation = new Workstation();
+    const bundle = await workstation.bundle('healthy');
+    await workstation.device.deploy(bundle);
+    const password = await workstation.device.secret(definition, 'postgres-password');
+    expect(password).toMatch(/^[\w-]{32}$/);
+    const devices = join(workstation.folder, 'config', 'sovereign', 'devices');
+    const folder = join(devices, readdirSync(devices)[0] ?? '');
+    const file = join(folder, 'secrets.json');
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(statSync(service(workstation, 'config.img')).mode & 0o777).toBe(0o600);
+    for (const name of ['launch', 'argv.1', 'release.json']) {
+      expect(readFileSync(service(workstation, 'a', name), 'utf8')).not.toContain(password);
+    }
+    truncateSync(file, 20);
+    await expect(workstation.device.deploy(bundle)).rejects.toEqual(failure('damaged-secrets'));
+    expect(statSync(file).size).toBe(20);
+    await expect(workstation.device.secret(definition, 'postgres-password')).rejects.toEqual(
+      failure('damaged-secrets'),
+    );
+  });
+
+  test('of a device that another workstation set up are asked for, not made anew', async () => {
+    const workstation = new Workstation();
+    const bundle = await workstation.bundle('healthy');
+    await workstation.device.deploy(bundle);
+    rmSync(join(workstation.folder, 'config'), { recursive: true });
+    await expect(workstation.device.deploy(bundle)).rejects.toEqual(failure('no-secrets'));
+  });
+
+  test('that a service does not have are a wrong command line', async () => {
+    const workstation = new Workstation();
+    await workstation.device.deploy(await workstation.bundle('healthy'));
+    await expect(workstation.device.secret(definition, 'nothing')).rejects.toEqual(
+      failure('no-such-secret', 2),
+    );
+  });
+});
+
+test('what was never deployed is neither started nor rolled back, and stopping it is no error', async () => {
+  const { device } = new Workstation();
+  await device.stop(definition, 1);
+  await expect(device.start(definition)).rejects.toEqual(failure('not-deployed'));
+  await expect(device.rollback(definition)).rejects.toEqual(failure('not-deployed'));
+  await expect(device.ssh(definition)).rejects.toEqual(failure('not-deployed'));
+});
+
+test('space is asked for before the first byte is sent', async () => {
+  const workstation = new Workstation();
+  workstation.host.freeSpace = () => Promise.resolve(1024);
+  await expect(workstation.device.deploy(await workstation.bundle('healthy'))).rejects.toEqual(
+    failure('no-space'),
+  );
+  expect(existsSync(join(workstation.root, 'store'))).toBe(false);
+});
+
+test('two deploys at once are done one after the other', async () => {
+  const workstation = new Workstation();
+  const bundle = await workstation.bundle('healthy');
+  const other = new HostedDevice(workstation.host);
+  const reports = await Promise.all([workstation.device.deploy(bundle), other.deploy(bundle)]);
+  expect(reports.map(({ changed }) => changed).sort()).toEqual([false, true]);
+});
+
+/** The host, failing at its n-th change as if the process had been killed there. */
+function cutAt(host: Host, n: number): Host {
+  let changes = 0;
+  return new Proxy(host, {
+    get(target, property, receiver) {
+      const value: unknown = Reflect.get(target, property, receiver);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        if (['write', 'remove', 'rename', 'put', 'makeDisk'].includes(String(property)) && ++changes === n) {
+          return Promise.reject(new SovereignError({ code: 'cut', what: 'cut off' }));
+        }
+        return (value as (...all: unknown[]) => unknown).apply(target, args);
+      };
+    },
+  });
+}
+
+test('a deploy that is cut off at any step leaves the last good release, and a second one goes on', async () => {
+  const workstation = new Workstation();
+  const first = await workstation.bundle('healthy one');
+  let cuts = 0;
+  for (;;) {
+    const device = new HostedDevice(cutAt(workstation.host, cuts + 1));
+    const done = await device.deploy(first).then(
+      () => true,
+      (error: unknown) => {
+        expect(error).toEqual(failure('cut'));
+        return false;
+      },
+    );
+    if (done) break;
+    cuts += 1;
+    if (existsSync(service(workstation, 'current'))) break;
+    // From nothing again, so that every cut is one of a first deploy.
+    if (!existsSync(service(workstation, 'data.id')))
+      rmSync(workstation.root, { recursive: true, force: true });
+  }
+  expect(cuts).toBeGreaterThan(8);
+  await workstation.device.deploy(first);
+
+  const uuid = readFileSync(service(workstation, 'data.id'), 'utf8');
+  cuts = 0;
+  for (let n = 1; ; n++) {
+    const next = await workstation.bundle(`healthy number ${n}`);
+    const device = new HostedDevice(cutAt(workstation.host, n));
+    const cut = await device.deploy(next).then(
+      () => false,
+      () => true,
+    );
+    expect(readFileSync(service(workstation, 'current'), 'utf8')).toBe('a\n');
+    const kept = JSON.parse(
+      readFileSync(service(workstation, 'a', 'release.json'), 'utf8'),
+    ) as typeof next.release;
+    expect(kept).toEqual(first.release);
+    for (const { sha256 } of [kept.kernel, kept.root]) {
+      expect(existsSync(join(workstation.root, 'store', sha256))).toBe(true);
+    }
+    if (!cut) break;
+    cuts += 1;
+    await workstation.device.deploy(next);
+    expect(await status(workstation)).toMatchObject({
+      slot: 'b',
+      release: releaseId(next.release),
+      trial: true,
+    });
+  }
+  expect(cuts).toBeGreaterThan(4);
+  expect(readFileSync(service(workstation, 'data.id'), 'utf8')).toBe(uuid);
+});
+
+test('the log shows the launcher’s lines, the boot log the console', async () => {
+  const workstation = new Workstation();
+  await workstation.device.deploy(await workstation.bundle('healthy'));
+  await workstation.device.start(definition);
+  writeFileSync(service(workstation, 'log', 'console.log'), 'Linux\r\nready');
+  const read = async (boot: boolean) => {
+    const lines: string[] = [];
+    const options = { boot, follow: false, signal: new AbortController().signal };
+    for await (const line of workstation.device.logs(definition, options)) lines.push(line);
+    return lines;
+  };
+  expect(await read(true)).toEqual(['Linux', 'ready']);
+  expect((await read(false)).join('\n')).toMatch(/starting slot a[^]*Linux\nready/);
+});

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { parseAgentStatus, toStatus } from './status.ts';
+import { definition } from './testing/workstation.ts';
+
+test('the launcher’s lines are read as they are, whatever a value holds', () => {
+  const text = 'sql state running\nsql attention the VM ended: exit 1\nforge state stopped\nhalf a\n\n';
+  const services = parseAgentStatus(text);
+  expect(services.get('sql')).toEqual({ state: 'running', attention: 'the VM ended: exit 1' });
+  expect([...services.keys()]).toEqual(['sql', 'forge', 'half'].slice(0, 2));
+});
+
+test.for([
+  ['ok', true],
+  ['bad no answer', false],
+  ['starting', null],
+  ['unknown', null],
+  [undefined, null],
+] as const)('health %s is %s: only what the guest says counts', ([report, healthy]) => {
+  const seen = { state: 'running', ...(report === undefined ? {} : { health: report }) };
+  expect(toStatus(definition, seen, {}).healthy).toBe(healthy);
+});
+
+test('a state that is not known is unknown, and nothing at all is stopped', () => {
+  expect(toStatus(definition, { state: 'dancing' }, {}).state).toBe('unknown');
+  expect(toStatus(definition, undefined, {})).toEqual({
+    name: 'sql',
+    state: 'stopped',
+    healthy: null,
+    release: null,
+    slot: null,
+    trial: false,
+    pid: null,
+    since: null,
+    restarts: 0,
+    endpoints: [],
+  });
+});

@@ -1,0 +1,95 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defineService, makeRelease, type ServiceDefinition } from '@sovereign/service';
+import { sha256 } from '@sovereign/store';
+import { onTestFinished, vi } from 'vitest';
+import { bundleAgent } from '../agent-bundle.ts';
+import type { Bundle } from '../contract.ts';
+import { HostedDevice } from '../device.ts';
+import { LocalHost } from '../local/host.ts';
+
+const launcher = join(import.meta.dirname, '../../../../packages/device-agent/src');
+
+/** A service for tests; its ports are far from those of real ones. */
+export const definition = defineService({
+  name: 'sql',
+  title: 'A service for tests',
+  net: { index: 190 },
+  bases: { debian: { packages: ['none'] } },
+  accounts: [],
+  resources: { memory: 64, cpus: 1 },
+  data: { kind: 'postgresql', major: 17, collation: 'C', size: 64 },
+  ports: [
+    {
+      name: 'postgres',
+      guest: 5432,
+      host: 25_432,
+      scheme: 'postgresql',
+      user: 'postgres',
+      path: '/postgres',
+    },
+  ],
+  secrets: [{ name: 'postgres-password', make: 'password', description: 'for tests' }],
+  units: ['postgresql'],
+  health: { command: '/bin/true', deadline: 30 },
+});
+
+/** A home, a device's folder and a QEMU that is a stand-in; paths have blanks and a comma in them. */
+export class Workstation {
+  readonly folder: string;
+  readonly root: string;
+  readonly host: LocalHost;
+  readonly device: HostedDevice;
+
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'sovereign device, '));
+    this.root = join(this.folder, 'local device');
+    const bin = join(this.folder, 'bin');
+    mkdirSync(bin);
+    this.program('qemu-system-aarch64', [
+      '[ "$1" != --version ] || { echo "QEMU emulator version 9.1.0 (stand-in)"; exit; }',
+      `exec '${process.execPath}' '${join(import.meta.dirname, 'stand-in-qemu.ts')}' "$@"`,
+    ]);
+    vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+    vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
+    this.host = new LocalHost(this.root);
+    this.device = new HostedDevice(this.host);
+    onTestFinished(async () => {
+      await this.device.stop(definition, 1);
+      rmSync(this.folder, { recursive: true, force: true });
+      vi.unstubAllEnvs();
+    });
+  }
+
+  /** Puts a shell script of this name before all other programs. */
+  program(name: string, lines: readonly string[]): void {
+    const path = join(this.folder, 'bin', name);
+    writeFileSync(path, ['#!/bin/sh', ...lines, ''].join('\n'));
+    chmodSync(path, 0o755);
+  }
+
+  /** A release whose guest behaves in this way; the rest of the text makes it another one. */
+  async bundle(root: string, changes: Partial<ServiceDefinition> = {}): Promise<Bundle> {
+    const files = {
+      kernel: this.#file('kernel'),
+      root: this.#file(root),
+      agent: join(this.folder, 'agent', 'agent.tar'),
+    };
+    const agent = await bundleAgent(launcher, join(this.folder, 'agent'));
+    const changed = { ...definition, ...changes };
+    const image = (text: string) => ({ name: 'image', sha256: sha256(text), size: text.length });
+    const release = makeRelease(changed, {
+      kernel: { schema: 1, kind: 'kernel', version: '6.12', image: image('kernel'), config: image('config') },
+      root: { schema: 1, kind: 'root', service: 'sql', base: 'debian', version: '17', image: image(root) },
+      agent,
+    });
+    return { definition: changed, release, files };
+  }
+
+  #file(content: string): string {
+    const path = join(this.folder, sha256(content));
+    writeFileSync(path, content);
+    return path;
+  }
+}
