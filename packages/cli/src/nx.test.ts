@@ -46,6 +46,7 @@ describe('the command line of Nx', () => {
       '--targets=deploy',
       '--projects=rootfs-sql,rootfs-forgejo',
       '--outputStyle=stream',
+      '--skipSync',
       '--device=local',
     ]);
   });

@@ -18,7 +18,7 @@ export interface NxRun {
   projects?: readonly string[];
   /** Options of the executor, by its schema's names. */
   options?: Readonly<Record<string, string | number | boolean | undefined>>;
-  /** Flags of Nx itself. */
+  /** Flags of Nx itself. By default it leaves TypeScript's project references alone: no artifact depends on them. */
   flags?: readonly string[];
   base?: Base | undefined;
   /** Further variables of the tasks' environment. */
@@ -33,7 +33,7 @@ export function toArgs({
   targets,
   projects,
   options = {},
-  flags = ['--outputStyle=stream'],
+  flags = ['--outputStyle=stream', '--skipSync'],
 }: Pick<NxRun, 'targets' | 'projects' | 'options' | 'flags'>): string[] {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return [
