@@ -1,0 +1,98 @@
+import { Resolver } from 'node:dns/promises';
+import { execInGuest, type Device } from '@sovereign/device';
+import { SovereignError, step, toSovereignError } from '@sovereign/report';
+import type { ServiceDefinition } from '@sovereign/service';
+import type { Check, CheckContext, CheckResult } from './contract.ts';
+import { openDatabase } from './database.ts';
+import { deviceChecks } from './devices.ts';
+import { kernelChecks } from './kernel.ts';
+import { networkChecks } from './network.ts';
+import { openrcServices } from './openrc.ts';
+import { postgresqlChecks } from './postgresql.ts';
+
+export interface RunOptions {
+  /** Longest time for the service to stop, and again to become healthy, in seconds. */
+  timeout?: number;
+  /** Names for the look-up from the guest, in the order to try. */
+  lookupNames?: readonly string[];
+}
+
+/** Tried in this order: a name of documentation, then names that a build needs anyway. */
+const LOOKUP_NAMES = ['example.com', 'debian.org', 'deb.debian.org'];
+/** Seconds for a clean stop. */
+const STOP_SECONDS = 60;
+
+/** The checks of a service, in the order in which they run; the last may restart it. */
+export function checksOf(definition: ServiceDefinition): Check[] {
+  const service = definition.data.kind === 'postgresql' ? postgresqlChecks : [];
+  return [...kernelChecks(definition.kernel), ...deviceChecks, openrcServices, ...networkChecks, ...service];
+}
+
+/** Asks the running service everything that `sovereign test` shows. A check that cannot be asked has failed. */
+export async function runChecks(
+  device: Device,
+  definition: ServiceDefinition,
+  options: RunOptions = {},
+): Promise<CheckResult[]> {
+  const context = await liveContext(device, definition, options);
+  const results: CheckResult[] = [];
+  for (const check of checksOf(definition)) {
+    results.push(
+      await step(`check ${check.name}`, async (handle) => {
+        const result = await runCheck(check, context);
+        handle.detail(`${result.result}: ${result.detail}`);
+        return result;
+      }),
+    );
+  }
+  return results;
+}
+
+/** Runs one check, with its time. */
+export async function runCheck(check: Check, context: CheckContext): Promise<CheckResult> {
+  const started = performance.now();
+  const outcome = await check.run(context).catch((thrown: unknown) => {
+    const { what, on } = toSovereignError(thrown);
+    return { result: 'fail' as const, detail: on === undefined ? what : `${what} (${on})` };
+  });
+  return { name: check.name, ...outcome, ms: Math.round(performance.now() - started) };
+}
+
+async function liveContext(
+  device: Device,
+  definition: ServiceDefinition,
+  { timeout = definition.health.deadline, lookupNames = LOOKUP_NAMES }: RunOptions,
+): Promise<CheckContext> {
+  const target = await device.ssh(definition);
+  const resolver = new Resolver({ timeout: 3000, tries: 2 });
+  return {
+    definition,
+    guest: { exec: (argv) => execInGuest(target, argv) },
+    database: openDatabase(() => connection(device, definition)),
+    async restart() {
+      await device.stop(definition, STOP_SECONDS);
+      await device.start(definition);
+      await device.waitHealthy(definition, timeout);
+    },
+    resolve: (name) => resolver.resolve4(name),
+    lookupNames,
+  };
+}
+
+/** Address and password, asked anew each time: a restart may change the port. */
+async function connection(
+  device: Device,
+  definition: ServiceDefinition,
+): Promise<{ url: string; password: string }> {
+  const [status] = await device.status([definition]);
+  const url = status?.endpoints.find((endpoint) => endpoint.name === 'postgres')?.url;
+  if (url === undefined) {
+    throw new SovereignError({
+      code: 'no-endpoint',
+      what: 'the service publishes no database',
+      on: `${definition.name} on ${device.id}`,
+      hint: 'Start it with `sovereign up`',
+    });
+  }
+  return { url, password: await device.secret(definition, 'postgres-password') };
+}
