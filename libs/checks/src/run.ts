@@ -17,8 +17,8 @@ export interface RunOptions {
   lookupNames?: readonly string[];
 }
 
-/** Tried in this order: a name of documentation, then names that a build needs anyway. */
-const LOOKUP_NAMES = ['example.com', 'debian.org', 'deb.debian.org'];
+/** A name that documentation reserves; a caller that knows better ones names them. */
+const LOOKUP_NAMES = ['example.com'];
 /** Seconds for a clean stop. */
 const STOP_SECONDS = 60;
 
