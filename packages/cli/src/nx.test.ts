@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { firstError, runNx, toArgs, type NxRun } from './nx.ts';
 
 let root: string;
@@ -96,6 +96,17 @@ describe('a run', () => {
     expect(kept).toContain('to out');
     expect(kept).toContain('to err');
     await rm(dirname(log), { recursive: true });
+  });
+
+  it('says which tasks came from the cache', async () => {
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    await standInNx(
+      `console.log('> nx run kernel:build:debian  [local cache]\\n\\n> nx run kernel:build:debian\\n');`,
+    );
+    await run();
+    const lines = said.mock.calls.map(([text]) => text);
+    said.mockRestore();
+    expect(lines).toEqual(['build:debian …\n', expect.stringMatching(/^build:debian: cached /)]);
   });
 
   it('does not blame a run for what failed before it', async () => {

@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import {
   EVENTS_VARIABLE,
   readEvents,
   SovereignError,
+  step,
   toSovereignError,
   type StepEvent,
 } from '@sovereign/report';
@@ -100,6 +102,14 @@ function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv):
   };
 }
 
+/** A task that came from the cache announces nothing itself; Nx says so in one line. */
+function announceCached(line: string): void {
+  const [, project, target] = /^> nx run ([^\s:]+):(\S+) +\[[^\]]*cache[^\]]*\]$/.exec(line) ?? [];
+  if (project !== undefined && target !== undefined) {
+    void step(target, (handle) => Promise.resolve(handle.cached()), { project });
+  }
+}
+
 /** In a process group of its own, so that one signal reaches Nx and every tool that its tasks started. */
 function spawnNx(run: NxRun, env: NodeJS.ProcessEnv, log: string): Promise<number | null> {
   const nx = join(run.root, 'node_modules/nx/dist/bin/nx.js');
@@ -110,6 +120,7 @@ function spawnNx(run: NxRun, env: NodeJS.ProcessEnv, log: string): Promise<numbe
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const file = createWriteStream(log, { mode: 0o600 });
+  createInterface({ input: child.stdout }).on('line', announceCached);
   for (const stream of [child.stdout, child.stderr]) {
     stream.pipe(file, { end: false });
     if (run.verbose) stream.pipe(process.stderr, { end: false });

@@ -9,10 +9,14 @@ import { toArgs, type NxRun } from '../nx.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
 
+/** Projects whose artifacts every service needs beside its own image. */
+const shared = ['kernel', 'device-agent'];
+
 export const build: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
-  const run = await nxRun(session, services, ['build']);
+  const { projects, ...rest } = await nxRun(session, services, ['build']);
+  const run = { ...rest, projects: [...projects, ...shared] };
   if (session.flags.dryRun === true) return plan([run]);
   await runRefreshing(session, run);
   const names = services.map(wordOf);

@@ -87,7 +87,7 @@ describe('build and deploy', () => {
     const { json } = await build(fakeSession({ root: checkout.root }).session);
     expect(json).toEqual({ built: ['sql'] });
     expect(await checkout.nxRuns()).toEqual([
-      'run-many --targets=build --projects=rootfs-sql --outputStyle=stream --skipSync',
+      'run-many --targets=build --projects=rootfs-sql,kernel,device-agent --outputStyle=stream --skipSync',
     ]);
   });
 
