@@ -10,6 +10,7 @@ import {
   step,
   toSovereignError,
   type StepEvent,
+  type StepHandle,
 } from '@sovereign/report';
 import type { Base } from '@sovereign/service';
 
@@ -105,9 +106,12 @@ function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv):
 /** A task that came from the cache announces nothing itself; Nx says so in one line. */
 function announceCached(line: string): void {
   const [, project, target] = /^> nx run ([^\s:]+):(\S+) +\[[^\]]*cache[^\]]*\]$/.exec(line) ?? [];
-  if (project !== undefined && target !== undefined) {
-    void step(target, (handle) => Promise.resolve(handle.cached()), { project });
-  }
+  if (project === undefined || target === undefined) return;
+  const cached = (handle: StepHandle) => {
+    handle.cached();
+    return Promise.resolve();
+  };
+  void step(target, cached, { project });
 }
 
 /** In a process group of its own, so that one signal reaches Nx and every tool that its tasks started. */
