@@ -74,8 +74,7 @@ export async function pruneStore(host: Host): Promise<void> {
   }
   const currentAgent = (await host.read('agent/current'))?.toString().trim();
   for (const file of await host.list('store')) if (!named.has(file)) await host.remove(storePath(file));
-  for (const folder of await host.list('agent')) {
-    if (folder !== 'current' && folder !== currentAgent && !agents.has(folder))
-      await host.remove(`agent/${folder}`);
-  }
+  // Without a service nobody needs a launcher.
+  const kept = agents.size === 0 ? [] : ['current', currentAgent, ...agents];
+  for (const name of await host.list('agent')) if (!kept.includes(name)) await host.remove(`agent/${name}`);
 }

@@ -108,7 +108,7 @@ test('a file that was damaged in the store is found before the start, and sent a
   const bundle = await workstation.bundle('healthy');
   await workstation.device.deploy(bundle);
   writeFileSync(join(workstation.root, 'store', bundle.release.kernel.sha256), 'damaged');
-  await expect(workstation.device.start(definition)).rejects.toEqual(failure('damaged-store', 3));
+  await expect(workstation.device.start(definition)).rejects.toEqual(failure('damaged-store'));
   expect(await workstation.device.deploy(bundle)).toMatchObject({ bytesSent: 'kernel'.length });
   await workstation.device.start(definition);
   await workstation.device.waitHealthy(definition, 20);
@@ -174,7 +174,7 @@ describe('data', () => {
     const password = await device.secret(definition, 'postgres-password');
     await device.remove(definition, { data: false });
     expect(readdirSync(service(workstation)).sort()).toEqual(['data.id', 'data.img']);
-    expect(readdirSync(join(workstation.root, 'store'))).toEqual([]);
+    for (const folder of ['store', 'agent']) expect(readdirSync(join(workstation.root, folder))).toEqual([]);
     await device.deploy(bundle);
     expect(await device.secret(definition, 'postgres-password')).toBe(password);
     await device.remove(definition, { data: true });

@@ -18,7 +18,7 @@ import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
 import { serviceLogs } from './logs.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
-import { deviceConfigDir, forgetSecrets, serviceSecrets } from './secrets.ts';
+import { forgetSecrets, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
   dueRelease,
@@ -29,7 +29,7 @@ import {
   setCurrent,
   type Slots,
 } from './slots.ts';
-import { forgetHostKey, hostKey, ownerKey } from './ssh-keys.ts';
+import { forgetHostKey, hostKey, knownHostsFile, ownerKey } from './ssh-keys.ts';
 import { askAgent, serviceStatus } from './status.ts';
 
 /** Between two looks at a service's health, in milliseconds. */
@@ -83,7 +83,7 @@ export class HostedDevice implements Device {
       hint: damaged
         ? `Run sovereign deploy ${name}: what is damaged is sent again`
         : `sovereign logs ${name} and sovereign logs --boot ${name} tell more`,
-      exit: 3,
+      exit: damaged ? 1 : 3,
     });
   }
 
@@ -221,9 +221,15 @@ export class HostedDevice implements Device {
     if (port === undefined) throw this.#notDeployed(name);
     const forwarded = await this.#host.forward(port);
     const [owner, server] = await Promise.all([ownerKey(deviceId), hostKey(deviceId, name)]);
-    const knownHostsFile = deviceConfigDir(deviceId, 'ssh', `known-hosts-${name}`);
-    await writeFileAtomic(knownHostsFile, `[127.0.0.1]:${forwarded} ${server.public}\n`, 0o600);
-    return { host: '127.0.0.1', port: forwarded, user: 'root', identityFile: owner.file, knownHostsFile };
+    const knownHosts = knownHostsFile(deviceId, name);
+    await writeFileAtomic(knownHosts, `[127.0.0.1]:${forwarded} ${server.public}\n`, 0o600);
+    return {
+      host: '127.0.0.1',
+      port: forwarded,
+      user: 'root',
+      identityFile: owner.file,
+      knownHostsFile: knownHosts,
+    };
   }
 
   async secret(definition: ServiceDefinition, name: string): Promise<string> {

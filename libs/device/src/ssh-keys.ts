@@ -25,7 +25,12 @@ export const hostKey = (deviceId: string, service: string): Promise<KeyPair> =>
 /** Removes the host key of a service whose data is gone. */
 export async function forgetHostKey(deviceId: string, service: string): Promise<void> {
   await rm(keyFolder(deviceId, `host-${service}`), { recursive: true, force: true });
+  await rm(knownHostsFile(deviceId, service), { force: true });
 }
+
+/** The client's list of host keys for one guest; written when it is needed, since the port may change. */
+export const knownHostsFile = (deviceId: string, service: string): string =>
+  deviceConfigDir(deviceId, 'ssh', `known-hosts-${service}`);
 
 const keyFolder = (deviceId: string, name: string): string => deviceConfigDir(deviceId, 'ssh', name);
 

@@ -39,7 +39,9 @@ export class LocalHost implements Host {
     const { exitCode, stdout, stderr, timedOut } = await execa('sh', ['-c', script, 'sh', ...args], {
       reject: false,
       stdin: 'ignore',
-      // A launcher that is started here must not keep our output open; it has its own log.
+      // The launcher that is started here lives on: it takes nothing with it of who started it.
+      env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '/' },
+      extendEnv: false,
       ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     });
     return { status: timedOut ? 124 : (exitCode ?? 1), stdout, stderr };

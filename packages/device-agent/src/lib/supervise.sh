@@ -171,6 +171,8 @@ watch_deadline() {
 
 became_healthy() {
   [ "$healthy_once" = yes ] && return
+  # Better late than never: what was said about it is no longer true.
+  [ "$healthy_once" != late ] || rm -f state/attention
   healthy_once=yes
   failures=0
   set_phase running

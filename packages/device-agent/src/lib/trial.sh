@@ -51,6 +51,8 @@ begin_trial() {
   on_trial="$trial_slot $trial_deadline $boot $trial_boots"
   trial_count=0
   trial_last=0
+  # What was said of another release.
+  rm -f state/attention
 }
 
 trial_health() {
