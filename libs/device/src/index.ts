@@ -15,3 +15,4 @@ export { bundleAgent } from './agent-bundle.ts';
 export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
 export { toArgs as qemuArgs } from './local/qemu.ts';
 export type { Machine } from './host.ts';
+export { readBundle } from './bundle.ts';

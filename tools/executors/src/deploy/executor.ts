@@ -1,8 +1,7 @@
 import type { PromiseExecutor } from '@nx/devkit';
-import { selectDevice } from '@sovereign/device';
+import { readBundle, selectDevice } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService, type Base } from '@sovereign/service';
-import { readBundle } from '../lib/bundle.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { Bundle } from '@sovereign/device';
 import { makeRelease, readManifest, type FoundService } from '@sovereign/service';
+import type { Bundle } from './contract.ts';
 
 /** What `build` left of everything that a release is made of, as a device takes it. */
 export async function readBundle(workspace: string, { folder, definition }: FoundService): Promise<Bundle> {
