@@ -2,10 +2,11 @@
  * Our kernel against `defconfig` + `virt.config`, both without modules and without any cache, in one run: CPU time of
  * the build, size of the Image, and time from the kernel's start to /sbin/init.
  *
- *   node bench/kernel.ts [--boots N] [--skip-build FOLDER]
+ *   node bench/kernel.ts [--boots N] [--keep FOLDER]
  *
- * FOLDER holds what an earlier run built (`base/Image`, `ours/Image`): only the boots are measured.
+ * FOLDER keeps what is built; a kernel that an earlier run left there is booted and not built again.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +25,7 @@ import { boot, makeProbeImages, readReport } from 'kernel/testing';
 
 const project = join(import.meta.dirname, '../packages/kernel');
 const { values } = parseArgs({
-  options: { boots: { type: 'string', default: '5' }, 'skip-build': { type: 'string' } },
+  options: { boots: { type: 'string', default: '5' }, keep: { type: 'string' } },
 });
 
 interface Kernel {
@@ -53,12 +54,16 @@ async function buildBoth(folder: string): Promise<Kernel[]> {
   };
   const kernels: Kernel[] = [];
   for (const [name, config] of Object.entries(configs)) {
-    const build = join(folder, name, 'build');
+    const build = join(folder, name);
+    const image = join(build, 'arch/arm64/boot/Image');
+    if (existsSync(image)) {
+      kernels.push({ name, image });
+      continue;
+    }
     await mkdir(build, { recursive: true });
     const before = await childrenCpu();
     await compileTargets(source, config, ['Image'], tools, build);
-    const cpu = (await childrenCpu()) - before;
-    kernels.push({ name, image: join(build, 'arch/arm64/boot/Image'), cpu });
+    kernels.push({ name, image, cpu: (await childrenCpu()) - before });
   }
   return kernels;
 }
@@ -81,11 +86,7 @@ async function measureBoots(kernels: readonly Kernel[], folder: string): Promise
 
 const scratch = await mkdtemp(join(tmpdir(), 'kernel-bench-'));
 try {
-  const earlier = values['skip-build'];
-  const kernels: Kernel[] =
-    earlier === undefined
-      ? await buildBoth(scratch)
-      : ['base', 'ours'].map((name) => ({ name, image: join(earlier, name, 'Image') }));
+  const kernels = await buildBoth(values.keep ?? scratch);
   const boots = await measureBoots(kernels, scratch);
   const rows = await Promise.all(
     kernels.map(async ({ name, image, cpu }) => ({

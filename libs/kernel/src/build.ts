@@ -7,6 +7,7 @@ import { cacheDir, canonicalJson, contentKeyed, sha256, writeFileAtomic } from '
 import { checkImage } from './image.ts';
 import { BUILD, buildStamps, CCACHE, make, SOURCE, toMakeArgs } from './make.ts';
 import type { ToolRunner } from './runner.ts';
+import type { KnownSource } from './source-lock.ts';
 import type { KernelSource } from './source.ts';
 
 export interface BuiltKernel {
@@ -21,7 +22,7 @@ export interface BuiltKernel {
 const KEEP = 8;
 
 /** Digest of everything that decides the bytes of the Image. */
-export const imageKey = (source: Pick<KernelSource, 'digest'>, config: string, tools: ToolRunner): string =>
+export const imageKey = (source: Pick<KnownSource, 'digest'>, config: string, tools: ToolRunner): string =>
   sha256(
     canonicalJson({
       source: source.digest,
@@ -40,7 +41,7 @@ export const imageKey = (source: Pick<KernelSource, 'digest'>, config: string, t
  * @param openSource only called where something has to be built
  */
 export async function build(
-  source: Pick<KernelSource, 'digest' | 'version'>,
+  source: KnownSource,
   openSource: () => Promise<KernelSource>,
   config: string,
   tools: ToolRunner,

@@ -6,12 +6,13 @@ export { parseKconfig, readKconfig } from './kconfig.ts';
 export { checkImage } from './image.ts';
 export {
   describeSource,
-  kernelSource,
   readSourceLock,
-  type KernelSource,
+  refreshSourceLock,
+  type KnownSource,
   type SourceLock,
   type SourceOrigin,
-} from './source.ts';
+} from './source-lock.ts';
+export { kernelSource, type KernelSource } from './source.ts';
 export { baseTargets, configure, makeConfig } from './configure.ts';
 export { build, compileTargets, imageKey, type BuiltKernel } from './build.ts';
 export { menuconfig } from './menuconfig.ts';

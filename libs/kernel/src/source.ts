@@ -7,71 +7,13 @@ import { fetchPackages, openDeb } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { contentKeyed, fetchVerified } from '@sovereign/store';
 import { extract } from 'tar-stream';
-import { z } from 'zod';
 import type { ToolRunner } from './runner.ts';
+import { describeSource, type KnownSource, type SourceLock, type SourceOrigin } from './source-lock.ts';
 
-const digest = z.string().regex(/^[0-9a-f]{64}$/);
-
-/** `source.lock.json`: the kernel's source, pinned twice over, by where it comes from. */
-export const sourceLockSchema = z.strictObject({
-  schema: z.literal(1),
-  kernelOrg: z.strictObject({
-    version: z.string().regex(/^\d+\.\d+\.\d+$/),
-    /** Path below kernel.org's `pub/`. */
-    path: z.string(),
-    sha256: digest,
-    /** Public packaging records that name this digest, each made by people of its own. */
-    records: z
-      .array(z.strictObject({ project: z.string(), url: z.url(), note: z.string().optional() }))
-      .min(2, 'at least two independent records'),
-  }),
-  /** The package as apt named it, its archive's signature checked. */
-  debian: z.strictObject({
-    name: z.string(),
-    version: z.string(),
-    archive: z.string(),
-    path: z.string(),
-    size: z.int().positive(),
-    sha256: digest,
-  }),
-});
-
-export type SourceLock = z.output<typeof sourceLockSchema>;
-
-/** Where the source comes from; `debian` is the configuration of that name. */
-export type SourceOrigin = 'kernel.org' | 'debian';
-
-export interface KernelSource {
+export interface KernelSource extends KnownSource {
   /** The unpacked tree. */
   folder: string;
-  /** Digest of the archive that it was unpacked from: the hash input that stands for the tree. */
-  digest: string;
-  /** For example `6.12.110`. */
-  version: string;
 }
-
-export async function readSourceLock(path: string): Promise<SourceLock> {
-  const parsed = sourceLockSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  if (parsed.success) return parsed.data;
-  throw new SovereignError({
-    code: 'bad-lock',
-    what: `this is no lock of a kernel source: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`,
-    on: path,
-    hint: 'Restore it from the repository',
-  });
-}
-
-/** What is known of a source without fetching it. */
-export const describeSource = (
-  lock: SourceLock,
-  origin: SourceOrigin,
-): Pick<KernelSource, 'digest' | 'version'> =>
-  origin === 'kernel.org'
-    ? { digest: lock.kernelOrg.sha256, version: lock.kernelOrg.version }
-    : { digest: lock.debian.sha256, version: upstreamVersion(lock.debian.version) };
-
-/** `6.12.117-1~deb13u1` is upstream's 6.12.117. */
-const upstreamVersion = (version: string): string => version.replace(/-.*$/, '');
 
 /** Kernel.org's network of mirrors, or SOVEREIGN_KERNEL_MIRROR, which holds the same tree. */
 const kernelMirrors = (): string[] => {

@@ -8,6 +8,7 @@ import {
   readFragments,
   readSourceLock,
   type KernelSource,
+  type KnownSource,
   type SourceLock,
   type SourceOrigin,
 } from '@sovereign/kernel';
@@ -25,7 +26,7 @@ export interface KernelProject {
   origin: SourceOrigin;
   lock: SourceLock;
   /** What is known of the source before it is fetched. */
-  known: Pick<KernelSource, 'digest' | 'version'>;
+  known: KnownSource;
 }
 
 /** The kernel's project, and which of its two sources a task works with. */

@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { build, imageKey } from './build.ts';
+import type { ToolRunner } from './runner.ts';
+
+const source = { digest: 'a'.repeat(64), version: '6.12.1' };
+const config = 'CONFIG_ARM64=y\n';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kernel-build-'));
+  vi.stubEnv('XDG_CACHE_HOME', folder);
+  vi.stubEnv('SOVEREIGN_EVENTS', join(folder, 'events'));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true });
+});
+
+/** A stand-in for the tool root whose make writes what it is told to. */
+function standIn(image: Buffer, digest = 'tools') {
+  const calls: string[][] = [];
+  const tools: ToolRunner = {
+    digest,
+    async run(argv, options) {
+      calls.push([...argv]);
+      options?.onLine?.('  CC      init/main.o');
+      const place = options?.binds?.find(({ target }) => target === '/build')?.source ?? '';
+      const path = join(place, 'arch/arm64/boot/Image');
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, image);
+    },
+  };
+  return { tools, calls };
+}
+
+const goodImage = Buffer.alloc(64);
+goodImage.write('ARM\x64', 0x38, 'latin1');
+
+const openTree = () => Promise.resolve({ ...source, folder: '/nowhere' });
+
+test('a finished kernel is found again without its source', async () => {
+  const { tools, calls } = standIn(goodImage);
+  const first = await build(source, openTree, config, tools);
+  expect(first.cached).toBe(false);
+  expect(await readFile(first.image)).toEqual(goodImage);
+  expect(await readFile(first.config, 'utf8')).toBe(config);
+  const second = await build(source, () => Promise.reject(new Error('not needed')), config, tools);
+  expect(second).toEqual({ ...first, cached: true });
+  expect(calls).toHaveLength(1);
+});
+
+test('the objects are thrown away, the Image is kept', async () => {
+  const { image } = await build(source, openTree, config, standIn(goodImage).tools);
+  expect((await readdir(dirname(image))).sort()).toEqual(['Image', 'config']);
+});
+
+test('a build that fails, or makes no raw Image, leaves nothing that looks finished', async () => {
+  const failing: ToolRunner = { digest: 'tools', run: () => Promise.reject(new Error('make ended with 2')) };
+  await expect(build(source, openTree, config, failing)).rejects.toThrow('make ended with 2');
+  const { tools } = standIn(Buffer.alloc(64));
+  await expect(build(source, openTree, config, tools)).rejects.toThrow(/no raw arm64 kernel image/);
+  expect(existsSync(join(folder, 'sovereign/kernel', imageKey(source, config, tools)))).toBe(false);
+  expect((await readdir(join(folder, 'sovereign/kernel'))).filter((name) => name.endsWith('.tmp'))).toEqual(
+    [],
+  );
+});
+
+test('source, configuration and tools decide the key, each on its own', () => {
+  const { tools } = standIn(goodImage);
+  const keys = [
+    imageKey(source, config, tools),
+    imageKey({ digest: 'b'.repeat(64) }, config, tools),
+    imageKey(source, `${config}CONFIG_SMP=y\n`, tools),
+    imageKey(source, config, standIn(goodImage, 'other tools').tools),
+  ];
+  expect(new Set(keys).size).toBe(keys.length);
+});
