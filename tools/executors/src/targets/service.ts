@@ -76,6 +76,8 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{workspaceRoot}/libs/{checks,device,report,service,store}/src/**/*',
         '!{workspaceRoot}/libs/**/*.test.ts',
         { dependentTasksOutputFiles: '**/manifest.json' },
+        // How often the machine is killed: more in a long run.
+        { env: 'SOVEREIGN_KILLS' },
         { externalDependencies: ['vitest', 'vite', 'pg', 'execa'] },
       ],
       outputs: ['{projectRoot}/dist/test-results.json'],
