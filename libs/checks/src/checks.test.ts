@@ -53,7 +53,7 @@ const causes: [check: string, cause: string, context: CheckContext][] = [
   [
     'openrc.services',
     'a service is stopped',
-    withGuest('rc-status', prints('devices = started\nssh = stopped\n')),
+    withGuest('rc-status', prints('network = started\nssh = stopped\n')),
   ],
   ['openrc.services', 'rc-status knows nothing', withGuest('rc-status', prints(''))],
   ['openrc.services', 'rc-status fails', withGuest('rc-status', broken('no'))],

@@ -7,7 +7,7 @@ export interface GuestFile {
 }
 
 /** OpenRC services that every guest has, in the order in which they start. */
-export const guestUnits = ['devices', 'agent', 'settings', 'network', 'ssh', 'data'] as const;
+export const guestUnits = ['agent', 'network', 'ssh', 'data'] as const;
 
 /**
  * What the guest's scripts read of the service definition: `/etc/sovereign/service.conf`, KEY VALUE lines, the value

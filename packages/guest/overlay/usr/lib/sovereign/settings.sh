@@ -1,39 +1,25 @@
-#!/sbin/openrc-run
-# shellcheck shell=sh disable=SC1091,SC2034,SC2154
+# shellcheck shell=sh disable=SC2154
+# Settings and secrets of this device, from the config disk. Sourced after common.sh.
 
-. /usr/lib/sovereign/quick.sh
-
-description="Settings and secrets of this device, from the config disk"
-
-depend() {
-	need devices
-	after agent
-}
-
-start() {
-	. /usr/lib/sovereign/common.sh
-	ebegin "Reading the config disk"
-	tell stage settings
+# settings_read: unpacks the config disk into $CONFIG, where nobody but root can look, and makes /etc/hosts of it.
+settings_read() {
 	if ! disk sov-config; then
 		stay_down "config missing: no disk with the serial sov-config"
-		eend 1
 		return 1
 	fi
-	umask 077
 	[ ! -d "$CONFIG" ] || rm -rf "$CONFIG"
+	umask 077
 	mkdir "$CONFIG"
-	if ! tar -x -o -f "$disk" -C "$CONFIG" || [ ! -f "$CONFIG/guest.conf" ]; then
-		stay_down "config damaged: the config disk holds no readable settings"
-		eend 1
-		return 1
-	fi
+	tar -x -o -f "$disk" -C "$CONFIG"
 	umask 022
 	# Additive by design: a newer schema only adds what this release does not know.
-	read -r settings_schema <"$CONFIG/schema"
+	if ! [ -f "$CONFIG/guest.conf" ] || ! read -r settings_schema <"$CONFIG/schema"; then
+		stay_down "config damaged: the config disk holds no readable settings"
+		return 1
+	fi
 	case $settings_schema in
 	'' | 0* | *[!0-9]*)
 		stay_down "config damaged: its schema is no number"
-		eend 1
 		return 1
 		;;
 	esac
@@ -43,5 +29,4 @@ start() {
 		printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n' "$value"
 		[ ! -f "$CONFIG/hosts" ] || cat "$CONFIG/hosts"
 	} >/run/hosts
-	eend 0
 }
