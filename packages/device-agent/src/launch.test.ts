@@ -193,7 +193,9 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 6
     await device.start();
     const failed = await device.until({ state: 'failed' });
     expect(failed).toMatchObject({ exit: '7', restarts: '3' });
-    expect(failed.attention).toMatch(/gave up after 3 starts.*exit status 7.*last stage: booting/);
+    expect(failed.attention).toMatch(
+      /gave up after 3 starts.*exit status 7, last stage: booting, the VMM said: cannot go on$/,
+    );
     expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(3);
     expect(device.read('log/launcher.log')).toMatch(/starting again in 1 s/);
     await expect.poll(() => device.status()).not.toHaveProperty('launcher');

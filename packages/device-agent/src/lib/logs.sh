@@ -17,10 +17,16 @@ rotate_all() {
   done
 }
 
-# Each start has a console log of its own; the one before is kept as console.before.log.
-new_console_log() {
-  for file in console early; do
+# Each start has logs of its own; those of the start before are kept as *.before.log.
+new_boot_logs() {
+  for file in console early vmm; do
     rm -f "log/$file.log.1"
     if [ -f "log/$file.log" ]; then mv -f "log/$file.log" "log/$file.before.log"; fi
   done
+}
+
+# vmm_said: sets $said to the last words of the VMM, for whoever asks why it ended; empty where it had none.
+vmm_said() {
+  said=$(tail -n 1 log/vmm.log 2>/dev/null) || said=''
+  case $said in '' | *[!\ -~]*) said='' ;; *) said=", the VMM said: $said" ;; esac
 }

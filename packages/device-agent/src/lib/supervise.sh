@@ -65,7 +65,7 @@ begin_slot() {
     checked_slot=$slot
     variant=1
   fi
-  new_console_log
+  new_boot_logs
   boot_vm
 }
 
@@ -211,17 +211,20 @@ ended_by_itself() {
   failures=$((failures + 1))
   restarts=$((restarts + 1))
   put state/restarts "$restarts"
-  if [ -n "$on_trial" ] && [ "$failures" -gt "$plan_restarts" ]; then
+  if [ "$failures" -le "$plan_restarts" ]; then
+    back_off
+    return
+  fi
+  vmm_said
+  how="exit status $exit_status, last stage: ${stage:-none}$said"
+  if [ -n "$on_trial" ]; then
+    trial_failed "the VM ended $failures times, $how"
     failures=0
-    trial_failed "the VM ended $((plan_restarts + 1)) times, exit status $exit_status, last stage: ${stage:-none}"
     return 0
   fi
-  if [ "$failures" -gt "$plan_restarts" ]; then
-    attention "gave up after $failures starts that never became healthy: exit status $exit_status, last stage: ${stage:-none}"
-    final=failed
-    return 1
-  fi
-  back_off
+  attention "gave up after $failures starts that never became healthy: $how"
+  final=failed
+  return 1
 }
 
 # A VMM that refuses its arguments is given the plan's next spelling of them.

@@ -28,7 +28,12 @@ say('stage', 'booting');
 process.stdout.write(`00000000-another-boot 1 health ok\n`);
 process.stdout.write(`no line of the protocol \u001b[31m\n`);
 process.stdout.write(`${boot} 99 health ok${'x'.repeat(600)}\n`);
-if (behaviour === 'dies') setTimeout(() => process.exit(7), 200);
+if (behaviour === 'dies') {
+  setTimeout(() => {
+    process.stderr.write('cannot go on\n');
+    process.exit(7);
+  }, 200);
+}
 if (behaviour === 'deaf') process.on('SIGTERM', () => remember('ignored SIGTERM'));
 
 const beat = (): void => {
