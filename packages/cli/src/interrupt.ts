@@ -1,3 +1,5 @@
+import { SovereignError } from '@sovereign/report';
+
 /** Turns Ctrl-C and SIGTERM into an abort signal; a second Ctrl-C ends the process at once. */
 export function interruptible(): { signal: AbortSignal; ignore(): void; dispose(): void } {
   const controller = new AbortController();
@@ -6,7 +8,7 @@ export function interruptible(): { signal: AbortSignal; ignore(): void; dispose(
   const abort = () => {
     if (ignored) return;
     if (controller.signal.aborted) process.exit(130);
-    controller.abort();
+    controller.abort(interrupted());
   };
   for (const name of signals) process.on(name, abort);
   return {
@@ -19,3 +21,12 @@ export function interruptible(): { signal: AbortSignal; ignore(): void; dispose(
     },
   };
 }
+
+/** Why everything ends after Ctrl-C. */
+const interrupted = (): SovereignError =>
+  new SovereignError({
+    code: 'interrupted',
+    what: 'interrupted',
+    hint: 'Nothing is half done; run the command again to go on',
+    exit: 130,
+  });

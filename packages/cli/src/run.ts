@@ -1,4 +1,3 @@
-import { SovereignError } from '@sovereign/report';
 import { findServices } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { deviceAccess } from './device.ts';
@@ -58,16 +57,8 @@ export async function run(argv: readonly string[], version: string, streams: Str
     else if (result.text !== undefined && result.text !== '') streams.out.write(`${result.text}\n`);
     return result.exit ?? 0;
   } catch (thrown) {
-    return printError(interrupt.signal.aborted ? interrupted() : thrown, streams, style);
+    return printError(interrupt.signal.aborted ? interrupt.signal.reason : thrown, streams, style);
   } finally {
     interrupt.dispose();
   }
 }
-
-const interrupted = () =>
-  new SovereignError({
-    code: 'interrupted',
-    what: 'interrupted',
-    hint: 'Nothing is half done; run the command again to go on',
-    exit: 130,
-  });

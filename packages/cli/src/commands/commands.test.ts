@@ -58,10 +58,18 @@ describe('start, stop, restart, rollback', () => {
     );
   });
 
-  it('rollback names both releases', async () => {
-    const { text, json } = await rollback(fakeSession().session);
+  it('rollback names both releases, and waits for the one before where it runs', async () => {
+    const device = fakeDevice();
+    const { text, json } = await rollback(fakeSession({ device }).session);
+    expect(device.did).toEqual(['rollback sql', 'wait sql 30']);
     expect(text).toBe('sql went back from release ffffffffffff to eeeeeeeeeeee');
     expect(json).toMatchObject({ service: 'sql', from: 'f'.repeat(64) });
+  });
+
+  it('rollback of what does not run waits for nothing', async () => {
+    const device = fakeDevice({ status: () => Promise.resolve([state({ state: 'stopped' })]) });
+    await rollback(fakeSession({ device }).session);
+    expect(device.did).toEqual(['rollback sql']);
   });
 
   it.each([

@@ -35,6 +35,9 @@ export const rollback: Run = async (session) => {
   if (session.flags.dryRun === true) return planned(`rollback ${word} on ${device.id}`);
   announce(device);
   const { from, to } = await step(`roll ${word} back`, () => device.rollback(service.definition));
+  // It was started again where it ran before; a release that does not come up is no release to be on.
+  const [state] = await device.status([service.definition]);
+  if (state?.state === 'starting' || state?.state === 'running') await waitHealthy(session, device, service);
   const text = `${word} went back from release ${from.slice(0, 12)} to ${to.slice(0, 12)}`;
   return { json: { device: device.id, service: service.definition.name, from, to }, text };
 };
@@ -42,9 +45,14 @@ export const rollback: Run = async (session) => {
 export async function startAndWait(session: Session, device: Device, service: FoundService): Promise<void> {
   const word = wordOf(service);
   await step(`start ${word}`, () => device.start(service.definition));
-  const seconds = session.flags.timeout ?? service.definition.health.deadline;
-  await step(`wait for ${word} to be healthy`, () =>
-    abortable(session.signal, device.waitHealthy(service.definition, seconds)),
+  await waitHealthy(session, device, service);
+}
+
+async function waitHealthy({ flags, signal }: Session, device: Device, service: FoundService): Promise<void> {
+  const { definition } = service;
+  const seconds = flags.timeout ?? definition.health.deadline;
+  await step(`wait for ${wordOf(service)} to be healthy`, () =>
+    abortable(signal, device.waitHealthy(definition, seconds)),
   );
 }
 
