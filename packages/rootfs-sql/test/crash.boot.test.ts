@@ -1,12 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { localDevice, readBundle, type Device } from '@sovereign/device';
-import { loadService } from '@sovereign/service';
-import { workspaceRoot } from '@sovereign/store';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { TestService } from './service.ts';
 
 /** How often the machine is killed: five times in every run, a hundred in a long one. */
 const KILLS = Number(process.env.SOVEREIGN_KILLS ?? 5);
@@ -15,58 +9,22 @@ const WRITERS = 4;
 /** Longest time from a kill to the next healthy report, in seconds. */
 const RECOVERY = 120;
 
-const found = await loadService(join(import.meta.dirname, '..'));
-const { definition } = found;
-const folder = mkdtempSync(join(tmpdir(), 'sovereign-crash-'));
-let device: Device;
+let service: TestService;
 
 beforeAll(async () => {
-  vi.stubEnv('XDG_CONFIG_HOME', join(folder, 'config'));
-  device = localDevice(join(folder, 'device'));
-  await device.deploy(await readBundle(workspaceRoot(), found));
-  await device.start(definition);
-  await device.waitHealthy(definition, definition.health.deadline);
-  await query('create table ledger (writer int, entry int, primary key (writer, entry))');
+  service = await TestService.prepare();
+  await service.up();
+  await service.query('create table ledger (writer int, entry int, primary key (writer, entry))');
 });
 
-afterAll(async () => {
-  await device.stop(definition, 60);
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function connect(): Promise<pg.Client> {
-  const [status] = await device.status([definition]);
-  const url = new URL(status?.endpoints[0]?.url ?? '');
-  const client = new pg.Client({
-    host: url.hostname,
-    port: Number(url.port),
-    user: url.username,
-    database: 'postgres',
-    password: await device.secret(definition, 'postgres-password'),
-    connectionTimeoutMillis: 20_000,
-  });
-  // A connection that the kill cuts is what this test is about.
-  client.on('error', () => undefined);
-  await client.connect();
-  return client;
-}
-
-async function query(sql: string): Promise<Record<string, unknown>[]> {
-  const client = await connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
+afterAll(() => service.remove());
 
 /** What the server said it had stored: per writer, the entries. */
 const acknowledged = Array.from({ length: WRITERS }, () => new Set<number>());
 
 /** Writes one entry a transaction until the connection breaks; notes each only once it was acknowledged. */
 async function write(writer: number, first: number): Promise<void> {
-  const client = await connect();
+  const client = await service.connect();
   try {
     for (let entry = first; ; entry++) {
       await client.query('insert into ledger values ($1, $2)', [writer, entry]);
@@ -78,7 +36,7 @@ async function write(writer: number, first: number): Promise<void> {
 }
 
 async function pidOfVm(): Promise<number | null> {
-  return (await device.status([definition]))[0]?.pid ?? null;
+  return (await service.device.status([service.definition]))[0]?.pid ?? null;
 }
 
 /** Waits for another VM than the one that was killed, then for its health. */
@@ -88,7 +46,7 @@ async function recovered(killed: number): Promise<void> {
     if (performance.now() > end) throw new Error('no VM was started again');
     await sleep(100);
   }
-  await device.waitHealthy(definition, RECOVERY);
+  await service.device.waitHealthy(service.definition, RECOVERY);
 }
 
 test(
@@ -113,7 +71,7 @@ test(
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
 
       const stored = new Set(
-        (await query('select writer, entry from ledger')).map(
+        (await service.query('select writer, entry from ledger')).map(
           (row) => `${String(row.writer)} ${String(row.entry)}`,
         ),
       );
@@ -126,9 +84,9 @@ test(
       );
       expect(missing).toEqual([]);
     }
-    const [damage] = await query('select sum(checksum_failures)::int as pages from pg_stat_database');
+    const [damage] = await service.query('select sum(checksum_failures)::int as pages from pg_stat_database');
     expect(damage?.pages).toBe(0);
-    const [status] = await device.status([definition]);
+    const [status] = await service.device.status([service.definition]);
     expect(status?.restarts).toBe(KILLS);
   },
 );

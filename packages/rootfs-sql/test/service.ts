@@ -1,0 +1,72 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
+import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
+import pg from 'pg';
+import { vi } from 'vitest';
+
+/** What was built, on a device of its own with settings of its own: nothing of the user's is touched. */
+export class TestService {
+  readonly folder = mkdtempSync(join(tmpdir(), 'sovereign-boot-'));
+  readonly device: Device = localDevice(join(this.folder, 'device'));
+  readonly found: FoundService;
+  readonly bundle: Bundle;
+
+  static async prepare(): Promise<TestService> {
+    const found = await loadService(join(import.meta.dirname, '..'));
+    return new TestService(found, await readBundle(workspaceRoot(), found));
+  }
+
+  private constructor(found: FoundService, bundle: Bundle) {
+    this.found = found;
+    this.bundle = bundle;
+    vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
+  }
+
+  get definition(): ServiceDefinition {
+    return this.found.definition;
+  }
+
+  /** Deploys what was built, starts it and waits for its health. */
+  async up(): Promise<void> {
+    await this.device.deploy(this.bundle);
+    await this.device.start(this.definition);
+    await this.device.waitHealthy(this.definition, this.definition.health.deadline);
+  }
+
+  /** A connection with the service's own credentials, over the published port. */
+  async connect(): Promise<pg.Client> {
+    const [status] = await this.device.status([this.definition]);
+    const { hostname, port, username, pathname } = new URL(status?.endpoints[0]?.url ?? '');
+    const client = new pg.Client({
+      host: hostname,
+      port: Number(port),
+      user: username,
+      database: pathname.slice(1),
+      password: await this.device.secret(this.definition, 'postgres-password'),
+      connectionTimeoutMillis: 20_000,
+    });
+    // A connection that is cut is the subject of some tests; the query in flight fails all the same.
+    client.on('error', () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  /** One statement over a connection of its own. */
+  async query(sql: string): Promise<Record<string, unknown>[]> {
+    const client = await this.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.device.stop(this.definition, 60);
+    vi.unstubAllEnvs();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
