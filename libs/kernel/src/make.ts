@@ -28,9 +28,9 @@ export interface MakeOptions {
   stdio?: 'pipe' | 'inherit';
   /** Environment of `make` beyond the build stamps. */
   env?: Readonly<Record<string, string>>;
+  binds?: readonly { source: string; target: string }[];
 }
 
-/** Compilers cost nothing to name in full, and ccache only knows a compiler by its path and this string. */
 const compiler = (name: string, cached: boolean) => (cached ? `ccache ${name}` : name);
 
 /** The command line of the kernel's make. Pure. */
@@ -53,18 +53,19 @@ export function toMakeArgs(targets: readonly string[], cached: boolean, jobs: nu
 export async function make(
   tools: ToolRunner,
   targets: readonly string[],
-  { source, build, ccache, jobs = 1, onLine, stdio, env }: MakeOptions,
+  { source, build, ccache, jobs = 1, onLine, stdio, env, binds = [] }: MakeOptions,
 ): Promise<void> {
   const cached = ccache !== undefined;
   await tools.run(toMakeArgs(targets, cached, jobs), {
     binds: [
       { source, target: SOURCE },
       { source: build, target: BUILD, write: true },
+      ...binds,
       ...(cached ? [{ source: ccache, target: CCACHE, write: true }] : []),
     ],
     env: {
       ...buildStamps,
-      ...(cached ? ccacheSettings(tools.digest) : {}),
+      ...(cached ? ccacheSettings : {}),
       ...env,
     },
     ...(onLine === undefined ? {} : { onLine }),
@@ -72,9 +73,14 @@ export async function make(
   });
 }
 
-const ccacheSettings = (tools: string) => ({
+/**
+ * An object is found again when the compiler and the assembler have the same content, not when all of the tools have:
+ * most refreshed tool locks leave them as they were. A compiler's parts come from one build of it, so its driver
+ * stands for all.
+ */
+const ccacheSettings = {
   CCACHE_DIR: CCACHE,
   CCACHE_MAXSIZE: '2G',
-  // The tool lock says which compiler it is; its file's time says nothing.
-  CCACHE_COMPILERCHECK: `string:${tools}`,
-});
+  CCACHE_COMPILERCHECK: 'content',
+  CCACHE_EXTRAFILES: '/usr/bin/aarch64-linux-gnu-as:/usr/bin/as',
+};

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fetchPackages, openDeb } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
-import { contentKeyed, fetchVerified } from '@sovereign/store';
+import { contentKeyed, fetchVerified, workspaceRoot } from '@sovereign/store';
 import { extract } from 'tar-stream';
 import type { ToolRunner } from './runner.ts';
 import { describeSource, type KnownSource, type SourceLock, type SourceOrigin } from './source-lock.ts';
@@ -22,6 +22,9 @@ const kernelMirrors = (): string[] => {
     ? ['https://cdn.kernel.org/pub', 'https://www.kernel.org/pub']
     : [named.replace(/\/+$/, '')];
 };
+
+/** Where this workspace locks the source, for messages. */
+const lockFile = () => join(workspaceRoot(), 'packages/kernel/source.lock.json');
 
 /** Source trees that are kept, each about 1.6 GB. */
 const KEEP = 2;
@@ -79,7 +82,7 @@ function withOtherOrigin(error: unknown): never {
 
 /** Takes the tarball out of Debian's package and puts it into `target`. */
 async function fetchDebian({ debian }: SourceLock, target: string): Promise<string> {
-  const [file = ''] = await fetchPackages([debian]);
+  const [file = ''] = await fetchPackages([debian], lockFile());
   const archive = join(target, 'linux-source.tar.xz');
   await step(`open ${debian.name} ${debian.version}`, async () => {
     const reader = openDeb(await readFile(file), debian.name)
