@@ -8,12 +8,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { execInGuest, localDevice } from '@sovereign/device';
+import { execInGuest, localDevice, readBundle } from '@sovereign/device';
 import { readEvents } from '@sovereign/report';
 import { loadService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
-import { readBundle } from '../tools/executors/src/lib/bundle.ts';
 
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
 const runs = Number(values.runs);

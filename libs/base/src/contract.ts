@@ -30,6 +30,10 @@ export interface Unpacked {
 export interface PackageBase {
   /** Solves and verifies signatures; the result names every file by digest. */
   lock(request: LockRequest): Promise<Lock>;
-  /** Fetches what is missing, verified against the lock, and unpacks it; runs no foreign code and needs no root. */
-  unpack(lock: Lock): Promise<Unpacked>;
+  /**
+   * Fetches what is missing, verified against the lock, and unpacks it; runs no foreign code and needs no root.
+   * @param lockPath where the lock was read, for messages
+   * @throws SovereignError `stale-lock`, on `lockPath`, when a mirror has dropped a version that the lock names
+   */
+  unpack(lock: Lock, lockPath: string): Promise<Unpacked>;
 }

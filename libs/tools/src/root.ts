@@ -40,11 +40,12 @@ export function hostArch(): HostArch {
 
 /** Gives the tool root, making it from its lock where it is missing. */
 export async function openToolRoot(): Promise<ToolRoot> {
-  const lock = await readLock(toolLockPath(hostArch()));
+  const lockPath = toolLockPath(hostArch());
+  const lock = await readLock(lockPath);
   const digest = sha256(`${lockDigest(lock)} layout ${LAYOUT}`);
   const make = async (folder: string) => {
     await step('prepare the build tools', async () => {
-      const { tar } = await packageBases.debian.unpack(lock);
+      const { tar } = await packageBases.debian.unpack(lock, lockPath);
       // --no-same-owner: nothing inside depends on owners, and an ordinary user could not set them.
       await execa('tar', ['--extract', '--no-same-owner', '--directory', folder], { input: tar });
       await finish(folder);

@@ -1,12 +1,15 @@
 import { glob } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { compareLocks, describeChange, readLock, type Lock } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
 import { runNx, type NxRun } from './nx.ts';
 import type { Session } from './session.ts';
 
-/** The project that pins the build tools. */
-const TOOLS = '@sovereign/tools';
+/** The project whose `lock` target writes this file: that of the build tools, or a folder of packages. */
+function lockedBy(root: string, file = ''): string {
+  const folder = basename(dirname(relative(root, file)));
+  return folder === 'tools' ? '@sovereign/tools' : folder;
+}
 
 /** Runs targets; a lock that its mirror has outgrown is refreshed once on the way, unless `--locked`. */
 export async function runRefreshing(session: Session, run: NxRun): Promise<void> {
@@ -16,9 +19,8 @@ export async function runRefreshing(session: Session, run: NxRun): Promise<void>
     const stale = thrown instanceof SovereignError && thrown.code === 'stale-lock';
     if (!stale || session.flags.locked === true) throw thrown;
     note(`${thrown.what}; refreshing the lock`);
-    const ofTools = thrown.on?.startsWith(join(run.root, 'libs/tools/')) === true;
     // What changed is announced by the tasks themselves.
-    await refreshLocks({ ...run, projects: ofTools ? [TOOLS] : (run.projects ?? []) });
+    await refreshLocks({ ...run, projects: [lockedBy(run.root, thrown.on)] });
     await runNx(run);
   }
 }

@@ -37,8 +37,8 @@ export const debian: PackageBase = {
     };
   },
 
-  async unpack(lock: Lock): Promise<Unpacked> {
-    const files = await fetchPackages(lock.packages);
+  async unpack(lock: Lock, lockPath: string): Promise<Unpacked> {
+    const files = await fetchPackages(lock.packages, lockPath);
     const opened = await step('unpack packages', (handle) =>
       pMap(
         lock.packages,
@@ -56,8 +56,11 @@ export const debian: PackageBase = {
   },
 };
 
-/** Fetches what the store lacks; gives the paths in the order of the packages. */
-export async function fetchPackages(packages: readonly LockedPackage[]): Promise<string[]> {
+/**
+ * Fetches what the store lacks; gives the paths in the order of the packages.
+ * @param lockPath where the packages are locked, for messages
+ */
+export async function fetchPackages(packages: readonly LockedPackage[], lockPath: string): Promise<string[]> {
   const total = packages.reduce((sum, { size }) => sum + size, 0);
   return step('fetch packages', async (handle) => {
     let done = 0;
@@ -76,7 +79,7 @@ export async function fetchPackages(packages: readonly LockedPackage[]): Promise
       const escaped = path.split('/').map(encodeURIComponent).join('/');
       return fetchVerified({ ...download, urls: bases.map((base) => `${base}/${escaped}`) }, onBytes).catch(
         (error: unknown) => {
-          throw asStale(error, name, version);
+          throw asStale(error, `${name} ${version}`, lockPath);
         },
       );
     };
@@ -85,12 +88,12 @@ export async function fetchPackages(packages: readonly LockedPackage[]): Promise
 }
 
 /** Mirrors drop old versions within days, so a missing file says that the lock is old, not that something broke. */
-function asStale(error: unknown, name: string, version: string): unknown {
+function asStale(error: unknown, name: string, lockPath: string): unknown {
   if (!(error instanceof SovereignError) || error.code !== 'not-found') return error;
   return new SovereignError({
     code: 'stale-lock',
-    what: `the mirror no longer has ${name} ${version}`,
-    on: error.on,
+    what: `the mirror no longer has ${name}`,
+    on: lockPath,
     hint: 'Refresh the lock with ./sovereign lock, or name an archive that keeps old versions in SOVEREIGN_DEBIAN_SNAPSHOT',
     cause: error,
   });

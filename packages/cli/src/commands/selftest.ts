@@ -2,6 +2,8 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SovereignError, step } from '@sovereign/report';
 import { execa } from 'execa';
+import { chooseBase } from '../base.ts';
+import { runRefreshing } from '../locks.ts';
 import { failureOf, runNx, toArgs, type NxRun } from '../nx.ts';
 import type { Run, Session } from '../session.ts';
 import { provideTools, testTools } from '../system.ts';
@@ -9,6 +11,13 @@ import { countTests, RESULTS, type Counts } from '../test-results.ts';
 
 /** Projects with this tag boot machines in their `test`. */
 const BOOTS = 'tag:boots';
+
+/** The build that goes before the tests, drawn like any other. */
+const BUILD: Pick<NxRun, 'targets' | 'flags' | 'env'> = {
+  targets: ['build'],
+  flags: ['--outputStyle=static'],
+  env: {},
+};
 
 /** What Nx writes about its last run. */
 interface NxTask {
@@ -47,13 +56,16 @@ export const selftest: Run = async (session) => {
     return { json: { plan: lines }, text: lines.join('\n') };
   }
   await provideTools(testTools, { install: flags.install, signal });
+  const base = await chooseBase({ root, wanted: flags.base, ask: undefined });
+  // Built on its own first: a lock that the mirrors have outgrown is refreshed here, as `build` does it.
+  if (own.quick !== true) await runRefreshing(session, { ...run, ...BUILD, base });
 
   const folders = await projectFolders(session);
   // A report that an earlier run left would be counted again where a test cannot even start.
   await Promise.all(folders.map((folder) => rm(join(folder, RESULTS), { force: true })));
   const unformatted = await step('check the format of all files', () => checkFormat(session));
   const began = Date.now();
-  const failure = await failureOf(runNx(run));
+  const failure = await failureOf(runNx({ ...run, base }));
   signal.throwIfAborted();
   const tasks = await readTasks(root, began);
   // Nx itself did not get as far as to run tasks.

@@ -8,7 +8,7 @@ import { loadService, writeManifest, type Base } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { chooseBase } from '../lib/base.ts';
-import { readGuestLock } from '../lib/guest-request.ts';
+import { lockPath, readGuestLock } from '../lib/guest-request.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {
@@ -21,7 +21,7 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
   const service = await loadService(folder);
   const base = chooseBase(options.base);
   const lock = await readGuestLock(service, base);
-  const packages = await packageBases[base].unpack(lock);
+  const packages = await packageBases[base].unpack(lock, lockPath(service, base));
   const tools = await openToolRoot();
 
   const dist = join(folder, 'dist');
