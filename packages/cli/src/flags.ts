@@ -14,7 +14,6 @@ export const flags = {
   since: () =>
     new Option('--since <ref>', 'commit to compare with (default: main)').implies({ affected: true }),
   locked: () => new Option('--locked', 'a stale lock is an error, not a reason to refresh it'),
-  yes: () => new Option('-y, --yes', 'answer every question with yes'),
   dryRun: () => new Option('--dry-run', 'say what would be done, and do nothing'),
   timeout: () => new Option('--timeout <seconds>', 'longest wait, in seconds').argParser(wholeSeconds),
 } satisfies Record<string, () => Option>;
@@ -23,6 +22,7 @@ export type FlagName = keyof typeof flags;
 
 /** Flags of every command. */
 export const commonFlags = [
+  () => new Option('-y, --yes', 'answer every question with yes'),
   () => new Option('--json', 'one JSON document on standard output'),
   () => new Option('--quiet', 'no progress'),
   () => new Option('--verbose', 'everything that the tools print, and where an error came from'),

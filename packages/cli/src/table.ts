@@ -31,7 +31,7 @@ export interface CommandEntry {
 }
 
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
-const making = ['base', 'affected', 'since', 'locked', 'yes'] as const;
+const making = ['base', 'affected', 'since', 'locked'] as const;
 
 /** Every command, in the order of the help text. */
 export const table: readonly CommandEntry[] = [
@@ -230,7 +230,7 @@ export const table: readonly CommandEntry[] = [
     services: 'one',
     summary: 'take a service off the device; its data stays unless --data',
     example: 'sovereign remove sql',
-    flags: ['serial', 'yes', 'dryRun'],
+    flags: ['serial', 'dryRun'],
     own: [
       { flags: '--data', description: 'remove the data disk too; asks for the name of the service' },
       {
@@ -246,7 +246,7 @@ export const table: readonly CommandEntry[] = [
     services: 'none',
     summary: 'install what the tests need and run them all',
     example: 'sovereign selftest --quick',
-    flags: ['dryRun'],
+    flags: ['base', 'dryRun'],
     own: [
       { flags: '--quick', description: 'leave out what boots a machine' },
       { flags: '--long', description: 'many more rounds; takes hours' },
