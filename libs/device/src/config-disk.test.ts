@@ -2,8 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { CONFIG_DISK_SIZE, configDisk, type GuestSettings } from './config-disk.ts';
+
+// Programs are run here, on a machine that may have other work.
+vi.setConfig({ testTimeout: 60_000 });
 
 const settings: GuestSettings = {
   deviceId: '0b5c6d1e-0000-4000-8000-000000000000',

@@ -5,6 +5,9 @@ import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { SshTarget } from './contract.ts';
 import { execInGuest, remoteCommand, sshArgs } from './ssh.ts';
 
+// Programs are run here, on a machine that may have other work.
+vi.setConfig({ testTimeout: 60_000 });
+
 const target: SshTarget = {
   host: '127.0.0.1',
   port: 12_202,

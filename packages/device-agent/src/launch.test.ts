@@ -33,12 +33,16 @@ type MakeService = (
   launch?: Record<string, string>,
 ) => DeviceFolder;
 
-test('the launcher and its parts, taken together, are clean by shellcheck', ({ expect }) => {
-  const parts = readdirSync(join(import.meta.dirname, 'lib')).map((name) => join('lib', name));
-  expect(parts.length).toBeGreaterThan(5);
-  execFileSync('shellcheck', ['--norc', '-x', 'launch.sh'], { cwd: import.meta.dirname });
-  execFileSync('shellcheck', ['launch.sh', ...parts], { cwd: import.meta.dirname });
-});
+test(
+  'the launcher and its parts, taken together, are clean by shellcheck',
+  { timeout: 120_000 },
+  ({ expect }) => {
+    const parts = readdirSync(join(import.meta.dirname, 'lib')).map((name) => join('lib', name));
+    expect(parts.length).toBeGreaterThan(5);
+    execFileSync('shellcheck', ['--norc', '-x', 'launch.sh'], { cwd: import.meta.dirname });
+    execFileSync('shellcheck', ['launch.sh', ...parts], { cwd: import.meta.dirname });
+  },
+);
 
 describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 60_000 }, (shell) => {
   test('a service starts, tells its state in flat lines, and stops when it is asked', async ({
@@ -199,6 +203,17 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 6
     expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(3);
     expect(device.read('log/launcher.log')).toMatch(/starting again in 1 s/);
     await expect.poll(() => device.status()).not.toHaveProperty('launcher');
+  });
+
+  test('a service that waits for its next start can be stopped, and is not called running', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'dies', { restarts: '9', 'backoff-max': '60' });
+    await device.start();
+    expect(await device.until({ restarts: /[3-9]/ })).toMatchObject({ state: 'starting' });
+    expect((await device.stop(5)).status).toBe(0);
+    expect(await device.status()).toMatchObject({ state: 'stopped', wanted: 'down 5' });
   });
 
   test('a release on trial becomes current after three healthy reports, and is opened only then', async ({

@@ -1,12 +1,15 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { kernelCommandLine } from '../cmdline.ts';
 import type { Machine } from '../host.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { findQemu } from './find-qemu.ts';
 import { toArgs } from './qemu.ts';
+
+// Programs are run here, on a machine that may have other work.
+vi.setConfig({ testTimeout: 60_000 });
 
 const machine: Machine = {
   name: 'sql',

@@ -14,7 +14,7 @@ CONTROL_FILE=1000000
 # A fresh channel: what an earlier machine left unread in the FIFO must not reach the next one.
 control_create() {
   rm -f agent.in state/guest-boot state/stage
-  mkfifo -m 600 agent.in && : >agent.out || return 1
+  mkfifo agent.in && : >agent.out || return 1
   guest_boot=''
   listen_only=''
   control_open

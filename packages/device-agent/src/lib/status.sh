@@ -7,8 +7,8 @@ status_all() {
   set -- *
   set -f
   for service; do
-    # A folder without slots is not ours, or its first deploy was interrupted.
-    [ -e "$service/current" ] || [ -e "$service/trial" ] || continue
+    # A folder without slots is not ours, or its first deploy was interrupted; a VM that runs is always told of.
+    [ -e "$service/current" ] || [ -e "$service/trial" ] || [ -e "$service/state/pid" ] || continue
     (cd "$service" && status_one)
   done
 }

@@ -211,6 +211,7 @@ ended_by_itself() {
   failures=$((failures + 1))
   restarts=$((restarts + 1))
   put state/restarts "$restarts"
+  set_phase starting
   if [ "$failures" -le "$plan_restarts" ]; then
     back_off
     return
