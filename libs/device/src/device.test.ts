@@ -243,6 +243,15 @@ test('space is asked for before the first byte is sent', async () => {
   expect(existsSync(join(workstation.root, 'store'))).toBe(false);
 });
 
+test('a file that is not the one that was built is refused, and nothing of it stays', async () => {
+  const workstation = new Workstation();
+  const bundle = await workstation.bundle('healthy');
+  writeFileSync(bundle.files.root, 'changed after the build');
+  await expect(workstation.device.deploy(bundle)).rejects.toEqual(failure('wrong-digest'));
+  expect(readdirSync(join(workstation.root, 'store'))).toEqual([bundle.release.kernel.sha256]);
+  expect(existsSync(service(workstation, 'current'))).toBe(false);
+});
+
 test('two deploys at once are done one after the other', async () => {
   const workstation = new Workstation();
   const bundle = await workstation.bundle('healthy');
