@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { firstError, runNx, toArgs, type NxRun } from './nx.ts';
+import { firstError, nxMessage, runNx, toArgs, type NxRun } from './nx.ts';
 
 let root: string;
 const signal = new AbortController().signal;
@@ -151,5 +151,24 @@ describe('firstError', () => {
   it('gives an exit status that is no documented one as 1', () => {
     const error = { exit: 77, code: 'x', what: 'y' };
     expect(firstError([{ at: '', step: 'a', state: 'failed', error }])?.exit).toBe(1);
+  });
+});
+
+describe('what Nx says itself', () => {
+  it('is the message of the task that failed, not the summary', () => {
+    const output = `
+ \u001B[31mNX\u001B[39m   Running target build for project kernel:
+
+kernel: \u001B[7m NX \u001B[27m  the tools cannot be entered. Install bubblewrap
+kernel: Pass --verbose to see the stacktrace.
+
+ NX   Running target build for project kernel failed
+`;
+    expect(nxMessage(output)).toBe('the tools cannot be entered. Install bubblewrap');
+  });
+
+  it('is why no task was run', () => {
+    expect(nxMessage('\n NX   The workspace is out of sync\n')).toBe('The workspace is out of sync');
+    expect(nxMessage('to out\n')).toBeUndefined();
   });
 });

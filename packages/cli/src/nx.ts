@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
 import {
   EVENTS_VARIABLE,
   readEvents,
@@ -73,7 +74,7 @@ export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): P
   if (failed !== undefined) throw failed;
   throw new SovereignError({
     code: 'nx-failed',
-    what: `${run.targets.join(', ')} failed`,
+    what: nxMessage(readFileSync(log, 'utf8')) ?? `${run.targets.join(', ')} failed`,
     on: run.projects?.join(', '),
     hint: `What the tools printed is in ${log}; --verbose shows it as it comes`,
   });
@@ -101,6 +102,13 @@ function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv):
     ...(base === undefined ? {} : { SOVEREIGN_BASE: base }),
     ...env,
   };
+}
+
+/** What Nx itself says of a task that ended with an error, or of why no task was run: its first such line. */
+export function nxMessage(output: string): string | undefined {
+  const lines = stripVTControlCharacters(output).split(/\r?\n/);
+  const messages = lines.map((line) => /(?:^|: ) ?NX {1,3}(\S.*)$/.exec(line)?.[1]);
+  return messages.find((text) => text !== undefined && !/^(Running|Ran|Successfully) /.test(text));
 }
 
 /** A task that came from the cache announces nothing itself; Nx says so in one line. */
@@ -145,9 +153,9 @@ function spawnNx(run: NxRun, env: NodeJS.ProcessEnv, log: string): Promise<numbe
   return new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
-  }).finally(() => {
+  }).finally(async () => {
     run.signal.removeEventListener('abort', stop);
     for (const timer of timers) clearTimeout(timer);
-    file.end();
+    await new Promise<void>((resolve) => file.end(resolve));
   });
 }

@@ -3,7 +3,7 @@ import { SovereignError } from '@sovereign/report';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fakeCheckout, type FakeCheckout } from '../testing/checkout.ts';
 import { three } from '../testing/services.ts';
-import { fakeDevice, fakeSession } from '../testing/session.ts';
+import { fakeDevice, fakeSession, status as state } from '../testing/session.ts';
 import { build, deploy } from './build.ts';
 import { test } from './test.ts';
 import { up } from './up.ts';
@@ -130,6 +130,19 @@ describe('test', () => {
     const { json, exit } = await test(fakeSession({ root: checkout.root }).session);
     expect(json).toEqual(document(1));
     expect(exit).toBe(3);
+  });
+
+  it('of a service that does not run is an error with exit 3, and no check is tried', async () => {
+    checkout = await fakeCheckout(verify(0));
+    const device = fakeDevice({
+      status: () => Promise.resolve([state({ state: 'failed', attention: 'data missing' })]),
+    });
+    await expect(test(fakeSession({ root: checkout.root, device }).session)).rejects.toMatchObject({
+      code: 'not-running',
+      what: 'data missing',
+      exit: 3,
+    });
+    expect(await checkout.nxRuns()).toEqual([]);
   });
 
   it('is an error where the checks could not be run', async () => {

@@ -1,6 +1,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Device } from '@sovereign/device';
+import { SovereignError } from '@sovereign/report';
+import type { FoundService } from '@sovereign/service';
 import { announce } from '../device.ts';
 import { failureOf, runNx } from '../nx.ts';
 import { wordOf } from '../services.ts';
@@ -34,6 +37,7 @@ export const test: Run = async (session) => {
     });
     if (flags.dryRun === true) return plan(runs.map(({ run }) => run));
     announce(device);
+    await requireRunning(device, chosen);
     const documents: TestDocument[] = [];
     // One after another: the checks of two services at once would disturb each other's times.
     for (const { service, json, run } of runs) {
@@ -53,6 +57,20 @@ export const test: Run = async (session) => {
     await rm(folder, { recursive: true, force: true });
   }
 };
+
+/** What does not run has nothing to check; saying so is quicker than every check's own deadline. */
+async function requireRunning(device: Device, services: readonly FoundService[]): Promise<void> {
+  const states = await device.status(services.map(({ definition }) => definition));
+  const stopped = states.find(({ state }) => state === 'stopped' || state === 'failed');
+  if (stopped === undefined) return;
+  throw new SovereignError({
+    code: 'not-running',
+    what: stopped.attention ?? `the service is ${stopped.state}`,
+    on: `${stopped.name} on ${device.id}`,
+    hint: `Start it with ./sovereign up ${stopped.name}`,
+    exit: 3,
+  });
+}
 
 export function describeTest({ device, service, passed, failed, skipped, checks }: TestDocument): string {
   return [
