@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TestService } from './service.ts';
@@ -90,3 +92,15 @@ test(
     expect(status?.restarts).toBe(KILLS);
   },
 );
+
+test('a killed launcher leaves the machine serving, and the next start adopts it', async () => {
+  const pid = await pidOfVm();
+  const state = join(service.folder, 'device', 'services', service.definition.name, 'state');
+  process.kill(Number(readFileSync(join(state, 'launcher-pid'), 'utf8')), 'SIGKILL');
+  const [orphaned] = await service.device.status([service.definition]);
+  expect(orphaned).toMatchObject({ state: 'unknown', healthy: null, pid });
+  expect(await service.query('select 1 as one')).toEqual([{ one: 1 }]);
+  await service.device.start(service.definition);
+  await service.device.waitHealthy(service.definition, RECOVERY);
+  expect(await pidOfVm()).toBe(pid);
+});

@@ -1,0 +1,201 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checksOf, liveContext, runCheck, runChecks, type CheckContext, type Guest } from '@sovereign/checks';
+import { execInGuest } from '@sovereign/device';
+import { openToolRoot } from '@sovereign/tools';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TestService } from './service.ts';
+
+let service: TestService;
+let context: CheckContext;
+/** Path in the guest of a program that hides shmget from the command it runs. */
+const DENY = '/tmp/deny-shmget';
+
+beforeAll(async () => {
+  service = await TestService.prepare();
+  await service.up();
+  context = await liveContext(service.device, service.definition, {
+    lookupNames: ['example.com', 'debian.org', 'deb.debian.org'],
+  });
+});
+
+afterAll(() => service.remove());
+
+async function resultOf(name: string, parts: Partial<CheckContext> = {}) {
+  const check = checksOf(service.definition).find((candidate) => candidate.name === name);
+  if (check === undefined) throw new Error(`there is no check ${name}`);
+  return runCheck(check, { ...context, ...parts });
+}
+
+async function inGuest(script: string): Promise<string> {
+  const { status, stdout, stderr } = await context.guest.exec(['sh', '-c', script]);
+  if (status !== 0) throw new Error(`${script}: exit ${status}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+/** Takes the cause of a check away: it fails; puts it back: it passes. */
+async function failsWithout(name: string, take: string, put: string, detail: RegExp): Promise<void> {
+  await inGuest(take);
+  try {
+    const result = await resultOf(name);
+    expect(result, JSON.stringify(result)).toMatchObject({
+      result: 'fail',
+      detail: expect.stringMatching(detail) as string,
+    });
+  } finally {
+    await inGuest(put);
+  }
+  expect(await resultOf(name)).toMatchObject({ result: 'pass' });
+}
+
+test('every check passes on the running service, a real restart included', async () => {
+  const results = await runChecks(service.device, service.definition);
+  // A machine without a name server may skip the look-up, and nothing else.
+  const bad = results.filter(
+    ({ name, result }) => result === 'fail' || (result === 'skip' && name !== 'network.lookup'),
+  );
+  expect(bad).toEqual([]);
+});
+
+test('a symbol that is missing from /proc/config.gz', () =>
+  failsWithout(
+    'kernel.tun',
+    'zcat /proc/config.gz | grep -v CONFIG_TUN= | gzip >/tmp/config.gz && mount -o bind /tmp/config.gz /proc/config.gz',
+    'umount /proc/config.gz',
+    /CONFIG_TUN is not set/,
+  ));
+
+test('shmget that is not there, under the check and under initdb', async () => {
+  await sendDenier();
+  const denied: Guest = { exec: (argv) => context.guest.exec([DENY, ...argv]) };
+  expect(await resultOf('kernel.sysvipc', { guest: denied })).toMatchObject({
+    result: 'fail',
+    detail: expect.stringContaining('ENOSYS') as string,
+  });
+  const initdb = await context.guest.exec([
+    DENY,
+    ...['su', '-s', '/bin/sh', 'postgres', '-c', 'exec "$@"', '--', 'sh'],
+    ...['initdb', '--pgdata=/tmp/no-shm', '--no-sync', '--encoding=UTF8', '--locale=C'],
+  ]);
+  expect(initdb.status).not.toBe(0);
+  expect(initdb.stdout + initdb.stderr).toMatch(/shmget\(.*\)|could not create shared memory segment/);
+});
+
+test('a device node that was removed', () =>
+  failsWithout(
+    'dev.net-tun',
+    'rm /dev/net/tun',
+    'mknod -m 0666 /dev/net/tun c 10 200',
+    /no character device/,
+  ));
+
+test('a device node without its driver', () =>
+  failsWithout(
+    'dev.vsock',
+    'mv /dev/vsock /dev/vsock.kept; mknod /dev/vsock c 10 254',
+    'rm /dev/vsock; mv /dev/vsock.kept /dev/vsock',
+    /cannot be opened/,
+  ));
+
+test('a /dev/shm that something else covers', () =>
+  failsWithout('dev.shm', 'mount -t mqueue cover /dev/shm', 'umount /dev/shm', /no tmpfs/));
+
+test('loopback that is down', () =>
+  failsWithout('network.address', 'ip link set lo down', 'ip link set lo up', /127\.0\.0\.1\/8 on lo/));
+
+test('no default route', () =>
+  failsWithout(
+    'network.route',
+    'ip route del default',
+    'ip route add default via 10.0.2.2 dev eth0',
+    /no default route/,
+  ));
+
+test('no name server', async (task) => {
+  if ((await resultOf('network.lookup')).result === 'skip') task.skip('this machine resolves no name either');
+  await failsWithout(
+    'network.lookup',
+    'cp /run/resolv.conf /run/kept; echo nameserver 127.0.0.1 >/run/resolv.conf',
+    'mv /run/kept /run/resolv.conf',
+    /not resolved/,
+  );
+});
+
+test('a port that is blocked', () =>
+  failsWithout(
+    'sql.query',
+    'nft insert rule inet sovereign input tcp dport 5432 reject with tcp reset',
+    '. /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open',
+    /ECONNRESET|ECONNREFUSED|timeout|terminated|closed/i,
+  ));
+
+test('a data disk whose record is gone', () =>
+  failsWithout(
+    'sql.initialised',
+    'mv /data/sovereign.json /data/kept',
+    'mv /data/kept /data/sovereign.json',
+    /no sovereign\.json/,
+  ));
+
+test('a restart that was none', async () => {
+  expect(await resultOf('data.kept', { restart: () => Promise.resolve() })).toMatchObject({
+    result: 'fail',
+    detail: 'the guest was not restarted',
+  });
+});
+
+test('the firewall admits SSH and the declared port, and no other', async () => {
+  const rules = await inGuest('nft list chain inet sovereign input');
+  expect(rules).toMatch(/policy drop/);
+  expect([...rules.matchAll(/tcp dport (\S+) accept/g)].map(([, port]) => port)).toEqual(['22', '5432']);
+});
+
+test('the dependency cache of the image is what OpenRC itself computes', async () => {
+  const saved = await inGuest('cat /usr/lib/rc/cache/deptree');
+  const computed = await inGuest(
+    'cp -p /run/openrc/deptree /run/kept; /usr/lib/rc/bin/rc-depend --update >/dev/null; cat /run/openrc/deptree',
+  );
+  await inGuest('mv /run/kept /run/openrc/deptree');
+  expect(computed).toBe(saved);
+});
+
+test('nothing secret is in an argument, the environment, the kernel line or the console', async () => {
+  const secret = await service.device.secret(service.definition, 'postgres-password');
+  const seen = await inGuest('cat /proc/cmdline; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; dmesg');
+  expect(seen).toContain('root=/dev/vda');
+  expect(seen).not.toContain(secret);
+  const console = await readFile(join(service.folder, 'device/services/sql/log/console.log'), 'utf8');
+  expect(console).toContain('PostgreSQL');
+  expect(console).not.toContain(secret);
+});
+
+/** Last: a clean stop of the service keeps its port closed until it is started again. */
+test('a service that was stopped', () =>
+  failsWithout(
+    'openrc.services',
+    'rc-service postgresql stop',
+    'rc-service postgresql start',
+    /postgresql is stopped/,
+  ));
+
+async function sendDenier(): Promise<void> {
+  const tools = await openToolRoot();
+  await tools.run(
+    [
+      ...['aarch64-linux-gnu-gcc', '-O1', '-Wall', '-Wextra', '-Werror', '-static', '-s'],
+      ...['-o', '/out/deny-shmget', '/src/main.c'],
+    ],
+    {
+      binds: [
+        { source: join(import.meta.dirname, 'deny-shmget'), target: '/src' },
+        { source: service.folder, target: '/out', write: true },
+      ],
+    },
+  );
+  const { status } = await execInGuest(
+    await service.device.ssh(service.definition),
+    ['sh', '-c', `cat >${DENY} && chmod 755 ${DENY}`],
+    { input: await readFile(join(service.folder, 'deny-shmget')) },
+  );
+  expect(status).toBe(0);
+}

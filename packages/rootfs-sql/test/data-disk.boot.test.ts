@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execInGuest } from '@sovereign/device';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { TestService } from './service.ts';
+
+let service: TestService;
+
+beforeAll(async () => {
+  service = await TestService.prepare();
+  await service.device.deploy(service.bundle);
+});
+
+afterAll(() => service.remove());
+
+const file = (name: string) => join(service.folder, 'device/services/sql', name);
+const text = async (name: string) => (await readFile(file(name), 'utf8').catch(() => '')).trim();
+
+async function inGuest(script: string): Promise<{ status: number; stdout: string }> {
+  return execInGuest(await service.device.ssh(service.definition), ['sh', '-c', script]);
+}
+
+test('a power cut during the first initialisation leaves a disk that the next boot completes', async () => {
+  await service.device.start(service.definition);
+  await vi.waitUntil(async () => (await text('state/stage')) === 'initialise', {
+    timeout: 120_000,
+    interval: 50,
+  });
+  const [status] = await service.device.status([service.definition]);
+  if (status?.pid == null) throw new Error('no VM to kill');
+  process.kill(status.pid, 'SIGKILL');
+  await vi.waitUntil(async () => (await service.device.status([service.definition]))[0]?.pid !== status.pid, {
+    timeout: 30_000,
+  });
+  await service.device.waitHealthy(service.definition, service.definition.health.deadline);
+  await service.query("create table kept as select 'a row' as value");
+});
+
+describe('a disk that is not this service’s stops the service, which says why and changes nothing', () => {
+  /** Starts the services again and gives the reason that the guest gives. */
+  const refusal = `
+    rc-service data start >/dev/null 2>&1 && { echo 'it was mounted'; exit 1; }
+    rc-service postgresql start >/dev/null 2>&1 && { echo 'the server runs'; exit 1; }
+    grep -q ' /data ' /proc/mounts && { echo 'something is mounted'; exit 1; }
+    cat /run/sovereign/down; rm /run/sovereign/down`;
+  const edited = (change: string) => ({
+    take: `mount /dev/vdb /data && cp /data/sovereign.json /run/kept && sed -i '${change}' /data/sovereign.json && umount /data`,
+    put: 'mount /dev/vdb /data && cp /run/kept /data/sovereign.json && umount /data',
+  });
+  const block = (source: string) => ({
+    take: `dd if=/dev/vdb of=/run/kept bs=4096 count=1 && dd if=${source} of=/dev/vdb bs=4096 count=1 conv=notrunc,fsync`,
+    put: 'dd if=/run/kept of=/dev/vdb bs=4096 count=1 conv=notrunc,fsync',
+  });
+  const settings = (change: string) => ({
+    take: `cp /run/sovereign/config/guest.conf /run/kept && sed -i '${change}' /run/sovereign/config/guest.conf`,
+    put: 'cp /run/kept /run/sovereign/config/guest.conf',
+  });
+
+  beforeAll(async () => {
+    // Each stop waits for what it stops; the disk is the guest's alone while its services are down.
+    expect(await inGuest('rc-service data stop && ! grep -q " /data " /proc/mounts')).toMatchObject({
+      status: 0,
+    });
+  });
+
+  test.each([
+    ['zeroed', block('/dev/zero'), /^data missing: .*found: nothing/],
+    ['full of garbage', block('/dev/urandom'), /^data missing/],
+    [
+      'another file system',
+      {
+        take: 'dd if=/dev/vdb of=/dev/shm/kept bs=1M count=16 && busybox mkdosfs /dev/vdb',
+        put: 'dd if=/dev/shm/kept of=/dev/vdb bs=1M conv=notrunc,fsync && rm /dev/shm/kept',
+      },
+      /^data missing/,
+    ],
+    [
+      'the disk of another service',
+      settings(`s/^data-uuid .*/data-uuid ${randomUUID()}/`),
+      /^data missing: .*found: ext4/,
+    ],
+    [
+      'marked as new for another service',
+      {
+        take: `dd if=/dev/vdb of=/run/kept bs=4096 count=1 && { echo 'sovereign-new ${randomUUID()}'; dd if=/dev/zero bs=4096 count=1; } | dd of=/dev/vdb bs=4096 count=1 iflag=fullblock conv=notrunc,fsync`,
+        put: 'dd if=/run/kept of=/dev/vdb bs=4096 count=1 conv=notrunc,fsync',
+      },
+      /^data missing/,
+    ],
+    ['of another kind', edited('s/"postgresql"/"mariadb"/'), /^data foreign: it holds mariadb/],
+    ['of a newer major version', edited('s/"major": 17/"major": 18/'), /^data too new: .*18/],
+    ['of an older major version', edited('s/"major": 17/"major": 16/'), /^data too old: .*16/],
+    ['sorted by another collation', edited('s/builtin C.UTF-8/icu 153/'), /^data foreign: sorted by icu 153/],
+    [
+      'made by another base',
+      edited('s/"base": "[a-z]*"/"base": "other"/'),
+      /^data foreign: made by the base other/,
+    ],
+    ['of a newer schema', edited('s/"schema": 1/"schema": 2/'), /^data too new: .*schema 2/],
+    ['without a readable record', edited('s/"major": 17/"major": x/'), /^data damaged/],
+    [
+      'initialised once, and without its cluster',
+      {
+        take: 'mount /dev/vdb /data && mv /data/postgresql/17 /data/kept && umount /data',
+        put: 'rc-service data stop >/dev/null 2>&1; mount /dev/vdb /data && mv /data/kept /data/postgresql/17 && umount /data',
+      },
+      undefined,
+    ],
+  ])('%s', async (_name, { take, put }, reason) => {
+    expect(await inGuest(`{ ${take}; } >/dev/null 2>&1`)).toMatchObject({ status: 0 });
+    try {
+      if (reason === undefined) {
+        // Mounted, because it is the right disk; the service itself refuses to begin anew.
+        const { stdout } = await inGuest(
+          'rc-service postgresql start >/dev/null 2>&1 && echo running; cat /run/sovereign/down; rm /run/sovereign/down; ls /data/postgresql',
+        );
+        expect(stdout).toMatch(/^data missing: the disk was initialised once[^\n]*\n$/);
+      } else expect((await inGuest(refusal)).stdout).toMatch(reason);
+    } finally {
+      expect(await inGuest(`{ ${put}; } >/dev/null 2>&1`)).toMatchObject({ status: 0 });
+    }
+  });
+
+  test.each([
+    ['too small', 'echo 2048 >/tmp/sys/block/vdb/size', /^data too small: the disk has 1048576 bytes/],
+    ['not there', 'rm -r /tmp/sys/block', /^data missing: no disk/],
+  ])('%s', async (_name, change, reason) => {
+    const { stdout } = await inGuest(`
+      mkdir -p /tmp/sys/block/vdb && printf sov-data >/tmp/sys/block/vdb/serial
+      cat /sys/block/vdb/size >/tmp/sys/block/vdb/size && ${change}
+      export SOVEREIGN_SYS=/tmp/sys; . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/data.sh
+      data_attach; rm -r /tmp/sys`);
+    expect(stdout).toMatch(reason);
+  });
+
+  test('and after all that the data is as it was', async () => {
+    await inGuest('rc-service data start && rc-service postgresql start');
+    expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
+  });
+});
+
+test('a zeroed disk fails the start with its reason, and is never an empty, healthy database', async () => {
+  await service.device.stop(service.definition, 60);
+  const disk = await open(file('data.img'), 'r+');
+  const kept = Buffer.alloc(4096);
+  try {
+    await disk.read(kept, 0, 4096, 0);
+    await disk.write(Buffer.alloc(4096), 0, 4096, 0);
+    await disk.sync();
+    await service.device.start(service.definition);
+    await vi.waitUntil(async () => (await text('state/health')).startsWith('bad'), { timeout: 120_000 });
+    expect(await text('state/health')).toMatch(/data missing/);
+    const [status] = await service.device.status([service.definition]);
+    expect(status?.healthy).toBe(false);
+    await service.device.stop(service.definition, 60);
+    const after = Buffer.alloc(4096);
+    await disk.read(after, 0, 4096, 0);
+    expect(after.equals(Buffer.alloc(4096))).toBe(true);
+    // What was lost is found again: everything is there.
+    await disk.write(kept, 0, 4096, 0);
+    await disk.sync();
+  } finally {
+    await disk.close();
+  }
+  await service.up();
+  expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
+});
