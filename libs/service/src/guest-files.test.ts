@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { defineService } from './definition.ts';
+import { serviceFiles } from './guest-files.ts';
+
+const definition = defineService({
+  name: 'demo',
+  title: 'Demo',
+  net: { index: 9 },
+  bases: { debian: { packages: ['demo'] } },
+  accounts: [],
+  resources: { memory: 128, cpus: 1 },
+  data: { kind: 'demo', major: 3, collation: 'builtin C.UTF-8', size: 64 },
+  ports: [
+    { name: 'web', guest: 80, host: 8080, scheme: 'http' },
+    { name: 'ssh', guest: 2222, host: 2222, scheme: 'ssh' },
+  ],
+  secrets: [],
+  units: ['demo'],
+  health: { command: '/usr/lib/sovereign/health', deadline: 60 },
+});
+
+test('service.conf has one KEY VALUE line a fact, in a fixed order', () => {
+  expect(serviceFiles(definition, 'debian')).toEqual([
+    {
+      path: 'etc/sovereign/service.conf',
+      content: [
+        'schema 1',
+        'name demo',
+        'base debian',
+        'data-kind demo',
+        'data-major 3',
+        'data-collation builtin C.UTF-8',
+        'data-bases debian',
+        'port web 80',
+        'port ssh 2222',
+        'units agent network ssh data demo',
+        'health /usr/lib/sovereign/health',
+        '',
+      ].join('\n'),
+    },
+  ]);
+});
+
+test('a base opens only the data that was made by it, until a test has opened another’s', () => {
+  expect(serviceFiles(definition, 'alpine')[0]?.content).toContain('data-bases alpine\n');
+});

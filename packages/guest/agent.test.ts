@@ -1,0 +1,124 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { shells, StandInGuest } from './testing/scripts.ts';
+
+describe.each(shells)('the agent under %s', (_name, shell) => {
+  let guest: StandInGuest;
+  let agent: ChildProcess;
+
+  beforeEach(() => {
+    guest = new StandInGuest(shell);
+    agent = guest.start('agent');
+  });
+
+  afterEach(async () => {
+    await stop();
+    guest.remove();
+  });
+
+  async function stop(): Promise<void> {
+    if (agent.exitCode !== null || agent.signalCode !== null) return;
+    agent.kill('SIGTERM');
+    await once(agent, 'exit');
+  }
+
+  const says = (pattern: RegExp) =>
+    vi.waitUntil(() => guest.lines.some((line) => pattern.test(line)), { timeout: 5000, interval: 10 });
+
+  test('begins with its protocol, counts its lines, and names the boot in each', async () => {
+    await says(/^1 hello 1$/);
+    await says(/health starting/);
+    const boots = new Set(
+      guest
+        .read('out')
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')[0]),
+    );
+    expect([...boots]).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/)]);
+    expect(guest.lines.map((line) => Number(line.split(' ')[0]))).toEqual(
+      guest.lines.map((_, index) => index + 1),
+    );
+  });
+
+  test('passes on what the services tell', async () => {
+    await says(/hello/);
+    guest.run('tell stage data');
+    await says(/ stage data$/);
+  });
+
+  test('answers a ping', async () => {
+    await says(/hello/);
+    guest.order('ping');
+    await says(/ pong$/);
+  });
+
+  test('opens the firewall on the order, and says so', async () => {
+    await says(/hello/);
+    guest.order('open');
+    await says(/ stage open$/);
+    expect(guest.read('calls')).toContain(`nft -f ${guest.path('firewall.nft')}`);
+    expect(guest.read('firewall.nft')).toContain('tcp dport 5432 accept');
+  });
+
+  test('stops the machine on the order', async () => {
+    await says(/hello/);
+    guest.order('stop');
+    await says(/ stage stopping$/);
+    await vi.waitUntil(() => guest.read('calls').includes('poweroff'), { timeout: 5000 });
+  });
+
+  test('ignores what it does not know, and a time that is none', async () => {
+    await says(/hello/);
+    for (const line of ['sing', '', 'time', 'time never', 'time -5', 'time $(poweroff)', 'ping; poweroff']) {
+      guest.order(line);
+    }
+    guest.order('ping');
+    await says(/ pong$/);
+    expect(guest.read('calls')).toBe('');
+  });
+
+  test('ends with its last word, after which nothing comes', async () => {
+    await says(/hello/);
+    await stop();
+    expect(guest.lines.at(-1)).toMatch(/ bye$/);
+  });
+
+  test('started again, it goes on counting and tells the present state', async () => {
+    await says(/hello/);
+    guest.run('tell stage service');
+    await says(/ stage service$/);
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+    const before = guest.lines.length;
+    agent = guest.start('agent');
+    await vi.waitUntil(() => guest.lines.slice(before).some((line) => line.endsWith(' stage service')), {
+      timeout: 5000,
+    });
+    const numbers = guest.lines.map((line) => Number(line.split(' ')[0]));
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+  });
+
+  test('reports health by the service’s own command: starting, ok, bad with its reason', async () => {
+    await says(/ health starting$/);
+    guest.write('started', '');
+    await says(/ health ok$/);
+    guest.program('health', 'echo "no answer: \\$(x) é"; exit 1');
+    // Asked again after five seconds when all was well.
+    await vi.waitUntil(() => guest.lines.some((line) => line.includes(' health bad no answer: ')), {
+      timeout: 9000,
+    });
+    expect(guest.lines.at(-1)).not.toMatch(/[^\x20-\x7e]/);
+  }, 15_000);
+
+  test('a reason to stay down outranks everything', async () => {
+    await says(/hello/);
+    guest.write('started', '');
+    guest.run(`stay_down "data missing: ${'x'.repeat(600)}"`);
+    await says(/ health bad data missing: x+$/);
+    for (const line of guest.read('out').split('\n')) expect(line.length).toBeLessThanOrEqual(512);
+    const after = guest.lines.findIndex((line) => line.includes('data missing'));
+    expect(guest.lines.slice(after).filter((line) => line.endsWith('health ok'))).toEqual([]);
+  });
+});

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { shells, StandInGuest } from './testing/scripts.ts';
+
+describe.each(shells)('the firewall under %s', (_name, shell) => {
+  let guest: StandInGuest;
+  beforeEach(() => {
+    guest = new StandInGuest(shell);
+  });
+  afterEach(() => guest.remove());
+
+  const ports = (mode: string) =>
+    [...guest.run(`rules ${mode}`).stdout.matchAll(/^.*dport (\d+) accept$/gm)].map(([line]) => line.trim());
+
+  test('drops by default and admits SSH from the gateway alone while it is closed', () => {
+    expect(guest.run('rules closed').stdout).toMatch(/hook input priority filter; policy drop;/);
+    expect(ports('closed')).toEqual(['iifname eth0 ip saddr 10.0.2.2 tcp dport 22 accept']);
+  });
+
+  test('admits the ports of the definition as well once it is open', () => {
+    expect(ports('open')).toEqual([
+      'iifname eth0 ip saddr 10.0.2.2 tcp dport 22 accept',
+      'tcp dport 5432 accept',
+    ]);
+  });
+
+  test('admits nobody to SSH where no gateway is known', () => {
+    guest.write('config/guest.conf', 'hostname sql\n');
+    expect(ports('closed')).toEqual([]);
+  });
+
+  test('keeps the old rules where the new ones are refused', () => {
+    guest.program('nft', 'exit 1');
+    expect(guest.run('firewall open').status).not.toBe(0);
+    expect(guest.run('test ! -e "$RUN/state/firewall"').status).toBe(0);
+  });
+});
+
+describe.each(shells)('values under %s', (_name, shell) => {
+  test('are the rest of the first line of their key', () => {
+    const guest = new StandInGuest(shell);
+    guest.write('values', 'a\nkey one two  three\nkey four\nkeys five\nlast');
+    const script = (key: string) => `value '${key}' '${guest.path('values')}' && printf '<%s>' "$value"`;
+    expect(guest.run(script('key')).stdout).toBe('<one two  three>');
+    expect(guest.run(script('keys')).stdout).toBe('<five>');
+    expect(guest.run(script('ke')).status).not.toBe(0);
+    expect(guest.run(script('last')).status).not.toBe(0);
+    guest.remove();
+  });
+});

@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findServices, guestUnits } from '@sovereign/service';
+import { describe, expect, test } from 'vitest';
+import { busyboxLinks } from './applets.ts';
+import { debianEffects } from './debian-effects.ts';
+import { guestLinks } from './layout.ts';
+import { guestLeavesOut } from './packages.ts';
+import { guestRecipe } from './recipe.ts';
+import { trimRules } from './trim.ts';
+
+const services = await findServices(join(import.meta.dirname, '../..'));
+const overlay = join(import.meta.dirname, 'overlay');
+
+describe.each(services)('$definition.name', (service) => {
+  test('has every service that it names, in OpenRC form, in a runlevel', () => {
+    const overlays = [overlay, join(service.folder, 'overlay')];
+    const scripts = overlays.flatMap((folder) => readdirSync(join(folder, 'etc/init.d')));
+    const enabled = overlays.flatMap((folder) =>
+      readdirSync(join(folder, 'etc/runlevels'), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isSymbolicLink())
+        .map(({ name }) => name),
+    );
+    const wanted = [...guestUnits, ...service.definition.units];
+    expect(scripts.toSorted()).toEqual(wanted.toSorted());
+    expect(enabled.toSorted()).toEqual(wanted.toSorted());
+    for (const folder of overlays) {
+      for (const name of readdirSync(join(folder, 'etc/init.d'))) {
+        expect(readFileSync(join(folder, 'etc/init.d', name), 'utf8')).toMatch(/^#!\/sbin\/openrc-run\n/);
+      }
+    }
+  });
+
+  test('tells the guest its ports, its data and its health command', async () => {
+    const { files } = await guestRecipe(service, 'debian');
+    const text = String(files.find(({ path }) => path === 'etc/sovereign/service.conf')?.content);
+    const { definition } = service;
+    for (const port of definition.ports) expect(text).toContain(`port ${port.name} ${port.guest}\n`);
+    expect(text).toContain(`data-kind ${definition.data.kind}\n`);
+    expect(text).toContain(`health ${definition.health.command}\n`);
+    expect(text).toContain('data-bases debian\n');
+  });
+
+  test('brings the dependency cache of OpenRC where its base looks for it', async () => {
+    const paths = async (base: 'alpine' | 'debian') =>
+      (await guestRecipe(service, base)).files.map(({ path }) => path);
+    expect(await paths('debian')).toContain('usr/lib/rc/cache/deptree');
+    expect(await paths('alpine')).toContain('usr/libexec/rc/cache/deptree');
+  });
+});
+
+test('the overlay links only to itself, because tools that walk the checkout follow links', () => {
+  for (const folder of [overlay, ...services.map((service) => join(service.folder, 'overlay'))]) {
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isSymbolicLink()) continue;
+      expect(join(entry.parentPath, entry.name)).toContain('/etc/runlevels/');
+    }
+  }
+});
+
+test('everything that is left out, trimmed or replaced says why', () => {
+  const reasons = [
+    ...Object.values(guestLeavesOut.debian),
+    ...Object.values(trimRules).flatMap((rules) => rules.map(({ reason }) => reason)),
+    ...debianEffects.map(({ reason }) => reason),
+  ];
+  for (const reason of reasons) expect(reason.length).toBeGreaterThan(10);
+});
+
+test('no trim rule takes what the guest itself is made of', () => {
+  const trimmed = trimRules.debian.map(({ glob }) => glob);
+  for (const path of ['usr/sbin', 'usr/bin', 'usr/lib', 'etc', 'usr/lib/rc', 'usr/lib/postgresql']) {
+    expect(trimmed).not.toContain(path);
+  }
+});
+
+test('links have no leading slash and no link lies below another', () => {
+  const links = Object.keys({ ...busyboxLinks, ...guestLinks });
+  for (const path of links) {
+    expect(path).not.toMatch(/^\//);
+    expect(links.filter((other) => other.startsWith(`${path}/`))).toEqual([]);
+  }
+  expect(busyboxLinks['usr/sbin/init']).toBe('../bin/busybox');
+  expect(busyboxLinks['usr/bin/sh']).toBe('busybox');
+});
+
+test('no package is declared twice', () => {
+  const names = debianEffects.map((effect) => effect.package);
+  expect(new Set(names).size).toBe(names.length);
+});

@@ -1,0 +1,102 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The guest's own shell first; the other shows that nothing depends on it. */
+export const shells: readonly [name: string, argv: readonly string[]][] = [
+  ['busybox ash', ['busybox', 'ash']],
+  ['dash', ['dash']],
+];
+
+const library = join(import.meta.dirname, '../overlay/usr/lib/sovereign');
+
+/** A folder that stands in for the guest's /run, with stand-ins for the programs that only a guest has. */
+export class StandInGuest {
+  readonly folder = mkdtempSync(join(tmpdir(), 'sovereign-guest-'));
+  readonly #shell: readonly string[];
+  /** Held open both ways, as the launcher holds it. */
+  readonly #orders: number;
+
+  constructor(shell: readonly string[]) {
+    this.#shell = shell;
+    for (const name of ['state', 'config', 'bin']) mkdirSync(join(this.folder, name));
+    spawnSync('mkfifo', [this.path('agent'), this.path('in')]);
+    this.#orders = openSync(this.path('in'), 'r+');
+    this.write('config/guest.conf', 'hostname sql\neth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\n');
+    this.write('service.conf', `schema 1\nname sql\nport postgres 5432\nhealth ${this.path('bin/health')}\n`);
+    this.program('health', 'exit 0');
+    for (const name of ['poweroff', 'nft']) this.program(name, `echo "${name} $*" >>'${this.path('calls')}'`);
+    this.write('calls', '');
+    this.write('out', '');
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  write(name: string, content: string): void {
+    writeFileSync(this.path(name), content);
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8');
+  }
+
+  program(name: string, body: string): void {
+    this.write(`bin/${name}`, `#!/bin/sh\n${body}\n`);
+    chmodSync(this.path(`bin/${name}`), 0o755);
+  }
+
+  get #env(): NodeJS.ProcessEnv {
+    return {
+      PATH: `${this.path('bin')}:${process.env.PATH ?? ''}`,
+      SOVEREIGN_RUN: this.folder,
+      SOVEREIGN_LIB: library,
+      SOVEREIGN_SERVICE_CONF: this.path('service.conf'),
+      SOVEREIGN_CHANNEL: this.path('out'),
+      SOVEREIGN_CHANNEL_IN: this.path('in'),
+    };
+  }
+
+  /** Runs a script with the shared functions loaded, to its end. */
+  run(script: string): { status: number | null; stdout: string; stderr: string } {
+    const [command = '', ...args] = this.#shell;
+    const sources = ['common', 'firewall'].map((name) => `. '${library}/${name}.sh'`).join('; ');
+    return spawnSync(command, [...args, '-c', `${sources}; ${script}`], { env: this.#env, encoding: 'utf8' });
+  }
+
+  /** Starts one of the guest's programs. */
+  start(program: string): ChildProcess {
+    const [command = '', ...args] = this.#shell;
+    return spawn(command, [...args, join(library, program)], { env: this.#env, stdio: 'ignore' });
+  }
+
+  /** What the launcher writes: one line. */
+  order(line: string): void {
+    writeSync(this.#orders, `${line}\n`);
+  }
+
+  /** Lines on the control channel: without the boot's id. */
+  get lines(): string[] {
+    return this.read('out')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => line.slice(line.indexOf(' ') + 1));
+  }
+
+  remove(): void {
+    closeSync(this.#orders);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
