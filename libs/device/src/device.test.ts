@@ -18,7 +18,7 @@ import type { Host } from './host.ts';
 import { definition, Workstation } from './testing/workstation.ts';
 
 // Each test runs the real launcher, on a machine that may have other work.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 const service = (workstation: Workstation, ...parts: string[]): string =>
   join(workstation.root, 'services', 'sql', ...parts);
@@ -34,7 +34,7 @@ test('a service is deployed, started, found healthy, stopped; each a second time
   expect(first).toMatchObject({ release: releaseId(bundle.release), slot: 'a', changed: true });
   expect(await device.deploy(bundle)).toMatchObject({ slot: 'a', changed: false, bytesSent: 0 });
   await device.start(definition);
-  await device.waitHealthy(definition, 20);
+  await device.waitHealthy(definition, 60);
   const running = await status(workstation);
   expect(running).toMatchObject({
     state: 'running',
@@ -58,20 +58,20 @@ test('a new release proves itself on trial, and rollback goes back', async () =>
   const { device } = workstation;
   const old = await device.deploy(await workstation.bundle('healthy one'));
   await device.start(definition);
-  await device.waitHealthy(definition, 20);
+  await device.waitHealthy(definition, 60);
   const next = await workstation.bundle('healthy two');
   expect(await device.deploy(next)).toMatchObject({ slot: 'b', changed: true });
   expect(await device.deploy(next)).toMatchObject({ slot: 'b', changed: false });
   expect(await status(workstation)).toMatchObject({ release: old.release, trial: true });
   await device.start(definition);
-  await device.waitHealthy(definition, 30);
+  await device.waitHealthy(definition, 60);
   expect(await status(workstation)).toMatchObject({
     release: releaseId(next.release),
     slot: 'b',
     trial: false,
   });
   expect(await device.rollback(definition)).toEqual({ from: releaseId(next.release), to: old.release });
-  await device.waitHealthy(definition, 20);
+  await device.waitHealthy(definition, 60);
   expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
 });
 
@@ -80,10 +80,10 @@ test('a release that never becomes healthy is taken back, and whoever started it
   const { device } = workstation;
   const old = await device.deploy(await workstation.bundle('healthy'));
   await device.start(definition);
-  await device.waitHealthy(definition, 20);
+  await device.waitHealthy(definition, 60);
   await device.deploy(await workstation.bundle('ill', { health: { command: '/bin/true', deadline: 3 } }));
   await device.start(definition);
-  await expect(device.waitHealthy(definition, 30)).rejects.toEqual(failure('rolled-back', 3));
+  await expect(device.waitHealthy(definition, 60)).rejects.toEqual(failure('rolled-back', 3));
   expect(await status(workstation)).toMatchObject({
     release: old.release,
     healthy: true,
@@ -97,7 +97,7 @@ test('a service that gives up is exit 3 and says why', async () => {
   const plan = service(workstation, 'a', 'launch');
   writeFileSync(plan, readFileSync(plan, 'utf8').replace('restarts 5', 'restarts 1'));
   await runAgent(workstation.host, 'start', ['sql'], 60_000);
-  await expect(workstation.device.waitHealthy(definition, 20)).rejects.toMatchObject({
+  await expect(workstation.device.waitHealthy(definition, 60)).rejects.toMatchObject({
     exit: 3,
     what: expect.stringMatching(/gave up after 2 starts/) as string,
   });
@@ -111,7 +111,7 @@ test('a file that was damaged in the store is found before the start, and sent a
   await expect(workstation.device.start(definition)).rejects.toEqual(failure('damaged-store'));
   expect(await workstation.device.deploy(bundle)).toMatchObject({ bytesSent: 'kernel'.length });
   await workstation.device.start(definition);
-  await workstation.device.waitHealthy(definition, 20);
+  await workstation.device.waitHealthy(definition, 60);
 });
 
 test('a port that is taken is replaced by the next free one, which is kept', async () => {
@@ -122,7 +122,7 @@ test('a port that is taken is replaced by the next free one, which is kept', asy
   onTestFinished(() => void squatter.close());
   await new Promise<void>((resolve) => squatter.listen(25_432, '127.0.0.1', resolve));
   await device.start(definition);
-  await device.waitHealthy(definition, 20);
+  await device.waitHealthy(definition, 60);
   const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
   expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
   expect(await device.ssh(definition)).toMatchObject({ host: '127.0.0.1', port: 12_390, user: 'root' });

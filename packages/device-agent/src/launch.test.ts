@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { describe, test as base } from 'vitest';
 import { DeviceFolder, runs, type Shell, shells } from './testing/device-folder.ts';
 
+/** For conditions that come by themselves, on a machine that may have other work; in milliseconds. */
+const PATIENT = { timeout: 20_000 };
+
 /** Tests run side by side here, so each has its own `expect` and cleans up after itself, not after another. */
 const test = base.extend<{ folder: (shell: Shell) => DeviceFolder; service: MakeService }>({
   // eslint-disable-next-line no-empty-pattern -- Vitest reads the names of what is asked for
@@ -44,7 +47,7 @@ test(
   },
 );
 
-describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 60_000 }, (shell) => {
+describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 180_000 }, (shell) => {
   test('a service starts, tells its state in flat lines, and stops when it is asked', async ({
     expect,
     service,
@@ -202,7 +205,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 6
     );
     expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(3);
     expect(device.read('log/launcher.log')).toMatch(/starting again in 1 s/);
-    await expect.poll(() => device.status()).not.toHaveProperty('launcher');
+    await expect.poll(() => device.status(), PATIENT).not.toHaveProperty('launcher');
   });
 
   test('a service that waits for its next start can be stopped, and is not called running', async ({
@@ -228,8 +231,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 6
     expect(tried).toMatchObject({ slot: 'b', current: 'a' });
     expect(device.journal()).not.toContain('open');
     await device.until({ current: 'b' });
-    await expect.poll(() => device.status()).not.toHaveProperty('trial');
-    await expect.poll(() => device.journal()).toContain('open');
+    await expect.poll(() => device.status(), PATIENT).not.toHaveProperty('trial');
+    await expect.poll(() => device.journal(), PATIENT).toContain('open');
     expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(1);
   });
 
@@ -287,8 +290,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 6
     await device.start();
     await device.until({ state: 'running' });
     writeFileSync(join(device.service, 'log', 'console.log'), 'x'.repeat(300));
-    await expect.poll(() => device.read('log/console.log.1')?.length, { timeout: 10_000 }).toBe(300);
-    await expect.poll(() => statSync(join(device.service, 'log', 'console.log')).size).toBe(0);
+    await expect.poll(() => device.read('log/console.log.1')?.length, PATIENT).toBe(300);
+    await expect.poll(() => statSync(join(device.service, 'log', 'console.log')).size, PATIENT).toBe(0);
   });
 
   test('no start without a release, and none of a service that is not there', async ({ expect, folder }) => {

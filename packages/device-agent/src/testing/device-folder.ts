@@ -123,7 +123,7 @@ export class DeviceFolder {
   }
 
   /** Waits until the status has these values; fails with the last one seen. */
-  async until(wanted: Record<string, string | RegExp>, seconds = 20): Promise<Record<string, string>> {
+  async until(wanted: Record<string, string | RegExp>, seconds = 60): Promise<Record<string, string>> {
     const end = Date.now() + seconds * 1000;
     for (;;) {
       const seen = await this.status();
