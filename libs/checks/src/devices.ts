@@ -15,14 +15,14 @@ const opens = (name: string, path: string, open: string): Check =>
   scripted(
     name,
     `[ -c ${path} ] || { echo '${path} is no character device'; exit 1; }
-     { : ${open}${path}; } 2>/dev/null || { echo '${path} cannot be opened'; exit 1; }
+     { true ${open}${path}; } 2>/dev/null || { echo '${path} cannot be opened'; exit 1; }
      echo '${path} opens'`,
   );
 
 const mounted = (name: string, path: string, type: string): Check =>
   scripted(
     name,
-    `grep -q ' ${path} ${type} ' /proc/mounts || { echo '${path} is no ${type}'; exit 1; }
+    `awk '$2 == "${path}" { type = $3 } END { exit type != "${type}" }' /proc/mounts || { echo '${path} is no ${type}'; exit 1; }
      f=${path}/check.$$
      echo x >"$f" && rm "$f" || { echo '${path} cannot be written'; exit 1; }
      echo '${path} is a writable ${type}'`,

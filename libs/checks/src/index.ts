@@ -1,2 +1,2 @@
 export type { Check, CheckContext, CheckResult, Database, Guest, GuestResult, Outcome } from './contract.ts';
-export { checksOf, runCheck, runChecks, type RunOptions } from './run.ts';
+export { checksOf, liveContext, runCheck, runChecks, type RunOptions } from './run.ts';

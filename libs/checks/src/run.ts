@@ -58,10 +58,11 @@ export async function runCheck(check: Check, context: CheckContext): Promise<Che
   return { name: check.name, ...outcome, ms: Math.round(performance.now() - started) };
 }
 
-async function liveContext(
+/** What the checks of a run share, on a real device. */
+export async function liveContext(
   device: Device,
   definition: ServiceDefinition,
-  { timeout = definition.health.deadline, lookupNames = LOOKUP_NAMES }: RunOptions,
+  { timeout = definition.health.deadline, lookupNames = LOOKUP_NAMES }: RunOptions = {},
 ): Promise<CheckContext> {
   const target = await device.ssh(definition);
   const resolver = new Resolver({ timeout: 3000, tries: 2 });
