@@ -77,7 +77,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '!{workspaceRoot}/libs/**/*.test.ts',
         { dependentTasksOutputFiles: '**/manifest.json' },
         // How often the machine is killed: more in a long run.
-        { env: 'SOVEREIGN_KILLS' },
+        { env: 'SOVEREIGN_LONG' },
         { externalDependencies: ['vitest', 'vite', 'pg', 'execa'] },
       ],
       outputs: ['{projectRoot}/dist/test-results.json'],
