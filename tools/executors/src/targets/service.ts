@@ -71,7 +71,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
       parallelism: false,
       inputs: [
         '{projectRoot}/service.config.ts',
-        '{projectRoot}/**/*.test.ts',
+        '{projectRoot}/test/**/*',
         '{workspaceRoot}/vitest.boot.config.ts',
         '{workspaceRoot}/libs/{checks,device,report,service,store}/src/**/*',
         '!{workspaceRoot}/libs/**/*.test.ts',
