@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
@@ -18,8 +19,11 @@ const keys = join(import.meta.dirname, '../../keys');
 export async function resolve(request: LockRequest, mirrors: DebianMirrors): Promise<LockedPackage[]> {
   await mkdir(cacheDir(), { recursive: true });
   const root = await mkdtemp(join(cacheDir(), 'apt-'));
+  // Signed-By is a list that blanks divide, and neither this checkout nor the cache is free of them everywhere.
+  const trust = await mkdtemp(join(tmpdir(), 'sovereign-keys-'));
   try {
-    await prepareRoot(root, request.arch, mirrors);
+    await symlink(keys, join(trust, 'keys'));
+    await prepareRoot(root, request.arch, sources(mirrors, join(trust, 'keys')));
     const apt = (args: string[]) => runApt(root, args);
     await apt(['update', '-qq']);
     const uris = await apt([
@@ -37,19 +41,23 @@ export async function resolve(request: LockRequest, mirrors: DebianMirrors): Pro
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   } finally {
     await rm(root, { recursive: true, force: true });
+    await rm(trust, { recursive: true, force: true });
   }
 }
 
-async function prepareRoot(root: string, arch: string, mirrors: DebianMirrors): Promise<void> {
+async function prepareRoot(root: string, arch: string, sourceList: string): Promise<void> {
   const folders = ['etc/sources.list.d', 'lists/partial', 'cache/archives/partial', 'state'];
   await Promise.all(folders.map((folder) => mkdir(join(root, folder), { recursive: true })));
   await writeFile(join(root, 'state/status'), '');
-  await writeFile(join(root, 'etc/sources.list.d/sovereign.sources'), sources(mirrors));
+  await writeFile(join(root, 'etc/sources.list.d/sovereign.sources'), sourceList);
   await writeFile(join(root, 'apt.conf'), configuration(root, arch));
 }
 
-/** deb822 sources (sources.list(5)): the suite, its updates, and its security updates from their own archive. */
-export function sources(mirrors: DebianMirrors): string {
+/**
+ * deb822 sources (sources.list(5)): the suite, its updates, and its security updates from their own archive.
+ * @param keys folder of the keyrings; its path holds no blank
+ */
+export function sources(mirrors: DebianMirrors, keys: string): string {
   const stanza = (address: string, suites: string, keyrings: string[]) =>
     [
       'Types: deb',

@@ -52,8 +52,9 @@ describe('the output of apt', () => {
 });
 
 test('sources ask for signatures by the pinned keys alone', () => {
-  const text = sources(mirrors);
+  const text = sources(mirrors, '/keys');
   expect(text.match(/^Signed-By: .*debian-archive-trixie-/gm)).toHaveLength(2);
+  expect(text).toContain('Signed-By: /keys/debian-archive-trixie-security-automatic.asc\n');
   expect(text).toContain('Suites: trixie trixie-updates');
   expect(text).toContain('Suites: trixie-security');
 });
