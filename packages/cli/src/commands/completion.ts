@@ -93,23 +93,24 @@ ${commands.map(({ path, words, flags }) => `    '${path}') words='${[...words, .
 }
 complete -F _sovereign sovereign ./sovereign`;
 
+// `path` would be the shell's own search path.
 const zsh = (commands: readonly Completed[]): string => `#compdef sovereign
 # Completion of sovereign for zsh.
 _sovereign() {
-  local path='' word
-  for word in "\${words[@]:1:CURRENT-2}"; do
+  local chain='' word
+  for word in "\${(@)words[2,CURRENT-1]}"; do
     case $word in
       --) return ;;
       -*) ;;
       *)
-        case $path in
-          '' | ${groups(commands)}) path="\${path:+$path }$word" ;;
+        case $chain in
+          '' | ${groups(commands)}) chain="\${chain:+$chain }$word" ;;
         esac
         ;;
     esac
   done
   local -a candidates
-  case $path in
+  case $chain in
     '')
       candidates=(
 ${top(commands)
