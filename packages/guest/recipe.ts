@@ -7,6 +7,7 @@ import { busyboxLinks } from './applets.ts';
 import { debianEffects } from './debian-effects.ts';
 import { depTree } from './deptree.ts';
 import { guestDirectories, guestLinks } from './layout.ts';
+import { guestRewrites } from './rewrites.ts';
 import { trimRules } from './trim.ts';
 
 /** Where OpenRC looks for a saved dependency cache: Debian, Alpine. */
@@ -17,6 +18,7 @@ export async function guestRecipe(service: FoundService, base: Base): Promise<Om
   const overlays = [join(import.meta.dirname, 'overlay'), join(service.folder, 'overlay')];
   return {
     trim: trimRules[base],
+    rewrites: guestRewrites,
     // Alpine's scripts are declared with its base, in an issue of its own.
     effects: base === 'debian' ? debianEffects : [],
     effectsFile: `packages/guest/${base}-effects.ts`,

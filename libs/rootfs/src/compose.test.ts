@@ -35,6 +35,7 @@ function packages(items: Item[], scripts: Recipe['packages']['scripts'] = []): R
 const recipe = (items: Item[], more: Partial<Recipe> = {}): Recipe => ({
   packages: packages(items),
   trim: [],
+  rewrites: [],
   effects: [],
   effectsFile: 'effects.ts',
   accounts: [{ name: 'root', uid: 0, gid: 0, home: '/root', shell: '/bin/sh' }],
@@ -107,6 +108,22 @@ describe('a composed root', () => {
     const text = listing(path).join('\n');
     expect(text).not.toContain('copyright');
     expect(text).toContain('usr/share/docs');
+  });
+
+  test('holds a file in part where a rule says so, and leaves its mode and the others alone', async () => {
+    const items = [
+      { name: './usr/lib/data.so.1', text: 'for machines, for people' },
+      { name: './usr/lib/other.so.1', text: 'for people' },
+    ];
+    const rule = {
+      glob: 'usr/lib/data.so.*',
+      reason: 'nobody reads it there',
+      rewrite: (content: Buffer) => Buffer.from(content.toString().replace('for people', '          ')),
+    };
+    const path = await compose(recipe(items, { rewrites: [rule] }));
+    expect(readFileSync(path, 'latin1')).toContain('for machines,           ');
+    expect(readFileSync(path, 'latin1')).toContain('for people');
+    expect(listing(path).filter((line) => line.includes('.so.1'))).toHaveLength(2);
   });
 
   test('takes an overlay over the packages, with the executable bit and links, whatever the umask', async () => {

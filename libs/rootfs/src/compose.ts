@@ -1,12 +1,12 @@
 import { mkdtemp, rm, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, matchesGlob } from 'node:path';
 import type { Unpacked } from '@sovereign/base';
 import { step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
 import { addAccounts } from './accounts.ts';
 import { checkLinkage } from './linkage.ts';
 import { addOverlay } from './overlay.ts';
-import type { Account, GeneratedFile, Group, ScriptEffect, TrimRule } from './rules.ts';
+import type { Account, GeneratedFile, Group, RewriteRule, ScriptEffect, TrimRule } from './rules.ts';
 import { applyEffects } from './scripts.ts';
 import { writeTar } from './tar.ts';
 import { Tree } from './tree.ts';
@@ -15,6 +15,7 @@ import { Tree } from './tree.ts';
 export interface Recipe {
   packages: Unpacked;
   trim: readonly TrimRule[];
+  rewrites: readonly RewriteRule[];
   effects: readonly ScriptEffect[];
   /** The file that `effects` comes from, for messages. */
   effectsFile: string;
@@ -37,6 +38,7 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<void
     await step('compose the root file system', async (handle) => {
       await using tree = await Tree.create(join(scratch, 'spool'));
       await tree.addTar(recipe.packages.tar, recipe.trim);
+      await applyRewrites(tree, recipe.rewrites);
       applyEffects(tree, recipe.packages.scripts, recipe.effects, recipe.effectsFile);
       await addCertificates(tree);
       addAccounts(tree, recipe.accounts, recipe.groups);
@@ -55,6 +57,15 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<void
     });
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function applyRewrites(tree: Tree, rules: readonly RewriteRule[]): Promise<void> {
+  for (const { glob, rewrite } of rules) {
+    for (const [path, entry] of tree.entries) {
+      if (entry.type !== 'file' || !matchesGlob(path, glob)) continue;
+      tree.entries.set(path, { ...entry, content: rewrite(await tree.read(entry.content)) });
+    }
   }
 }
 

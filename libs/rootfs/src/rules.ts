@@ -5,6 +5,15 @@ export interface TrimRule {
   reason: string;
 }
 
+/** Files of packages that an image holds in part. */
+export interface RewriteRule {
+  /** As in a trim rule. */
+  glob: string;
+  reason: string;
+  /** Pure: the same content gives the same result. */
+  rewrite: (content: Buffer) => Buffer;
+}
+
 /**
  * What stands in for the install scripts of one package, none of which is ever run: the links that they would have
  * made, or the reason why nothing is needed.

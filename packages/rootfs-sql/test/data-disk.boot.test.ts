@@ -100,6 +100,14 @@ describe('a disk that is not this service’s stops the service, which says why 
     ['of a newer schema', edited('s/"schema": 1/"schema": 2/'), /^data too new: .*schema 2/],
     ['without a readable record', edited('s/"major": 17/"major": x/'), /^data damaged/],
     [
+      'damaged beyond what is repaired without asking',
+      {
+        take: `${block('/dev/vdb').take} && printf '\\377' | dd of=/dev/vdb bs=1 seek=1121 conv=notrunc,fsync`,
+        put: block('/dev/vdb').put,
+      },
+      /^data damaged: .*does not mount/,
+    ],
+    [
       'initialised once, and without its cluster',
       {
         take: 'mount /dev/vdb /data && mv /data/postgresql/17 /data/kept && umount /data',
@@ -132,6 +140,17 @@ describe('a disk that is not this service’s stops the service, which says why 
       export SOVEREIGN_SYS=/tmp/sys; . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/data.sh
       data_attach; rm -r /tmp/sys`);
     expect(stdout).toMatch(reason);
+  });
+
+  test('a disk that the kernel found errors on is repaired before it is used', async () => {
+    const { status, stdout } = await inGuest(`
+      mount /dev/vdb /data && echo test >/sys/fs/ext4/vdb/trigger_fs_error && umount /data
+      rc-service data start >/run/repair 2>&1 && cat /sys/fs/ext4/vdb/errors_count /run/repair
+      rc-service data stop >/dev/null 2>&1`);
+    expect({ status, stdout }).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^0\n[^]*check forced/) as string,
+    });
   });
 
   test('and after all that the data is as it was', async () => {
