@@ -28,6 +28,19 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
     expect(ports('closed')).toEqual([]);
   });
 
+  test('begins nothing towards the gateway, which may be the host’s loopback', () => {
+    const { stdout } = guest.run('rules open');
+    expect(stdout).toContain('ip daddr 10.0.2.2 reject');
+    expect(stdout).not.toMatch(/th dport 53/);
+  });
+
+  test('asks the gateway for names where it is the name server', () => {
+    guest.write('config/guest.conf', 'eth0-gateway 192.168.127.1\ndns 192.168.127.1\n');
+    expect(guest.run('rules closed').stdout).toMatch(
+      /ip daddr 192\.168\.127\.1 meta l4proto { tcp, udp } th dport 53 accept\n.*reject/,
+    );
+  });
+
   test('keeps the old rules where the new ones are refused', () => {
     guest.program('nft', 'exit 1');
     expect(guest.run('firewall open').status).not.toBe(0);

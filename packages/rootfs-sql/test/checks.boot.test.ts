@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { checksOf, liveContext, runCheck, runChecks, type CheckContext, type Guest } from '@sovereign/checks';
 import { execInGuest } from '@sovereign/device';
@@ -148,6 +150,20 @@ test('the firewall admits SSH and the declared port, and no other', async () => 
   const rules = await inGuest('nft list chain inet sovereign input');
   expect(rules).toMatch(/policy drop/);
   expect([...rules.matchAll(/tcp dport (\S+) accept/g)].map(([, port]) => port)).toEqual(['22', '5432']);
+});
+
+test('the firewall keeps the guest from the host’s loopback', async () => {
+  const seen: unknown[] = [];
+  const server = createServer((socket) => seen.push(socket.remoteAddress)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  try {
+    const call = await context.guest.exec(['nc', '-w', '3', '10.0.2.2', String(port)]);
+    expect(call.status).not.toBe(0);
+    expect(seen).toEqual([]);
+  } finally {
+    server.close();
+  }
 });
 
 test('the dependency cache of the image is what OpenRC itself computes', async () => {

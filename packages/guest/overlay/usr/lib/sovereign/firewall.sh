@@ -3,6 +3,8 @@
 #
 # closed: how every boot begins. Only SSH from the gateway, and what the guest began itself.
 # open: also the ports that the service publishes.
+# Both: nothing is begun towards the gateway but a ping, and name look-ups where it is the name server too. In QEMU's
+# user network that address is the host's own loopback, where things listen that trust whoever reaches them.
 
 # rules closed|open: the ruleset for nft(8), by builtins.
 rules() {
@@ -28,6 +30,19 @@ rules() {
 			}
 			chain forward {
 				type filter hook forward priority filter; policy drop;
+			}
+			chain output {
+				type filter hook output priority filter; policy accept;
+				ct state { established, related } accept
+'
+	if value eth0-gateway "$CONFIG/guest.conf"; then
+		echo "ip daddr $value icmp type echo-request accept"
+		while read -r key word _; do
+			[ "$key $word" != "dns $value" ] || echo "ip daddr $value meta l4proto { tcp, udp } th dport 53 accept"
+		done <"$CONFIG/guest.conf"
+		echo "ip daddr $value reject with icmpx type admin-prohibited"
+	fi
+	echo '
 			}
 		}'
 }
