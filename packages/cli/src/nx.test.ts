@@ -87,6 +87,11 @@ describe('a run', () => {
     });
   });
 
+  it('that went on another way after a failed step did not fail', async () => {
+    await standInNx(event({ state: 'failed', error: { exit: 1, code: 'no-network', what: 'first mirror' } }));
+    await run();
+  });
+
   it('keeps and names what the tools printed where no task said why', async () => {
     await standInNx(`console.log('to out'); console.error('to err'); process.exit(1)`);
     const error = (await run().catch((thrown: unknown) => thrown)) as { code: string; hint: string };
