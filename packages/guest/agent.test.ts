@@ -54,9 +54,13 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/ pong$/);
   });
 
-  test('opens the firewall on the order, and says so', async () => {
+  test('opens the firewall on the order, once the network is guarded, and says so', async () => {
     await says(/hello/);
     guest.order('open');
+    guest.order('ping');
+    await says(/ pong$/);
+    expect(guest.read('calls')).not.toContain('nft');
+    guest.run('tell firewall closed');
     await says(/ stage open$/);
     expect(guest.read('calls')).toContain(`nft -f ${guest.path('firewall.nft')}`);
     expect(guest.read('firewall.nft')).toContain('tcp dport 5432 accept');
