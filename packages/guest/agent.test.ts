@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { shells, StandInGuest } from './testing/scripts.ts';
 
@@ -96,12 +97,16 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     agent.kill('SIGKILL');
     await once(agent, 'exit');
     const before = guest.lines.length;
+    const helpers = guest.read('helpers').trim().split(' ').map(Number);
     agent = guest.start('agent');
     await vi.waitUntil(() => guest.lines.slice(before).some((line) => line.endsWith(' stage service')), {
       timeout: 5000,
     });
     const numbers = guest.lines.map((line) => Number(line.split(' ')[0]));
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+    for (const helper of helpers) {
+      await vi.waitUntil(() => !existsSync(`/proc/${helper}`), { timeout: 5000 });
+    }
   });
 
   test('reports health by the service’s own command: starting, ok, bad with its reason', async () => {
