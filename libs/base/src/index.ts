@@ -15,7 +15,7 @@ export {
   type LockedPackage,
 } from './lock.ts';
 export { fetchPackages } from './debian/index.ts';
-export { debianMirrors } from './debian/mirrors.ts';
+export { debianMirrors, mirrorHosts } from './debian/mirrors.ts';
 export { openDeb } from './debian/deb.ts';
 
 export const packageBases: Record<'alpine' | 'debian', PackageBase> = { alpine, debian };

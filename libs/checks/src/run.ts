@@ -17,8 +17,8 @@ export interface RunOptions {
   lookupNames?: readonly string[];
 }
 
-/** A name that documentation reserves; a caller that knows better ones names them. */
-const LOOKUP_NAMES = ['example.com'];
+/** Tried after the names of the caller, who knows better ones: a name that is reserved for documentation. */
+const DOCUMENTATION_NAME = 'example.com';
 /** Seconds for a clean stop. */
 const STOP_SECONDS = 60;
 
@@ -62,7 +62,7 @@ export async function runCheck(check: Check, context: CheckContext): Promise<Che
 export async function liveContext(
   device: Device,
   definition: ServiceDefinition,
-  { timeout = definition.health.deadline, lookupNames = LOOKUP_NAMES }: RunOptions = {},
+  { timeout = definition.health.deadline, lookupNames = [] }: RunOptions = {},
 ): Promise<CheckContext> {
   const target = await device.ssh(definition);
   const resolver = new Resolver({ timeout: 3000, tries: 2 });
@@ -76,7 +76,7 @@ export async function liveContext(
       await device.waitHealthy(definition, timeout);
     },
     resolve: (name) => resolver.resolve4(name),
-    lookupNames,
+    lookupNames: [...lookupNames, DOCUMENTATION_NAME],
   };
 }
 

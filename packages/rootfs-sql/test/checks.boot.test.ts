@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { mirrorHosts } from '@sovereign/base';
 import { checksOf, liveContext, runCheck, runChecks, type CheckContext, type Guest } from '@sovereign/checks';
 import { execInGuest } from '@sovereign/device';
 import { openToolRoot } from '@sovereign/tools';
@@ -17,7 +18,7 @@ beforeAll(async () => {
   service = await TestService.prepare();
   await service.up();
   context = await liveContext(service.device, service.definition, {
-    lookupNames: ['example.com', 'debian.org', 'deb.debian.org'],
+    lookupNames: await mirrorHosts(),
   });
 });
 

@@ -23,6 +23,13 @@ export async function debianMirrors(): Promise<DebianMirrors> {
   );
 }
 
+/** Names of the hosts that packages are fetched from: they are known to exist, wherever this machine is. */
+export async function mirrorHosts(): Promise<string[]> {
+  const mirrors = await debianMirrors().catch(() => ({}));
+  const addresses = Object.values(mirrors).flat();
+  return [...new Set(addresses.map((address) => new URL(address).hostname))];
+}
+
 function fromSetting(address: string): DebianMirrors {
   const debian = address.replace(/\/+$/, '');
   if (!/^https?:\/\/\S+$/.test(debian)) {

@@ -80,20 +80,11 @@ control_line() {
   # A line of another boot says nothing about this one.
   [ "$line_boot" = "$guest_boot" ] || return 0
   case $key in
-    stage) control_stage "$*" ;;
+    stage) note_state stage "$*" ;;
     health) control_health "$*" ;;
     bye) log "the guest says good-bye" ;;
     # beat and pong: that they came is all there is to know.
   esac
-}
-
-# Each stage is a chance to open: an order that came before the guest's firewall was up closed again with it. The last
-# stage before the service is healthy comes after that, so a healthy service is also an open one.
-control_stage() {
-  if get state/stage && [ "$value" = "$1" ]; then return; fi
-  put state/stage "$1"
-  case $1 in open | stopping) return ;; esac
-  [ -n "$on_trial" ] || [ -n "$listen_only" ] || send open
 }
 
 control_hello() {

@@ -1,5 +1,5 @@
 import type { PromiseExecutor } from '@nx/devkit';
-import { debianMirrors } from '@sovereign/base';
+import { mirrorHosts } from '@sovereign/base';
 import { runChecks, type CheckResult } from '@sovereign/checks';
 import { selectDevice } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
@@ -16,7 +16,7 @@ interface Options {
 const verify: PromiseExecutor<Options> = async ({ device: serial, output }, context) => {
   const { definition } = await loadService(projectFolder(context));
   const device = await selectDevice({ serial });
-  const checks = await runChecks(device, definition, { lookupNames: await namesToLookUp() });
+  const checks = await runChecks(device, definition, { lookupNames: await mirrorHosts() });
   const count = (result: CheckResult['result']) => checks.filter((check) => check.result === result).length;
   const failed = checks.filter(({ result }) => result === 'fail');
   const summary = { passed: count('pass'), failed: failed.length, skipped: count('skip') };
@@ -35,14 +35,5 @@ const verify: PromiseExecutor<Options> = async ({ device: serial, output }, cont
     exit: 3,
   });
 };
-
-/** Names that are known to exist: one of documentation, then whatever this workstation fetches packages from. */
-async function namesToLookUp(): Promise<string[]> {
-  const mirrors = await debianMirrors().catch(() => ({}));
-  const hosts = Object.values(mirrors)
-    .flat()
-    .map((address) => new URL(address).hostname);
-  return ['example.com', ...new Set(hosts)];
-}
 
 export default verify;
