@@ -26,8 +26,8 @@ export async function contentKeyed(
   }
   return withLock(join(root, `${key}.lock`), async () => {
     if (existsSync(folder)) return { folder, cached: true };
-    const temporary = join(root, `${key}.${randomUUID()}.tmp`);
-    await removeLeftovers(root, key);
+    const temporary = join(root, `${key}.${process.pid}.${randomUUID()}.tmp`);
+    await removeLeftovers(root);
     await mkdir(temporary, { recursive: true });
     try {
       await make(temporary);
@@ -46,11 +46,13 @@ const touch = async (folder: string) => {
   await utimes(folder, now, now).catch(() => undefined);
 };
 
-/** Only called under the entry's lock: what lies there was left by a process that was killed. */
-async function removeLeftovers(root: string, key: string): Promise<void> {
+/** Removes what processes left that are gone, of this entry or another: a half-built tree may be large. */
+async function removeLeftovers(root: string): Promise<void> {
   for (const name of await readdir(root)) {
-    if (name.startsWith(`${key}.`) && name.endsWith('.tmp'))
+    const pid = /^[0-9a-f]+\.(\d+)\.[0-9a-f-]+\.tmp$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
       await rm(join(root, name), { recursive: true, force: true });
+    }
   }
 }
 
