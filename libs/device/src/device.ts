@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { note, SovereignError } from '@sovereign/report';
+import { note, SovereignError, step } from '@sovereign/report';
 import { releaseId, type ServiceDefinition } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { runAgent } from './agent.ts';
@@ -114,8 +114,11 @@ export class HostedDevice implements Device {
     });
   }
 
-  async waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
-    const { name } = definition;
+  waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
+    return step(`wait for ${definition.name} to be healthy`, () => this.#waitHealthy(definition, seconds));
+  }
+
+  async #waitHealthy({ name }: ServiceDefinition, seconds: number): Promise<void> {
     const end = performance.now() + seconds * 1000;
     for (;;) {
       const agent = (await askAgent(this.#host)).get(name) ?? {};

@@ -48,12 +48,13 @@ export async function startAndWait(session: Session, device: Device, service: Fo
   await waitHealthy(session, device, service);
 }
 
-async function waitHealthy({ flags, signal }: Session, device: Device, service: FoundService): Promise<void> {
-  const { definition } = service;
+function waitHealthy(
+  { flags, signal }: Session,
+  device: Device,
+  { definition }: FoundService,
+): Promise<void> {
   const seconds = flags.timeout ?? definition.health.deadline;
-  await step(`wait for ${wordOf(service)} to be healthy`, () =>
-    abortable(signal, device.waitHealthy(definition, seconds)),
-  );
+  return abortable(signal, device.waitHealthy(definition, seconds));
 }
 
 async function stopOne({ flags }: Session, device: Device, service: FoundService): Promise<void> {
