@@ -73,7 +73,8 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{projectRoot}/service.config.ts',
         '{projectRoot}/test/**/*',
         '{workspaceRoot}/vitest.boot.config.ts',
-        '{workspaceRoot}/libs/{checks,device,report,service,store}/src/**/*',
+        '{workspaceRoot}/libs/{base,checks,device,report,rootfs,service,store,tools}/src/**/*',
+        'guest',
         '!{workspaceRoot}/libs/**/*.test.ts',
         { dependentTasksOutputFiles: '**/manifest.json' },
         // How often the machine is killed: more in a long run.
