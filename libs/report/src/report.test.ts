@@ -71,6 +71,13 @@ describe('a step', () => {
   });
 });
 
+test('work goes on when nobody can be told of it', async () => {
+  vi.stubEnv(EVENTS_VARIABLE, join(folder, 'gone/events'));
+  const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  await expect(step('build', () => Promise.resolve('built'))).resolves.toBe('built');
+  expect(write).toHaveBeenCalledWith('build …\n');
+});
+
 test('a line that is no event is passed over', () => {
   appendFileSync(events, 'half a li\n{"step": 1\n{"step":"a","state":"done","at":""}\n');
   expect(readEvents(events)).toHaveLength(1);

@@ -88,11 +88,16 @@ function origin(): Pick<StepEvent, 'project' | 'target'> {
 function emit(event: Emitted): void {
   const full: StepEvent = { at: new Date().toISOString(), ...origin(), ...event };
   const file = process.env[EVENTS_VARIABLE];
-  if (file !== undefined && file !== '') appendEvent(file, full);
-  else {
-    const line = plainLine(full);
-    if (line !== undefined) process.stderr.write(`${line}\n`);
+  if (file !== undefined && file !== '') {
+    try {
+      appendEvent(file, full);
+      return;
+    } catch {
+      // Whoever draws is gone, or its disk is full: that must not fail the work itself.
+    }
   }
+  const line = plainLine(full);
+  if (line !== undefined) process.stderr.write(`${line}\n`);
 }
 
 /** One line for people and logs; undefined for what only a live display needs. */

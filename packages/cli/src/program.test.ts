@@ -83,7 +83,7 @@ describe('values and words', () => {
   });
 
   it("hands a command's own flags over by name", () => {
-    expect(ask('remove sql --data --confirm sql').own).toEqual({ data: true, confirm: 'sql' });
+    expect(ask('remove sql --data').own).toEqual({ data: true });
     expect(ask('logs sql --boot').own).toEqual({ boot: true });
   });
 });

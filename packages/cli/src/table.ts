@@ -231,13 +231,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'take a service off the device; its data stays unless --data',
     example: 'sovereign remove sql',
     flags: ['serial', 'dryRun'],
-    own: [
-      { flags: '--data', description: 'remove the data disk too; asks for the name of the service' },
-      {
-        flags: '--confirm <service>',
-        description: 'the name that --data asks for, where nobody can type it',
-      },
-    ],
+    own: [{ flags: '--data', description: 'remove the data disk too; asks for the name of the service' }],
     needs: [],
     load: async () => (await import('./commands/remove.ts')).remove,
   },

@@ -198,14 +198,13 @@ describe('remove', () => {
     expect(device.did).toEqual(['remove sql {"data":false}']);
   });
 
-  it('takes data only with its name typed: --yes is not enough', async () => {
+  it('takes data only by its own flag, and asks before it begins', async () => {
     const device = fakeDevice();
-    const asked = (own: Record<string, unknown>) =>
-      remove(fakeSession({ device, own: { data: true, ...own }, flags: { yes: true } }).session);
-    await expect(asked({})).rejects.toMatchObject({ code: 'not-confirmed' });
-    await expect(asked({ confirm: 'sqll' })).rejects.toMatchObject({ code: 'not-confirmed' });
+    const asked = (yes: boolean) =>
+      remove(fakeSession({ device, own: { data: true }, flags: { yes } }).session);
+    await expect(asked(false)).rejects.toMatchObject({ code: 'not-confirmed' });
     expect(device.did).toEqual([]);
-    await asked({ confirm: 'sql' });
+    await asked(true);
     expect(device.did).toEqual(['remove sql {"data":true}']);
   });
 

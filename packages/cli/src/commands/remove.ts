@@ -25,18 +25,12 @@ async function confirm(session: Session, what: string): Promise<void> {
   throw refused('it was not confirmed', 'Answer with y, or add --yes');
 }
 
-/** Data goes only when its name is typed: --yes is not enough, since scripts carry it about. */
+/** Data goes only by its own flag, and when the name of the service is typed, or --yes stands beside that flag. */
 async function confirmData(session: Session, word: string, device: string): Promise<void> {
-  const given =
-    session.own.confirm ??
-    (canAsk(session)
-      ? await askText(
-          session,
-          `All data of ${word} on ${device} will be gone for good. Type ${word} to go on:`,
-        )
-      : undefined);
-  if (given !== word)
-    throw refused('removing data was not confirmed', `Type ${word} when asked, or add --confirm ${word}`);
+  if (session.flags.yes === true) return;
+  const question = `All data of ${word} on ${device} will be gone for good. Type ${word} to go on:`;
+  if (canAsk(session) && (await askText(session, question)) === word) return;
+  throw refused('removing data was not confirmed', `Type ${word} when asked, or add --yes`);
 }
 
 const refused = (what: string, hint: string): SovereignError =>
