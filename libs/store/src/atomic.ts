@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { temporaryBeside } from './leftovers.ts';
 
 /**
  * Replaces a file in one step: written beside it under a temporary name, flushed to the disk, renamed. A reader
@@ -12,7 +12,7 @@ export async function writeFileAtomic(
   mode = 0o644,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomUUID()}.tmp`;
+  const temporary = temporaryBeside(path);
   try {
     const file = await open(temporary, 'wx', mode);
     try {

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { withLock } from './lock.ts';
 import { cacheDir } from './places.ts';
 
@@ -26,7 +26,8 @@ export async function contentKeyed(
   }
   return withLock(join(root, `${key}.lock`), async () => {
     if (existsSync(folder)) return { folder, cached: true };
-    const temporary = join(root, `${key}.${process.pid}.${randomUUID()}.tmp`);
+    const temporary = temporaryBeside(folder);
+    // Of this entry or another: a half-built tree may be large.
     await removeLeftovers(root);
     await mkdir(temporary, { recursive: true });
     try {
@@ -45,16 +46,6 @@ const touch = async (folder: string) => {
   const now = new Date();
   await utimes(folder, now, now).catch(() => undefined);
 };
-
-/** Removes what processes left that are gone, of this entry or another: a half-built tree may be large. */
-async function removeLeftovers(root: string): Promise<void> {
-  for (const name of await readdir(root)) {
-    const pid = /^[0-9a-f]+\.(\d+)\.[0-9a-f-]+\.tmp$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
-      await rm(join(root, name), { recursive: true, force: true });
-    }
-  }
-}
 
 async function prune(root: string, keep: number): Promise<void> {
   const names = (await readdir(root)).filter((name) => /^[0-9a-f]+$/.test(name));

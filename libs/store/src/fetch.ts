@@ -1,16 +1,17 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { SovereignError } from '@sovereign/report';
+import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { cacheDir } from './places.ts';
 
 /** A file from outside, known by its digest before it is fetched. */
 export interface Download {
-  /** Where it may be had, in the order to try; http and https. */
-  urls: string[];
+  /** Where it may be had, in the order to try; http and https. A function is only asked where it is not stored. */
+  urls: readonly string[] | (() => Promise<readonly string[]>);
   /** SHA-256, lower-case hexadecimal. */
   sha256: string;
   /** Bytes, where the lock knows it: a server that sends more is cut off. */
@@ -40,9 +41,10 @@ export async function fetchVerified(
     return path;
   }
   await mkdir(folder, { recursive: true });
-  await removeStale(folder);
+  await removeLeftovers(folder);
   const failures: SovereignError[] = [];
-  for (const url of download.urls) {
+  const urls = typeof download.urls === 'function' ? await download.urls() : download.urls;
+  for (const url of urls) {
     try {
       await attempt(url, path, download, onBytes);
       return path;
@@ -94,7 +96,7 @@ async function transfer(
 ): Promise<void> {
   const abort = new AbortController();
   let timer = setTimeout(() => abort.abort(), STALL);
-  const temporary = `${path}.${process.pid}.${randomUUID()}.tmp`;
+  const temporary = temporaryBeside(path);
   const hash = createHash('sha256');
   let received = 0;
   try {
@@ -163,13 +165,5 @@ async function transfer(
       hint: 'Check the connection or the proxy settings, or name another mirror (docs/use.md, "Mirrors")',
       cause: error,
     });
-  }
-}
-
-/** Removes what downloads left whose process is gone. */
-async function removeStale(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const pid = /\.(\d+)\.[0-9a-f-]+\.tmp$/.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await rm(join(folder, name), { force: true });
   }
 }

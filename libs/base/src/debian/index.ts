@@ -68,20 +68,16 @@ export async function fetchPackages(packages: readonly LockedPackage[], lockPath
     let mirrors: Promise<Record<string, string[]>> | undefined;
     const fetchOne = async ({ name, version, archive, path, size, sha256 }: LockedPackage) => {
       const onBytes = (count: number) => handle.progress((done += count), total, 'bytes');
-      const download = { name: `${name} ${version}`, size, sha256 };
-      const stored = await fetchVerified({ ...download, urls: [] }, onBytes).catch((error: unknown) => {
-        if (error instanceof SovereignError && error.code === 'no-source') return undefined;
-        throw error;
+      const urls = async () => {
+        const bases = (await (mirrors ??= debianMirrors()))[archive] ?? [];
+        // A mirror's path may hold characters that a URI may not.
+        const escaped = path.split('/').map(encodeURIComponent).join('/');
+        return bases.map((base) => `${base}/${escaped}`);
+      };
+      const download = { name: `${name} ${version}`, size, sha256, urls };
+      return fetchVerified(download, onBytes).catch((error: unknown) => {
+        throw asStale(error, download.name, lockPath);
       });
-      if (stored !== undefined) return stored;
-      const bases = (await (mirrors ??= debianMirrors()))[archive] ?? [];
-      // A mirror's path may hold characters that a URI may not.
-      const escaped = path.split('/').map(encodeURIComponent).join('/');
-      return fetchVerified({ ...download, urls: bases.map((base) => `${base}/${escaped}`) }, onBytes).catch(
-        (error: unknown) => {
-          throw asStale(error, `${name} ${version}`, lockPath);
-        },
-      );
     };
     return pMap(packages, fetchOne, { concurrency: PARALLEL });
   });
