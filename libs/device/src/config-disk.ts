@@ -3,6 +3,7 @@ import { CONFIG_SCHEMA } from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
+import type { GuestInterface } from './network/guest.ts';
 
 /** Bytes of a config disk. */
 export const CONFIG_DISK_SIZE = 1024 * 1024;
@@ -13,10 +14,10 @@ export interface GuestSettings {
   /** Of the file system on the data disk. */
   dataUuid: string;
   hostname: string;
-  /** Interfaces, `eth0` first, each with CIDR address and, for one of them, the gateway. */
-  interfaces: { address: string; gateway?: string }[];
+  /** `eth0` first; one of them has the gateway. */
+  interfaces: GuestInterface[];
   /** Resolvers, addresses. */
-  dns: string[];
+  dns: readonly string[];
   /** Time servers; none where the launcher sets the clock. */
   ntp: string[];
   /** Lines for /etc/hosts. */
@@ -75,13 +76,20 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings):
   return lines([
     `data-uuid ${dataUuid}`,
     `hostname ${hostname}`,
-    ...interfaces.flatMap(({ address, gateway }, index) => [
+    ...interfaces.flatMap(({ address, gateway, vsock }, index) => [
       `eth${index}-address ${address}`,
       ...(gateway === undefined ? [] : [`eth${index}-gateway ${gateway}`]),
+      ...(vsock === undefined ? [] : vsockLines(`eth${index}`, vsock)),
     ]),
     ...dns.map((server) => `dns ${server}`),
     ...ntp.map((server) => `ntp ${server}`),
   ]);
 }
+
+const vsockLines = (name: string, { port, mac, mtu }: NonNullable<GuestInterface['vsock']>): string[] => [
+  `${name}-vsock ${port}`,
+  `${name}-mac ${mac}`,
+  `${name}-mtu ${mtu}`,
+];
 
 const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('');

@@ -1,15 +1,18 @@
 import { note, SovereignError } from '@sovereign/report';
-import { releaseId, type ServiceDefinition } from '@sovereign/service';
+import { releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
+import { sha256 } from '@sovereign/store';
 import { installAgent } from './agent.ts';
 import { putArtifacts, pruneStore, storePath } from './artifacts.ts';
 import { kernelCommandLine } from './cmdline.ts';
 import { configDisk } from './config-disk.ts';
 import type { Bundle, DeployReport } from './contract.ts';
 import { ensureDataDisk } from './data-disk.ts';
+import { deviceConf, writeIfChanged } from './device-conf.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity } from './identity.ts';
+import { guestInterface, machineNetwork } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
-import { assignPorts, SSH, type ServicePorts } from './ports.ts';
+import { assignCid, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
@@ -44,6 +47,7 @@ export async function deploy(host: Host, { definition, release, files }: Bundle)
       'Deploy a release that fits; moving data to another format is not built yet',
     );
   }
+  await host.prepare();
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id);
 
@@ -64,6 +68,7 @@ export async function deploy(host: Host, { definition, release, files }: Bundle)
   const plan = await planFor(host, { definition, release }, ports);
   const dataUuid = await ensureDataDisk(host, definition);
   await writeConfigDisk(host, identity.id, definition, dataUuid);
+  await writeDeviceConf(host, release);
   const { slot, changed } = await place(host, name, before, releaseId(release), plan);
   if (changed) await pruneStore(host);
   return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
@@ -77,6 +82,13 @@ export async function planFor(
 ): Promise<SlotFiles> {
   const stored = (sha256: string): string => `${host.root}/${storePath(sha256)}`;
   const folder = `${host.root}/services/${definition.name}`;
+  const forwards = [...definition.ports, { name: SSH, guest: 22 }].flatMap(({ name, guest }) => {
+    const port = ports[name];
+    return port === undefined ? [] : [{ host: port, guest }];
+  });
+  const { mode } = await host.network();
+  const cid = mode === 'vsock' ? await assignCid(host, definition) : 0;
+  const network = machineNetwork(mode, definition, forwards, cid);
   const machine: Machine = {
     name: definition.name,
     kernel: stored(release.kernel.sha256),
@@ -88,12 +100,17 @@ export async function planFor(
     cpus: release.resources.cpus,
     consoleLog: `${folder}/log/console.log`,
     earlyLog: `${folder}/log/early.log`,
-    forwards: [...definition.ports, { name: SSH, guest: 22 }].flatMap(({ name, guest }) => {
-      const port = ports[name];
-      return port === undefined ? [] : [{ host: port, guest }];
-    }),
+    control: { output: `${folder}/agent.out`, input: `${folder}/agent.in` },
+    network,
   };
-  return slotFiles({ definition, release, variants: await host.command(machine), stored });
+  return slotFiles({
+    definition,
+    release,
+    command: await host.command(machine),
+    network,
+    forwards,
+    stored,
+  });
 }
 
 /** Decides which slot the release belongs in; repeating it changes nothing. */
@@ -138,14 +155,15 @@ async function writeConfigDisk(
     ownerKey(deviceId),
     hostKey(deviceId, definition.name),
   ]);
+  const { mode, dns } = await host.network();
   const disk = await configDisk({
     deviceId,
     service: definition.name,
     dataUuid,
     hostname: definition.name,
-    // QEMU's user network; it has a resolver of its own, and the launcher sets the clock.
-    interfaces: [{ address: '10.0.2.15/24', gateway: '10.0.2.2' }],
-    dns: ['10.0.2.3'],
+    interfaces: [guestInterface(mode, definition)],
+    dns,
+    // The launcher sets the clock.
     ntp: [],
     hosts: [],
     hostKey: server.private,
@@ -153,8 +171,18 @@ async function writeConfigDisk(
     secrets,
   });
   const path = `services/${definition.name}/config.img`;
-  if ((await host.read(path))?.equals(disk) === true) return;
+  if ((await host.digest(path)) === sha256(disk)) return;
   await host.write(path, disk, 0o600);
+}
+
+async function writeDeviceConf(host: Host, release: Release): Promise<void> {
+  const [{ mode }, settings] = await Promise.all([host.network(), host.settings()]);
+  const gvproxy = mode === 'vsock' ? release.network?.gvproxy[await host.arch()].sha256 : undefined;
+  await writeIfChanged(
+    host,
+    'device.conf',
+    deviceConf({ ...settings, kind: host.kind, network: mode, gvproxy }),
+  );
 }
 
 /** Passwords that are on the device already must not be replaced by new ones that its data does not know. */

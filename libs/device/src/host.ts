@@ -1,4 +1,5 @@
 import type { Probe } from './contract.ts';
+import type { MachineNetwork, NetworkPlan } from './network/guest.ts';
 
 /**
  * What differs from device to device. Everything else (deploy, slots, start, stop, status…) is written once, over
@@ -53,11 +54,19 @@ export interface Host {
   /** The port on this workstation's loopback address that leads to that port of the device's. */
   forward(port: number): Promise<number>;
 
+  /** The device's processor, as Go and Debian spell it. */
+  arch(): Promise<'amd64' | 'arm64'>;
+  /** How guests are networked here. */
+  network(): Promise<NetworkPlan>;
+  /** What the launcher has to know of this device, beside its network. */
+  settings(): Promise<DeviceSettings>;
+  /** Sets what a device needs before its first service, and once more changes nothing: its folder, a boot hook. */
+  prepare(): Promise<void>;
   /**
-   * The command that runs this machine, each variant one argument list, in the order to try.
+   * The command that runs this machine.
    * @throws SovereignError where the device cannot run it
    */
-  command(machine: Machine): Promise<string[][]>;
+  command(machine: Machine): Promise<VmmCommand>;
 
   /** Lines of a text file from its beginning; with `follow` also those that are appended later. */
   lines(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string>;
@@ -72,6 +81,26 @@ export interface ScriptResult {
   status: number;
   stdout: string;
   stderr: string;
+}
+
+/** Lines of `device.conf` (docs/formats.md, "Device"). */
+export interface DeviceSettings {
+  /** MiB of the device's file system that no service may use; below it services are stopped cleanly. 0: not watched. */
+  reserve: number;
+  /** Whether the device has to be kept awake while a service is wanted. */
+  awake: boolean;
+  /** Absolute path of the boot hook, where there is one. */
+  hook?: string;
+}
+
+/** How a VMM is called. */
+export interface VmmCommand {
+  /** In the order to try: another spelling where arguments are refused, fewer CPUs where the guest does not start. */
+  variants: { argv: string[]; cpus: number }[];
+  /** `stdio`: the control channel is the VMM's standard input and output. `file`: it opens the two files itself. */
+  control: 'stdio' | 'file';
+  /** Exit statuses are those of crosvm's `--extended-status`. */
+  extendedExit: boolean;
 }
 
 /** One virtual machine, as every VMM has to run it. Paths are absolute on the device. */
@@ -90,5 +119,7 @@ export interface Machine {
   consoleLog: string;
   /** Appended by the VMM: what the kernel says before its console works. */
   earlyLog: string;
-  forwards: { host: number; guest: number }[];
+  /** The guest's end of the control channel, for a VMM that opens it: a regular file and a FIFO. */
+  control: { output: string; input: string };
+  network: MachineNetwork;
 }

@@ -9,6 +9,11 @@ const FILE = 'ports.json';
 const TRIES = 200;
 /** Where the ports of the guests' SSH servers begin; the service's network index is added. */
 const SSH_BASE = 12_200;
+/**
+ * Where the context ids of our machines begin; the service's network index is added. Android hands out ids from 2048
+ * on, and 0 to 2 have a meaning of their own (vsock(7)).
+ */
+const CID_BASE = 100;
 /** Our name for the port of the guest's SSH server; no service may call one of its own so. */
 export const SSH = 'ssh';
 
@@ -16,6 +21,8 @@ const portsSchema = z.strictObject({
   schema: z.literal(1),
   /** Service to port name to number. */
   services: z.record(z.string(), z.record(z.string(), z.int())),
+  /** Service to the context id of its machine's vsock. */
+  cids: z.record(z.string(), z.int()).default({}),
 });
 type Ports = z.output<typeof portsSchema>;
 
@@ -34,7 +41,7 @@ const wantedPorts = ({ ports, net }: ServiceDefinition): Wanted[] => [
 
 export async function readPorts(host: Host): Promise<Ports> {
   const text = (await host.read(FILE))?.toString();
-  if (text === undefined) return { schema: 1, services: {} };
+  if (text === undefined) return { schema: 1, services: {}, cids: {} };
   try {
     return portsSchema.parse(JSON.parse(text));
   } catch (cause) {
@@ -75,16 +82,33 @@ export async function assignPorts(
       note(`port ${first} is in use: ${definition.name}'s ${wanted.name} is on ${chosen[wanted.name]}`);
     }
   }
-  const services = { ...all.services, [definition.name]: chosen };
-  if (canonicalJson(services) !== canonicalJson(all.services)) {
-    await host.write(FILE, canonicalJson({ schema: 1, services }));
-  }
+  await store(host, all, { ...all, services: { ...all.services, [definition.name]: chosen } });
   return chosen;
 }
 
+/** The vsock context id of a service's machine: chosen once and stored, since it may not change while it runs. */
+export async function assignCid(
+  host: Host,
+  { name, net }: Pick<ServiceDefinition, 'name' | 'net'>,
+): Promise<number> {
+  const all = await readPorts(host);
+  const taken = new Set(Object.values(all.cids));
+  let cid = all.cids[name] ?? CID_BASE + net.index;
+  while (all.cids[name] === undefined && taken.has(cid)) cid++;
+  await store(host, all, { ...all, cids: { ...all.cids, [name]: cid } });
+  return cid;
+}
+
+async function store(host: Host, before: Ports, after: Ports): Promise<void> {
+  const text = canonicalJson(after);
+  if (text !== canonicalJson(before)) await host.write(FILE, text);
+}
+
 export async function forgetPorts(host: Host, service: string): Promise<void> {
-  const { [service]: gone, ...services } = (await readPorts(host)).services;
-  if (gone !== undefined) await host.write(FILE, canonicalJson({ schema: 1, services }));
+  const all = await readPorts(host);
+  const without = <T>(record: Record<string, T>): Record<string, T> =>
+    Object.fromEntries(Object.entries(record).filter(([name]) => name !== service));
+  await store(host, all, { ...all, services: without(all.services), cids: without(all.cids) });
 }
 
 async function nextFree(host: Host, first: number, taken: ReadonlySet<number>): Promise<number> {

@@ -20,6 +20,8 @@ export const releaseSchema = z.strictObject({
   kernel: blob,
   root: blob,
   agent: z.strictObject({ sha256: digest }),
+  /** Programs of the device's own network, by its architecture. */
+  network: z.strictObject({ gvproxy: z.strictObject({ amd64: blob, arm64: blob }) }).optional(),
   data: z.strictObject({ kind: z.string(), major: z.int(), collation: z.string() }),
   resources: z.strictObject({ memory: z.int(), cpus: z.int() }),
   controlProtocol: z.literal(CONTROL_PROTOCOL),

@@ -10,7 +10,8 @@ import { note, SovereignError } from '@sovereign/report';
 import { sha256File, withLock, writeFileAtomic } from '@sovereign/store';
 import { execa } from 'execa';
 import type { Probe } from '../contract.ts';
-import type { Host, Machine, ScriptOptions, ScriptResult } from '../host.ts';
+import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
+import type { NetworkPlan } from '../network/guest.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { findQemu } from './find-qemu.ts';
 import { followLines } from './lines.ts';
@@ -149,10 +150,28 @@ export class LocalHost implements Host {
     return Promise.resolve(port);
   }
 
-  async command(machine: Machine): Promise<string[][]> {
+  arch(): Promise<'amd64' | 'arm64'> {
+    return Promise.resolve(process.arch === 'arm64' ? 'arm64' : 'amd64');
+  }
+
+  network(): Promise<NetworkPlan> {
+    // QEMU's user network has a resolver of its own.
+    return Promise.resolve({ mode: 'user', dns: ['10.0.2.3'] });
+  }
+
+  settings(): Promise<DeviceSettings> {
+    return Promise.resolve({ reserve: 0, awake: false });
+  }
+
+  prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async command(machine: Machine): Promise<VmmCommand> {
     const { binary, version } = await findQemu();
     const accelerator = await this.#accelerator(binary, version, machine.kernel);
-    return [toArgs(machine, { binary, accelerator })];
+    const argv = toArgs(machine, { binary, accelerator });
+    return { variants: [{ argv, cpus: machine.cpus }], control: 'stdio', extendedExit: false };
   }
 
   /** The answer is kept until QEMU or this machine's kernel changes, since asking may take ten seconds. */

@@ -22,10 +22,14 @@ const machine: Machine = {
   cpus: 2,
   consoleLog: '/services/sql/log/console.log',
   earlyLog: '/services/sql/log/early.log',
-  forwards: [
-    { host: 15_432, guest: 5432 },
-    { host: 12_202, guest: 22 },
-  ],
+  control: { output: '/services/sql/agent.out', input: '/services/sql/agent.in' },
+  network: {
+    mode: 'user',
+    forwards: [
+      { host: 15_432, guest: 5432 },
+      { host: 12_202, guest: 22 },
+    ],
+  },
 };
 
 /** A folder with a program of this name, for a search path. */
@@ -66,7 +70,7 @@ describe('the arguments', () => {
 
   test('give the kernel no more than the fixed line', () => {
     expect(kernelCommandLine()).toBe(
-      'root=/dev/vda ro rootfstype=erofs init=/sbin/init console=hvc0 earlycon=pl011,0x9000000 panic=-1 loglevel=4',
+      'root=/dev/vda ro rootfstype=erofs init=/sbin/init console=hvc0 panic=-1 loglevel=4',
     );
   });
 });

@@ -1,4 +1,5 @@
 import type { Machine } from '../host.ts';
+import type { Forward } from '../network/guest.ts';
 
 export interface QemuOptions {
   /** Absolute path of qemu-system-aarch64. */
@@ -31,7 +32,7 @@ export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): 
     ...['-action', 'panic=exit-failure'],
     ...['-rtc', 'base=utc'],
     ...['-kernel', machine.kernel],
-    ...['-append', machine.cmdline],
+    ...['-append', `${machine.cmdline} earlycon=pl011,0x9000000`],
     ...disk('root', machine.root, true),
     ...disk('data', machine.data, false),
     ...disk('config', machine.config, true),
@@ -47,7 +48,7 @@ export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): 
     ...['-object', 'rng-random,id=rng,filename=/dev/urandom'],
     ...['-device', 'virtio-rng-pci,rng=rng'],
     ...['-device', 'pvpanic-pci'],
-    ...['-netdev', ['user,id=net,ipv6=off', ...machine.forwards.map(forward)].join(',')],
+    ...['-netdev', ['user,id=net,ipv6=off', ...forwards(machine).map(forward)].join(',')],
     // Without a ROM: not every distribution installs QEMU's option ROMs.
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
   ];
@@ -64,5 +65,8 @@ function disk(name: string, path: string, readOnly: boolean): string[] {
   ];
 }
 
-const forward = ({ host, guest }: Machine['forwards'][number]): string =>
+/** This machine's guests have QEMU's user network and no other. */
+const forwards = ({ network }: Machine): Forward[] => (network.mode === 'user' ? network.forwards : []);
+
+const forward = ({ host, guest }: Forward): string =>
   `hostfwd=tcp:127.0.0.1:${host}-${GUEST_ADDRESS}:${guest}`;
