@@ -1,0 +1,96 @@
+# Mode `vsock`: one gvproxy per device carries the guests' frames and listens on the device's 127.0.0.1 for them. It
+# touches no route and no rule. The working directory is ROOT/net here.
+# shellcheck shell=sh
+
+# Without it the VMM carries vsock itself, to a socket (vhost-device-vsock).
+VSOCK_DEVICE=/dev/vsock
+VSOCK_PORT=1024
+VSOCK_MTU=4000
+
+vsock_up() {
+  if alive ''; then return 0; fi
+  vsock_start || return 1
+  if ! net_until vsock_answers ''; then
+    net_problem "gvproxy does not run: $(tail -n 1 log/gvproxy.log)"
+    net_end ''
+    return 1
+  fi
+  log "gvproxy runs, pid $pid"
+  net_publish_all
+}
+
+vsock_answers() {
+  alive '' && vsock_request GET all ''
+}
+
+vsock_start() {
+  # What it left would keep it from listening.
+  rm -f api.sock connect.sock state/pid
+  net_program=$root/store/$device_gvproxy
+  net_have=$(sha256sum <"$net_program") || net_have=''
+  if [ "${net_have%% *}" != "$device_gvproxy" ]; then
+    net_problem "gvproxy is missing or damaged in the store: $net_program"
+    return 1
+  fi
+  [ -x "$net_program" ] || chmod 0755 "$net_program"
+  if ! [ -r gvproxy.yaml ]; then
+    net_problem "gvproxy has no configuration: $PWD/gvproxy.yaml"
+    return 1
+  fi
+  net_listen=unix://$PWD/connect.sock
+  [ ! -c "$VSOCK_DEVICE" ] || net_listen=vsock://:$VSOCK_PORT
+  net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -mtu "$VSOCK_MTU" -listen "$net_listen" \
+    -services "unix://$PWD/api.sock"
+}
+
+vsock_watch() {
+  if alive ''; then
+    if net_retry_due; then net_locked net_publish_all; fi
+    if [ "$now" -ge "$net_log_at" ]; then
+      net_log_at=$((now + NET_LOG_INTERVAL))
+      rotate log/gvproxy.log "$NET_LOG"
+    fi
+    return
+  fi
+  [ "$now" -ge "$net_again_at" ] || return 0
+  net_back_off
+  log "gvproxy is gone, starting it again"
+  net_locked net_mode_up
+}
+
+vsock_down() {
+  net_end '' || net_problem "gvproxy (pid $pid) cannot be killed"
+  rm -f api.sock connect.sock
+}
+
+# Publishes net_port as net_address:net_guest_port.
+vsock_expose() {
+  net_body="\"local\":\"127.0.0.1:$net_port\",\"remote\":\"$net_address:$net_guest_port\""
+  if vsock_request POST expose "{$net_body}"; then return 0; fi
+  case $net_answer in
+    *'proxy already running')
+      vsock_request GET all ''
+      case $net_answer in *"$net_body"*) return 0 ;; esac
+      # It leads elsewhere. Connections that are open go on.
+      vsock_unexpose
+      vsock_request POST expose "{$net_body}" && return 0
+      ;;
+  esac
+  net_error=${net_answer##*"$LF"}
+  net_error=${net_error:-gvproxy does not answer}
+  return 1
+}
+
+vsock_unexpose() {
+  vsock_request POST unexpose "{\"local\":\"127.0.0.1:$net_port\"}"
+}
+
+# vsock_request METHOD VERB BODY: one request to the forwarder; sets $net_answer, whose last line tells what was wrong.
+vsock_request() {
+  net_answer=$(
+    printf '%s /services/forwarder/%s HTTP/1.0\r\nHost: gvproxy\r\nContent-Length: %d\r\n\r\n%s' "$1" "$2" ${#3} "$3" |
+      timeout 5 nc -U api.sock 2>/dev/null
+  )
+  case $net_answer in 'HTTP/1.'?' 200'*) return 0 ;; esac
+  return 1
+}
