@@ -5,10 +5,11 @@ import { note, SovereignError } from '@sovereign/report';
 import { runNx, type NxRun } from './nx.ts';
 import type { Session } from './session.ts';
 
-/** The project whose `lock` target writes this file: that of the build tools, or a folder of packages. */
+/** The project whose `lock` target writes this file: a library that brings tools, or a folder of packages. */
 function lockedBy(root: string, file = ''): string {
-  const folder = basename(dirname(relative(root, file)));
-  return folder === 'tools' ? '@sovereign/tools' : folder;
+  const path = relative(root, file);
+  const folder = basename(dirname(path));
+  return path.startsWith('libs/') ? `@sovereign/${folder}` : folder;
 }
 
 /** Runs targets; a lock that its mirror has outgrown is refreshed once on the way, unless `--locked`. */
@@ -39,7 +40,7 @@ export async function refreshLocks(run: NxRun): Promise<string[]> {
 
 async function readLocks(root: string): Promise<Map<string, Lock>> {
   const found = new Map<string, Lock>();
-  for await (const path of glob('{packages,libs}/*/*.lock.json', { cwd: root })) {
+  for await (const path of glob('{packages,libs,tools}/*/*.lock.json', { cwd: root })) {
     // A lock that cannot be read is made again; what it held before does not matter.
     const lock = await readLock(join(root, path)).catch(() => undefined);
     if (lock !== undefined) found.set(path, lock);

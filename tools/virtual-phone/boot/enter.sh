@@ -1,0 +1,61 @@
+#!/bin/sh
+# First process of the phone's namespaces, with this machine's own tools: makes the phone's file systems, waits for
+# a line on standard input (the network interfaces are there), and becomes the phone's init.
+#
+# usage: enter.sh TREE WORK DATA_IMAGE OWN (the folder of virtual-phone)
+set -eu
+tree=$1 work=$2 data=$3 own=$4
+root=$work/root
+
+mount -t tmpfs -o size=256m,mode=755 tmpfs "$work"
+mkdir "$work/upper" "$work/scratch" "$root"
+mount -t overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/scratch" overlay "$root"
+
+# This machine's own files, read-only: the stand-in for crosvm runs QEMU from there.
+mount --rbind / "$root/.host"
+mount -o remount,bind,ro "$root/.host"
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+# Wake locks, a stand-in: this machine's kernel has none.
+if [ -d /sys/power ]; then
+  mount -t tmpfs -o size=64k,mode=755 tmpfs "$root/sys/power"
+  : >"$root/sys/power/wake_lock"
+  : >"$root/sys/power/wake_unlock"
+fi
+
+mount -t tmpfs -o size=16m,mode=755 tmpfs "$root/dev"
+node() {
+  mknod -m "$1" "$root/dev/$2" c "$3" "$4"
+}
+node 666 null 1 3
+node 666 zero 1 5
+node 666 full 1 7
+node 666 random 1 8
+node 666 urandom 1 9
+node 666 tty 5 0
+node 660 tun 10 200
+# Nobody opens these two here: the stand-in for crosvm brings its own processor and its own vsock.
+node 666 kvm 10 232
+node 666 vhost-vsock 10 241
+mkdir "$root/dev/net" "$root/dev/pts" "$root/dev/__properties__" "$root/dev/.phone"
+ln -s ../tun "$root/dev/net/tun"
+ln -s /proc/self/fd "$root/dev/fd"
+mount -t devpts -o newinstance,ptmxmode=666,mode=600 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+
+mount -o loop,nosuid,nodev,noatime "$data" "$root/data"
+cp "$work.conf" "$root/dev/.phone/conf"
+for file in "$own"/stand-ins/*; do
+  case $file in *.ts) continue ;; esac
+  cp "$file" "$root/system/bin/"
+done
+cp "$own"/boot/init.sh "$own"/boot/uplink.sh "$root/.phone/bin/"
+chmod 755 "$root"/.phone/bin/*.sh
+
+read -r _
+ip link set lo up
+
+cd "$root"
+pivot_root . mnt
+/system/bin/umount -l /mnt
+exec /system/bin/env -i /.phone/bin/tini -- /system/bin/sh /.phone/bin/init.sh </dev/null

@@ -1,0 +1,390 @@
+import { spawn } from 'node:child_process';
+import { existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SovereignError, step } from '@sovereign/report';
+import { execa } from 'execa';
+import { releases } from './releases.ts';
+import {
+  adbPort,
+  announce,
+  dataImage,
+  findPhone,
+  forget,
+  hostAddress,
+  hostInterface,
+  identify,
+  isAlive,
+  phoneAddress,
+  register,
+  savePhone,
+  serial,
+  stateFolder,
+  type Phone,
+  type Process,
+  type Uplink,
+} from './state.ts';
+import { phoneTree } from './tree.ts';
+
+const own = join(import.meta.dirname, '..');
+
+/** Waits for a named condition, asked every 50 ms. @throws SovereignError `timeout` after `seconds` */
+async function until(what: string, seconds: number, done: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (!(await done())) {
+    if (performance.now() > end) {
+      throw new SovereignError({
+        code: 'timeout',
+        what: `${what} did not happen within ${seconds} s`,
+        hint: 'Its log is in /run/sovereign/virtual-phone/NAME',
+      });
+    }
+    await sleep(50);
+  }
+}
+
+async function end(process: Process | undefined): Promise<void> {
+  if (!isAlive(process)) return;
+  globalThis.process.kill(process.pid, 'SIGKILL');
+  await until(`the end of process ${process.pid}`, 20, () => !isAlive(process));
+}
+
+/** Starts a process that outlives this one, with its output in a log of the phone. */
+function detach(phone: Phone, log: string, [file = '', ...args]: string[], env?: NodeJS.ProcessEnv) {
+  const output = openSync(join(stateFolder(phone.name), log), 'a');
+  const child = spawn(file, args, {
+    detached: true,
+    stdio: ['pipe', output, output],
+    cwd: '/',
+    ...(env === undefined ? {} : { env }),
+  });
+  child.unref();
+  if (child.pid === undefined) throw new Error(`${file} does not start`);
+  return { pid: child.pid, stdin: child.stdin };
+}
+
+const inNet = ({ pid }: Process, argv: string[]) =>
+  execa('nsenter', ['--net', '--target', String(pid), ...argv]);
+
+/** The adb server of this phone alone: no USB, no emulators, no keys of a developer. */
+async function startAdbServer(phone: Phone): Promise<void> {
+  const home = join(stateFolder(phone.name), 'home');
+  await mkdir(home, { recursive: true });
+  const hide = 'mount -t tmpfs none /dev/bus/usb 2>/dev/null; exec "$@"';
+  const port = adbPort(phone);
+  const { pid } = detach(
+    phone,
+    'adb.log',
+    ['unshare', '--mount', 'sh', '-c', hide, 'sh', 'adb', '-P', String(port), 'nodaemon', 'server'],
+    // Emulators are looked for from 5555 up to this port.
+    { PATH: process.env.PATH, HOME: home, TMPDIR: home, ADB_LOCAL_TRANSPORT_MAX_PORT: '5553', ADB_MDNS: '0' },
+  );
+  phone.processes.adb = identify(pid);
+  await savePhone(phone);
+  const listens = async () => {
+    const { stdout } = await execa('ss', ['-Hltn', `sport = :${port}`]);
+    return stdout !== '';
+  };
+  await until('the start of the adb server', 10, listens);
+}
+
+export const adb = (phone: Phone, args: string[]) =>
+  execa('adb', ['-P', String(adbPort(phone)), ...args], { reject: false, all: true });
+
+async function startWorld(phone: Phone): Promise<void> {
+  const setUp = 'ip link set lo up; exec "$@"';
+  const { pid } = detach(phone, 'world.log', [
+    ...['unshare', '--net', 'sh', '-c', setUp, 'sh'],
+    ...[process.execPath, join(own, 'src/world.ts'), '10.174.7.1'],
+  ]);
+  await until('the start of the test world', 10, async () => {
+    const { stdout } = await execa('nsenter', [
+      '--net',
+      '--target',
+      String(pid),
+      'ss',
+      '-Hltn',
+      'sport = :80',
+    ]);
+    return stdout !== '';
+  });
+  phone.processes.world = identify(pid);
+  await savePhone(phone);
+}
+
+/** Properties and other values of the release that the phone plays, one `KEY VALUE` a line. */
+function configuration(phone: Phone): string {
+  const { sdk, virt } = releases[phone.android];
+  const patch = `2026-${String(1 + phone.updates).padStart(2, '0')}-05`;
+  const properties = {
+    'ro.build.version.release': phone.android,
+    'ro.build.version.sdk': String(sdk),
+    'ro.build.version.security_patch': patch,
+    'ro.build.fingerprint': `sovereign/virtual/phone:${phone.android}/${phone.updates}:user/release-keys`,
+    'ro.build.type': phone.root === 'userdebug' ? 'userdebug' : 'user',
+    'ro.debuggable': phone.root === 'userdebug' ? '1' : '0',
+    'ro.product.model': 'Virtual Phone',
+    'ro.product.manufacturer': 'Sovereign',
+    'ro.product.device': 'virtual',
+    'ro.product.cpu.abi': 'arm64-v8a',
+    'ro.serialno': `SOVPHONE${phone.index}`,
+    'ro.boot.hypervisor.vm.supported': '1',
+    'ro.boot.hypervisor.protected_vm.supported': '0',
+    'ro.boot.hypervisor.version': 'kvm.arm-protected',
+    'ro.crypto.state': 'encrypted',
+    'ro.crypto.type': 'file',
+    'apexd.status': 'ready',
+    'init.svc.adbd': 'running',
+  };
+  return [
+    ...Object.entries(properties).map(([name, value]) => `property ${name} ${value}`),
+    `android ${phone.android}`,
+    `root ${phone.root}`,
+    `virt-version ${virt + phone.updates}`,
+    `adb-address ${phoneAddress(phone)}/30`,
+    'boot-seconds 1',
+    `uplink ${phone.uplink}`,
+    '',
+  ].join('\n');
+}
+
+/** Powers the phone on: namespaces, interfaces, its init. */
+async function powerOn(phone: Phone): Promise<void> {
+  const world = phone.processes.world;
+  if (!isAlive(world)) throw new Error('the test world of this phone has ended');
+  const work = join(stateFolder(phone.name), 'work');
+  await mkdir(work, { recursive: true });
+  await writeFile(`${work}.conf`, configuration(phone));
+  const { pid: outer, stdin } = detach(phone, 'phone.log', [
+    ...['unshare', '--net', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child'],
+    ...['sh', join(own, 'boot/enter.sh'), await phoneTree(), work, dataImage(phone.name), own],
+  ]);
+  const children = `/proc/${outer}/task/${outer}/children`;
+  const firstChild = () => Number(existsSync(children) ? readFileSync(children, 'utf8').split(' ')[0] : '');
+  await until('the start of the first process', 10, () => firstChild() > 0);
+  const init = identify(firstChild());
+  phone.processes.phone = init;
+  await savePhone(phone);
+
+  const host = hostInterface(phone);
+  await execa('ip', ['link', 'add', host, 'type', 'veth', 'peer', 'name', 'adb0', 'netns', String(init.pid)]);
+  await execa('ip', ['addr', 'add', `${hostAddress(phone)}/30`, 'dev', host]);
+  await execa('ip', ['link', 'set', host, 'up']);
+  for (const [name, address] of [
+    ['v4-rmnet0', '10.174.7.1/30'],
+    ['wlan0', '192.168.178.1/24'],
+  ] as const) {
+    await inNet(world, [
+      'ip',
+      'link',
+      'add',
+      name,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      name,
+      'netns',
+      String(init.pid),
+    ]);
+    await inNet(world, ['ip', 'addr', 'add', address, 'dev', name]);
+    await inNet(world, ['ip', 'link', 'set', name, 'up']);
+  }
+  stdin?.end('go\n');
+}
+
+async function powerOff(phone: Phone): Promise<void> {
+  await end(phone.processes.phone);
+  delete phone.processes.phone;
+  // The kernel takes a namespace's interfaces away a little later.
+  await until('the end of its network', 20, () => !existsSync(`/sys/class/net/${hostInterface(phone)}`));
+  await savePhone(phone);
+}
+
+/** Runs a program inside the phone, as root, past adb. */
+export function inside(phone: Phone, argv: string[], stdio: 'inherit' | 'pipe' = 'pipe') {
+  const init = phone.processes.phone;
+  if (!isAlive(init)) {
+    throw new SovereignError({
+      code: 'no-phone',
+      what: 'this test phone is off',
+      on: phone.name,
+      hint: `Run: phone stop ${phone.name}, then phone start ${phone.name}`,
+      exit: 4,
+    });
+  }
+  const enter = [
+    '--target',
+    String(init.pid),
+    '--mount',
+    '--net',
+    '--pid',
+    '--uts',
+    '--ipc',
+    '--root',
+    '--wd',
+  ];
+  const path = '/system/bin:/system/xbin:/vendor/bin';
+  const env = ['/system/bin/env', '-i', `PATH=${path}`, 'HOME=/', `TERM=${process.env.TERM ?? 'dumb'}`];
+  return execa('nsenter', [...enter, '--', ...env, ...argv], { stdio, reject: false });
+}
+
+const hasBooted = async (phone: Phone): Promise<boolean> =>
+  (await inside(phone, ['getprop', 'sys.boot_completed'])).stdout === '1';
+
+async function connect(phone: Phone): Promise<void> {
+  await until('the connection of adb', 20, async () => {
+    const { all } = await adb(phone, ['connect', serial(phone)]);
+    if (!all.includes('connected to')) return false;
+    const { stdout } = await adb(phone, ['-s', serial(phone), 'get-state']);
+    return stdout === 'device';
+  });
+}
+
+export interface StartOptions {
+  name: string;
+  android: Phone['android'];
+  root: Phone['root'];
+  uplink: Uplink;
+  /** Size of /data in MiB; it takes no more of this machine than is written. */
+  data: number;
+}
+
+/** Starts a phone that is unlocked and reached over adb, and gives its serial. */
+export async function start({ data, ...wanted }: StartOptions): Promise<string> {
+  const phone = await register(wanted);
+  try {
+    await step(`start the test phone ${phone.name} (Android ${phone.android}, ${phone.root})`, async () => {
+      const image = dataImage(phone.name);
+      await mkdir(dirname(image), { recursive: true });
+      writeFileSync(image, '');
+      await truncate(image, data * 2 ** 20);
+      await execa('mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'nodiscard', image]);
+      await startAdbServer(phone);
+      await startWorld(phone);
+      await powerOn(phone);
+      await until('the boot', 60, () => hasBooted(phone));
+      await unlock(phone);
+      await connect(phone);
+      await announce(phone);
+    });
+  } catch (error) {
+    const log = lastLines(phone);
+    await remove(phone);
+    throw new SovereignError({
+      code: 'phone-failed',
+      what: `the test phone does not start: ${error instanceof Error ? error.message : String(error)}`,
+      on: phone.name,
+      hint: log === '' ? undefined : `Its logs end with:\n${log}`,
+      cause: error,
+    });
+  }
+  return serial(phone);
+}
+
+function lastLines(phone: Phone): string {
+  return ['world.log', 'adb.log', 'phone.log']
+    .map((name) => join(stateFolder(phone.name), name))
+    .filter((file) => existsSync(file))
+    .flatMap((file) => readFileSync(file, 'utf8').trim().split('\n').slice(-10))
+    .join('\n');
+}
+
+async function remove(phone: Phone): Promise<void> {
+  await end(phone.processes.adb);
+  await powerOff(phone);
+  await end(phone.processes.world);
+  await forget(phone);
+}
+
+export const stop = async (name: string | undefined): Promise<void> => {
+  const phone = await findPhone(name);
+  await step(`stop the test phone ${phone.name}`, () => remove(phone));
+};
+
+export interface RebootOptions {
+  /** Asks the phone to shut down first, as its power menu does; otherwise the power goes. */
+  clean: boolean;
+  unlock: boolean;
+}
+
+/** Seconds that Android gives processes between SIGTERM and SIGKILL (ro.build.shutdown_timeout). */
+const SHUTDOWN_SECONDS = 6;
+
+export async function reboot(name: string | undefined, options: RebootOptions): Promise<void> {
+  const phone = await findPhone(name);
+  await step(`reboot the test phone ${phone.name}`, async () => {
+    if (options.clean) await shutDown(phone);
+    await restart(phone);
+    if (options.unlock) await unlock(phone);
+  });
+}
+
+async function restart(phone: Phone): Promise<void> {
+  await adb(phone, ['disconnect', serial(phone)]);
+  await powerOff(phone);
+  await powerOn(phone);
+  await until('the boot', 60, () => hasBooted(phone));
+  await connect(phone);
+}
+
+/** What Android's framework and init do: a property, SIGTERM to what is left, a few seconds. */
+async function shutDown(phone: Phone): Promise<void> {
+  await inside(phone, ['setprop', 'sys.shutdown.requested', '0userrequested']);
+  await inside(phone, ['setprop', 'sys.powerctl', 'reboot,userrequested']);
+  await inside(phone, ['sh', '-c', 'kill -TERM -1']);
+  const init = phone.processes.phone;
+  const alone = async () => {
+    const { stdout } = await inside(phone, ['sh', '-c', 'ls -d /proc/[0-9]* | wc -l']);
+    // Init, its shell, that shell's sleep, and the three of this question.
+    return Number(stdout) <= 6;
+  };
+  await until(
+    'the end of all processes',
+    SHUTDOWN_SECONDS,
+    async () => !isAlive(init) || (await alone()),
+  ).catch(() => undefined);
+}
+
+/** The first unlock after a boot: credential-encrypted folders appear. */
+export async function unlock(phone: Phone): Promise<void> {
+  await inside(phone, ['sh', '-c', 'umount /data/user; umount /data/data; umount /data/media']);
+  await inside(phone, ['setprop', 'sys.user.0.ce_available', 'true']);
+}
+
+/** Pulls the cable: whatever ran over adb ends, and adb no longer knows the phone. */
+export async function unplug(name: string | undefined): Promise<void> {
+  const phone = await findPhone(name);
+  await adb(phone, ['disconnect', serial(phone)]);
+  await execa('ip', ['link', 'set', hostInterface(phone), 'down']);
+}
+
+export async function plug(name: string | undefined): Promise<void> {
+  const phone = await findPhone(name);
+  await execa('ip', ['link', 'set', hostInterface(phone), 'up']);
+  await connect(phone);
+}
+
+/** An update of Android in the night: another release's crosvm, another fingerprint, the root flavour's hooks gone. */
+export async function ota(name: string | undefined, android: Phone['android'] | undefined): Promise<void> {
+  const phone = await findPhone(name);
+  await step(`update the test phone ${phone.name}`, async () => {
+    phone.updates += 1;
+    phone.android = android ?? phone.android;
+    await savePhone(phone);
+    const hooks = ['post-fs-data.d', 'post-mount.d', 'service.d', 'boot-completed.d'].map(
+      (name) => `/data/adb/${name}`,
+    );
+    await inside(phone, ['rm', '-rf', ...hooks]);
+    await restart(phone);
+  });
+}
+
+export async function setUplink(name: string | undefined, uplink: Uplink): Promise<void> {
+  const phone = await findPhone(name);
+  const { exitCode, stderr } = await inside(phone, ['sh', '/.phone/bin/uplink.sh', uplink]);
+  if (exitCode !== 0) throw new Error(`the uplink does not change: ${stderr}`);
+  phone.uplink = uplink;
+  await savePhone(phone);
+}

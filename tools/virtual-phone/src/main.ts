@@ -1,0 +1,124 @@
+import { parseArgs } from 'node:util';
+import { packageBases, writeLock } from '@sovereign/base';
+import { SovereignError, toSovereignError } from '@sovereign/report';
+import { inside, ota, plug, reboot, setUplink, start, stop, unlock, unplug } from './life.ts';
+import { allPhones, adbPort, androids, findPhone, flavours, serial, uplinks } from './state.ts';
+import { phoneLockPath, phonePackages } from './tree.ts';
+
+const USAGE = `usage: phone COMMAND [NAME]
+
+  start [NAME] [--android ${androids.join('|')}] [--root ${flavours.join('|')}] [--data MIB]
+                          prints the serial as the last line; the adb server's port is in
+                          /run/sovereign/virtual-phones/NAME
+  stop [NAME]             takes everything away, /data included
+  reboot [NAME]           cuts the power and boots again, hooks before the unlock; --clean asks the phone to
+                          shut down first; --unlock enters the PIN afterwards
+  unlock [NAME]           enters the PIN
+  unplug | plug [NAME]    adb goes away and comes back
+  ota [NAME] [--android RELEASE]   an update: other fingerprint, other crosvm, hooks gone
+  uplink NAME ${uplinks.join('|')}   the default network changes
+  shell [NAME] [COMMAND…] a root shell inside, past adb
+  list                    NAME SERIAL PORT ANDROID ROOT, one phone a line
+  lock                    pins the packages that phones are made of
+NAME is "phone" where none is given and none other runs.`;
+
+function oneOf<T extends string>(option: string, allowed: readonly T[], value: string): T {
+  const found = allowed.find((one) => one === value);
+  if (found !== undefined) return found;
+  throw new SovereignError({
+    code: 'usage',
+    what: `${option} is one of ${allowed.join(', ')}`,
+    on: value,
+    exit: 2,
+  });
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  strict: process.argv[2] !== 'shell',
+  options: {
+    android: { type: 'string' },
+    root: { type: 'string', default: 'magisk' },
+    data: { type: 'string', default: '16384' },
+    clean: { type: 'boolean', default: false },
+    unlock: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+async function run(command: string | undefined, name: string | undefined): Promise<void> {
+  const android =
+    values.android === undefined ? undefined : oneOf('--android', androids, String(values.android));
+  switch (command) {
+    case 'start': {
+      const root = oneOf('--root', flavours, String(values.root));
+      const data = Number(values.data);
+      if (!/^[a-z][a-z0-9-]{0,30}$/.test(name ?? 'phone') || !Number.isInteger(data) || data < 64) {
+        throw new SovereignError({
+          code: 'usage',
+          what: 'a NAME is of a-z, 0-9 and -, --data at least 64',
+          exit: 2,
+        });
+      }
+      const options = {
+        name: name ?? 'phone',
+        android: android ?? '15',
+        root,
+        uplink: 'v4-rmnet0',
+        data,
+      } as const;
+      process.stdout.write(`${await start(options)}\n`);
+      return;
+    }
+    case 'stop':
+      return stop(name);
+    case 'reboot':
+      return reboot(name, { clean: values.clean === true, unlock: values.unlock === true });
+    case 'unlock':
+      return unlock(await findPhone(name));
+    case 'unplug':
+      return unplug(name);
+    case 'plug':
+      return plug(name);
+    case 'ota':
+      return ota(name, android);
+    case 'uplink':
+      return setUplink(name, oneOf('uplink', uplinks, positionals[2] ?? ''));
+    case 'shell': {
+      const argv = process.argv.slice(name === undefined ? 3 : 4);
+      const { exitCode } = await inside(await findPhone(name), argv.length === 0 ? ['sh'] : argv, 'inherit');
+      process.exitCode = exitCode ?? 1;
+      return;
+    }
+    case 'list':
+      for (const phone of await allPhones()) {
+        const fields = [phone.name, serial(phone), adbPort(phone), phone.android, phone.root];
+        process.stdout.write(`${fields.join(' ')}\n`);
+      }
+      return;
+    case 'lock':
+      return writeLock(
+        phoneLockPath,
+        await packageBases.debian.lock({ packages: phonePackages, arch: 'amd64' }),
+      );
+    default:
+      throw new SovereignError({
+        code: 'usage',
+        what: 'no such command',
+        on: command ?? '',
+        hint: USAGE,
+        exit: 2,
+      });
+  }
+}
+
+const [command, name] = positionals;
+if (values.help === true) {
+  process.stdout.write(`${USAGE}\n`);
+} else {
+  await run(command, name).catch((thrown: unknown) => {
+    const { what, on, hint, exit } = toSovereignError(thrown);
+    process.stderr.write(`error: ${what}\n   on: ${on ?? ''}\n next: ${hint ?? ''}\n`);
+    process.exitCode = exit;
+  });
+}
