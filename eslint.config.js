@@ -11,6 +11,7 @@ const arrows = {
   'libs/service': ['report', 'store'],
   'libs/base': ['report', 'store'],
   'libs/tools': ['base', 'report', 'store'],
+  'libs/go': ['base', 'report', 'store', 'tools'],
   'libs/rootfs': ['base', 'report', 'service', 'store', 'tools'],
   'libs/kernel': ['base', 'report', 'service', 'store', 'tools'],
   'libs/device': ['report', 'service', 'store'],

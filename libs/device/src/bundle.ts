@@ -8,19 +8,25 @@ export async function readBundle(workspace: string, { folder, definition }: Foun
     kernel: join(workspace, 'packages/kernel/dist'),
     root: join(folder, 'dist'),
     agent: join(workspace, 'packages/device-agent/dist'),
+    network: join(workspace, 'packages/network/dist'),
   };
-  const [kernel, root, agent] = await Promise.all([
+  const [kernel, root, agent, network] = await Promise.all([
     readManifest(dist.kernel, 'kernel'),
     readManifest(dist.root, 'root'),
     readManifest(dist.agent, 'agent'),
+    readManifest(dist.network, 'network'),
   ]);
   return {
     definition,
-    release: makeRelease(definition, { kernel, root, agent }),
+    release: makeRelease(definition, { kernel, root, agent, network }),
     files: {
       kernel: join(dist.kernel, kernel.image.name),
       root: join(dist.root, root.image.name),
       agent: join(dist.agent, agent.bundle.name),
+      gvproxy: {
+        amd64: join(dist.network, network.gvproxy.amd64.name),
+        arm64: join(dist.network, network.gvproxy.arm64.name),
+      },
     },
   };
 }

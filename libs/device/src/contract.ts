@@ -62,7 +62,7 @@ export interface Bundle {
   definition: ServiceDefinition;
   release: Release;
   /** Local paths of the artifacts that the release names. */
-  files: { kernel: string; root: string; agent: string };
+  files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
 }
 
 export interface DeployReport {

@@ -15,6 +15,7 @@ export {
   releaseId,
   releaseSchema,
   type BuiltArtifacts,
+  type NewRelease,
   type Release,
 } from './release.ts';
 export { findServices, loadService, type FoundService } from './find.ts';

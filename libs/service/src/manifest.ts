@@ -34,6 +34,14 @@ export const manifestSchema = z.discriminatedUnion('kind', [
     image: file,
   }),
   z.strictObject({ schema: z.literal(1), kind: z.literal('agent'), bundle: file }),
+  z.strictObject({
+    schema: z.literal(1),
+    kind: z.literal('network'),
+    /** The network of a device's guests; runs on the device. */
+    gvproxy: z.strictObject({ amd64: file, arm64: file }),
+    /** Joins a guest to that network; part of every root image. */
+    gvforwarder: z.strictObject({ arm64: file }),
+  }),
 ]);
 
 export type Manifest = z.output<typeof manifestSchema>;

@@ -11,9 +11,7 @@ export const CONTROL_PROTOCOL = 1;
 /** Version of the layout of the config disk. */
 export const CONFIG_SCHEMA = 1;
 
-/** `release.json`: everything that decides what runs, by digest; canonical JSON without times or paths. */
-export const releaseSchema = z.strictObject({
-  schema: z.literal(1),
+const fields = {
   service: z.string(),
   base: z.enum(bases),
   version: z.string(),
@@ -26,7 +24,21 @@ export const releaseSchema = z.strictObject({
   resources: z.strictObject({ memory: z.int(), cpus: z.int() }),
   controlProtocol: z.literal(CONTROL_PROTOCOL),
   configSchema: z.literal(CONFIG_SCHEMA),
-});
+};
+
+/**
+ * `release.json`: everything that decides what runs, by digest; canonical JSON without times or paths. Schema 1 is
+ * what devices hold that were deployed to before guests had a network of their own.
+ */
+export const releaseSchema = z.discriminatedUnion('schema', [
+  z.strictObject({ schema: z.literal(1), ...fields }),
+  z.strictObject({
+    schema: z.literal(2),
+    ...fields,
+    /** gvproxy by the architecture of the device. */
+    network: z.strictObject({ gvproxy: z.strictObject({ amd64: blob, arm64: blob }) }),
+  }),
+]);
 
 export type Release = z.output<typeof releaseSchema>;
 
@@ -34,18 +46,29 @@ export interface BuiltArtifacts {
   kernel: ManifestOf<'kernel'>;
   root: ManifestOf<'root'>;
   agent: ManifestOf<'agent'>;
+  network: ManifestOf<'network'>;
 }
 
-export function makeRelease(definition: ServiceDefinition, { kernel, root, agent }: BuiltArtifacts): Release {
+/** A release as it is made today. */
+export type NewRelease = Extract<Release, { schema: 2 }>;
+
+export function makeRelease(
+  definition: ServiceDefinition,
+  { kernel, root, agent, network }: BuiltArtifacts,
+): NewRelease {
+  const blobOf = ({ sha256, size }: z.output<typeof blob>) => ({ sha256, size });
   const { kind, major, collation } = definition.data;
   return {
-    schema: 1,
+    schema: 2,
     service: definition.name,
     base: root.base,
     version: root.version,
-    kernel: { sha256: kernel.image.sha256, size: kernel.image.size },
-    root: { sha256: root.image.sha256, size: root.image.size },
+    kernel: blobOf(kernel.image),
+    root: blobOf(root.image),
     agent: { sha256: agent.bundle.sha256 },
+    network: {
+      gvproxy: { amd64: blobOf(network.gvproxy.amd64), arm64: blobOf(network.gvproxy.arm64) },
+    },
     data: { kind, major, collation },
     resources: definition.resources,
     controlProtocol: CONTROL_PROTOCOL,

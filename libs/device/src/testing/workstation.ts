@@ -75,6 +75,7 @@ export class Workstation {
       kernel: this.#file('kernel'),
       root: this.#file(root),
       agent: join(this.folder, 'agent', 'agent.tar'),
+      gvproxy: { amd64: this.#file('gvproxy amd64'), arm64: this.#file('gvproxy arm64') },
     };
     const agent = await bundleAgent(launcher, join(this.folder, 'agent'));
     const changed = { ...definition, ...changes };
@@ -83,6 +84,12 @@ export class Workstation {
       kernel: { schema: 1, kind: 'kernel', version: '6.12', image: image('kernel'), config: image('config') },
       root: { schema: 1, kind: 'root', service: 'sql', base: 'debian', version: '17', image: image(root) },
       agent,
+      network: {
+        schema: 1,
+        kind: 'network',
+        gvproxy: { amd64: image('gvproxy amd64'), arm64: image('gvproxy arm64') },
+        gvforwarder: { arm64: image('gvforwarder') },
+      },
     });
     return { definition: changed, release, files };
   }

@@ -5,7 +5,7 @@ import { runIn } from './checks.ts';
 const baseConfigurations = { alpine: { base: 'alpine' }, debian: { base: 'debian' } };
 
 /** What a release is made of. */
-const artifacts = ['build', { projects: ['kernel', 'device-agent'], target: 'build' }];
+const artifacts = ['build', { projects: ['kernel', 'device-agent', 'network'], target: 'build' }];
 
 /** The targets of a folder with a service.config.ts. */
 export function serviceTargets(root: string): Record<string, TargetConfiguration> {
@@ -19,8 +19,11 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
     build: {
       executor: '@sovereign/executors:rootfs-build',
       configurations: baseConfigurations,
+      // A program of it is part of the image.
+      dependsOn: [{ projects: ['network'], target: 'build' }],
       cache: true,
       inputs: [
+        { dependentTasksOutputFiles: '**/manifest.json' },
         '{projectRoot}/service.config.ts',
         '{projectRoot}/overlay/**/*',
         '{projectRoot}/*.lock.json',

@@ -1,0 +1,80 @@
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { step, type StepHandle } from '@sovereign/report';
+import { canonicalJson, contentKeyed, sha256 } from '@sovereign/store';
+import { buildEnvironment, fetchEnvironment, fixedEnvironment, runGo } from './go.ts';
+import { notFetched, openToolchain, readToolchainLock, type Toolchain } from './toolchain.ts';
+
+export interface GoProgram {
+  /** Name of the file. */
+  name: string;
+  /** Import path of its main package, or `./folder` within the module. */
+  package: string;
+  arch: 'amd64' | 'arm64';
+}
+
+export interface GoBuild {
+  /** Folder with go.mod and go.sum, which pin every module by sum. */
+  module: string;
+  programs: readonly GoProgram[];
+}
+
+/** Static, stripped, without paths and stamps: the same bytes wherever it is built. */
+const flags = ['-trimpath', '-buildvcs=false', '-ldflags=-s -w -buildid='];
+
+/** Finished sets of programs that are kept. */
+const KEEP = 8;
+
+/** Gives a folder with the programs, from the cache or built with the pinned toolchain. */
+export async function buildPrograms(build: GoBuild): Promise<string> {
+  const { version, sums } = await readToolchainLock();
+  const key = sha256(
+    canonicalJson({
+      toolchain: { version, sums },
+      files: await sources(build.module),
+      programs: build.programs,
+      flags,
+      environment: fixedEnvironment,
+    }),
+  );
+  return step(`build ${[...new Set(build.programs.map(({ name }) => name))].join(', ')}`, async (handle) => {
+    const make = async (folder: string) => compilePrograms(build, await openToolchain(), folder, { handle });
+    const { folder, cached } = await contentKeyed('go-programs', key, make, KEEP);
+    if (cached) handle.cached();
+    return folder;
+  });
+}
+
+/**
+ * Compiles the programs into a folder, each as `NAME`.
+ * @param options.cache Go's cache of what it compiled; another one for the test that two builds give the same bytes
+ */
+export async function compilePrograms(
+  { module, programs }: GoBuild,
+  { go }: Toolchain,
+  target: string,
+  { handle, cache }: { handle?: StepHandle; cache?: string } = {},
+): Promise<void> {
+  await mkdir(target, { recursive: true });
+  await runGo({ go, args: ['mod', 'download'], cwd: module, env: fetchEnvironment() }).catch(
+    (error: unknown) => {
+      throw notFetched('the Go modules', error);
+    },
+  );
+  for (const [index, { name, package: path, arch }] of programs.entries()) {
+    handle?.progress(index, programs.length, 'programs');
+    const args = ['build', ...flags, '-o', join(target, name), path];
+    await runGo({ go, args, cwd: module, env: buildEnvironment(arch, cache) });
+  }
+}
+
+/** Digests of the module's own files, by path. */
+async function sources(module: string): Promise<Record<string, string>> {
+  const names = (await readdir(module, { recursive: true })).filter((name) =>
+    /(^go\.(mod|sum)|\.go)$/.test(name),
+  );
+  const digests = names
+    .sort()
+    .map(async (name) => [name, sha256(await readFile(join(module, name)))] as const);
+  return Object.fromEntries(await Promise.all(digests));
+}

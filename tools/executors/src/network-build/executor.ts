@@ -1,0 +1,12 @@
+import { join } from 'node:path';
+import type { PromiseExecutor } from '@nx/devkit';
+import { buildNetwork } from '@sovereign/network';
+import { projectFolder } from '../lib/project.ts';
+
+/** Builds the network programs: `dist/gvproxy.*`, `dist/gvforwarder.*` and `dist/manifest.json`. */
+const networkBuild: PromiseExecutor<object> = async (_options, context) => {
+  await buildNetwork(join(projectFolder(context), 'dist'));
+  return { success: true };
+};
+
+export default networkBuild;
