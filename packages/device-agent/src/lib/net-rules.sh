@@ -102,7 +102,7 @@ route_of_local_program() {
   while [ $# -gt 0 ]; do
     case $1 in
       from) [ "${2:-}" = all ] || return 1 ;;
-      fwmark) case ${2:-} in 0x0/*) ;; *) return 1 ;; esac ;;
+      fwmark) case ${2:-} in 0/* | 0x0/*) ;; *) return 1 ;; esac ;;
       iif) [ "${2:-}" = lo ] || return 1 ;;
       uidrange) case ${2:-} in 0-*) ;; *) return 1 ;; esac ;;
       proto) ;;
