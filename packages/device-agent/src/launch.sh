@@ -4,7 +4,12 @@
 #   launch.sh start ROOT SERVICE          start the supervisor in a session of its own; returns once it runs
 #   launch.sh run ROOT SERVICE            be the supervisor
 #   launch.sh stop ROOT SERVICE SECONDS   ask the guest to stop, cut its power after SECONDS
-#   launch.sh status ROOT                 `SERVICE KEY VALUE` lines of every service
+#   launch.sh status ROOT                 `SERVICE KEY VALUE` lines of every service, `- KEY VALUE` of the device
+#   launch.sh boot ROOT                   what the boot hook calls: starts the keeper, detached
+#   launch.sh keep ROOT                   be the keeper
+#   launch.sh halt ROOT SECONDS           stop every service and the keeper; what is wanted comes back with `boot`
+#   launch.sh remove ROOT                 take back everything that was set on this device
+#   launch.sh check ROOT                  nothing: all of this launcher's parts could be read
 #
 # ROOT is the device's folder (docs/formats.md, "Release"). POSIX sh that also runs under Android's mksh with toybox:
 # no arithmetic past 32 bits, no options that only GNU tools know. Paths in the plan never pass through eval.
@@ -21,27 +26,55 @@ launcher=$here/launch.sh
 . "$here/lib/state.sh"
 # shellcheck source=lib/process.sh
 . "$here/lib/process.sh"
+# shellcheck source=lib/device-conf.sh
+. "$here/lib/device-conf.sh"
 # shellcheck source=lib/plan.sh
 . "$here/lib/plan.sh"
 # shellcheck source=lib/control.sh
 . "$here/lib/control.sh"
 # shellcheck source=lib/logs.sh
 . "$here/lib/logs.sh"
+# shellcheck source=lib/exit.sh
+. "$here/lib/exit.sh"
 # shellcheck source=lib/vm.sh
 . "$here/lib/vm.sh"
 # shellcheck source=lib/trial.sh
 . "$here/lib/trial.sh"
+# shellcheck source=lib/variant.sh
+. "$here/lib/variant.sh"
+# shellcheck source=lib/net.sh
+. "$here/lib/net.sh"
+# shellcheck source=lib/net-vsock.sh
+. "$here/lib/net-vsock.sh"
+# shellcheck source=lib/net-rules.sh
+. "$here/lib/net-rules.sh"
+# shellcheck source=lib/net-tap.sh
+. "$here/lib/net-tap.sh"
+# shellcheck source=lib/detach.sh
+. "$here/lib/detach.sh"
+# shellcheck source=lib/services.sh
+. "$here/lib/services.sh"
+# shellcheck source=lib/space.sh
+. "$here/lib/space.sh"
+# shellcheck source=lib/awake.sh
+. "$here/lib/awake.sh"
+# shellcheck source=lib/update.sh
+. "$here/lib/update.sh"
+# shellcheck source=lib/keeper.sh
+. "$here/lib/keeper.sh"
 # shellcheck source=lib/supervise.sh
 . "$here/lib/supervise.sh"
 # shellcheck source=lib/start.sh
 . "$here/lib/start.sh"
 # shellcheck source=lib/stop.sh
 . "$here/lib/stop.sh"
+# shellcheck source=lib/halt.sh
+. "$here/lib/halt.sh"
 # shellcheck source=lib/status.sh
 . "$here/lib/status.sh"
 
 usage() {
-  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, status ROOT"
+  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, status|boot|keep|remove ROOT, halt ROOT SECONDS"
 }
 
 [ $# -ge 2 ] || usage
@@ -68,5 +101,13 @@ case $verb.$# in
     enter_service && stop_service "$4"
     ;;
   status.2) status_all ;;
+  boot.2) boot_device ;;
+  keep.2) keep ;;
+  halt.3)
+    is_number "$3" || usage
+    halt_device "$3"
+    ;;
+  remove.2) remove_device ;;
+  check.2) echo 'sovereign launcher' ;;
   *) usage ;;
 esac

@@ -14,6 +14,9 @@ read_plan() {
   plan_log_interval=30
   plan_variant_exit=''
   plan_schema=''
+  plan_control=stdio
+  plan_extended=no
+  plan_variants=' '
   if ! [ -r "$1/launch" ]; then
     plan_error="slot $1 holds no release"
     return 1
@@ -50,7 +53,20 @@ read_plan_line() {
     log-interval) plan_log_interval=$2 ;;
     trial-spacing) plan_trial_spacing=$2 ;;
     variant-exit) plan_variant_exit=$2 ;;
-    need | file) ;;
+    control)
+      plan_control=$2
+      case $2 in stdio | file) ;; *) false ;; esac
+      ;;
+    extended-exit)
+      plan_extended=$2
+      case $2 in yes | no) ;; *) false ;; esac
+      ;;
+    variant)
+      plan_variants="$plan_variants${2%% *}:${2#* } "
+      is_number "${2%% *}" && is_number "${2#* }"
+      ;;
+    # These are the network's, and these are read by check_files.
+    address | mac | publish | tap | need | file) ;;
     *)
       plan_error="launch plan: unknown key '$1'"
       return 1

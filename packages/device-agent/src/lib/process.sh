@@ -26,15 +26,15 @@ record() {
   put "state/$1boot" "$boot" && put "state/$1start" "$ticks" && put "state/$1pid" "$2"
 }
 
-# alive OWNER: true while the process of this record runs; sets $pid.
+# alive OWNER [FOLDER]: true while the process of this record runs; sets $pid. FOLDER is `state` unless it is given.
 alive() {
-  get "state/$1pid" || return 1
+  get "${2:-state}/$1pid" || return 1
   pid=$value
   is_number "$pid" && start_ticks "$pid" || return 1
-  get "state/$1start"
+  get "${2:-state}/$1start"
   [ "$value" = "$ticks" ] || return 1
   boot_id
-  get "state/$1boot"
+  get "${2:-state}/$1boot"
   [ "$value" = "$boot" ]
 }
 

@@ -55,7 +55,8 @@ ask_for_start() {
 
 # A session of its own, and none of the caller's descriptors: adb waits for whoever holds them.
 spawn() {
-  setsid sh "$launcher" run "$root" "$service" </dev/null >>log/launcher.log 2>&1 &
+  choose_launcher
+  setsid sh "$chosen" run "$root" "$service" </dev/null >>log/launcher.log 2>&1 9>&- &
   spawned=$!
 }
 

@@ -2,6 +2,7 @@
 # shellcheck shell=sh
 
 status_all() {
+  status_device
   cd "$root/services" 2>/dev/null || return 0
   set +f
   set -- *
@@ -11,6 +12,13 @@ status_all() {
     [ -e "$service/current" ] || [ -e "$service/trial" ] || [ -e "$service/state/pid" ] || continue
     (cd "$service" && status_one)
   done
+}
+
+# What is no service's is told of the service `-`.
+status_device() {
+  if alive '' "$root/keeper/state"; then echo "- keeper $pid"; fi
+  if get "$root/keeper/state/attention"; then echo "- attention $value"; fi
+  if net_conf; then net_status; else echo "- attention $net_error"; fi
 }
 
 status_one() {
@@ -28,7 +36,7 @@ status_one() {
   done
   if [ -e trial ]; then say trial yes; fi
   status_release "$phase"
-  for key in stage restarts since exit attention; do
+  for key in stage restarts since exit exit-reason attention; do
     if get "state/$key" && [ -n "$value" ]; then say "$key" "$value"; fi
   done
   # What a supervisor wrote before it was killed says nothing about now.

@@ -7,19 +7,21 @@ STOP_MARGIN=20
 # stop_service SECONDS
 stop_service() {
   put wanted "down $1" || die 1 "cannot write in $PWD"
+  conf_as_far_as_possible
   uptime_now
   give_up_at=$((now + $1 + STOP_MARGIN))
-  while alive launcher-; do
+  # The keeper may bring back a killed launcher meanwhile, which stops the service as well.
+  while alive launcher- || ! take_lock; do
     uptime_now
-    [ "$now" -lt "$give_up_at" ] || die 1 "the launcher of $service (pid $pid) did not stop it: see $PWD/log"
+    [ "$now" -lt "$give_up_at" ] || die 1 "the launcher of $service did not stop it: see $PWD/log"
     sleep "$nap"
   done
   stop_orphan "$1"
+  dismiss_keeper
 }
 
-# A VM whose supervisor was killed is stopped like any other.
+# A VM whose supervisor was killed is stopped like any other. The caller holds the service's lock.
 stop_orphan() {
-  take_lock || die 1 "another launcher works on $service"
   final=stopped
   on_trial=''
   get state/slot
@@ -28,6 +30,7 @@ stop_orphan() {
     vm_stop "$1"
     control_close
     rm -f state/pid state/start state/boot
+    network_gone
   fi
   get state/phase
   [ -z "$value" ] || set_phase stopped

@@ -2,30 +2,60 @@
 # shellcheck shell=sh
 
 supervise() {
-  take_lock || die 1 "another launcher supervises $service"
-  self_pid
-  rm -f state/phase
-  record launcher- "$self" || die 1 "cannot write state of $service"
+  asked=''
   trap 'asked=signal' TERM INT
   trap '' HUP
-  asked=''
+  read_device_conf
+  detach
+  take_lock || die 1 "another launcher supervises $service"
+  self_pid
+  read_before
+  # One that takes over from another changes nothing of what is known.
+  if [ -z "$before" ]; then
+    rm -f state/phase state/attention
+    put state/restarts 0
+  fi
+  rm -f state/halt
+  put state/launcher-agent "$own"
+  record launcher- "$self" || die 1 "cannot write state of $service"
   final=failed
   failures=0
-  restarts=0
+  get state/restarts
+  restarts=${value:-0}
   checked_slot=''
   listen_only=''
-  rm -f state/attention
-  put state/restarts 0
-  log "launcher ${here##*/} supervises $service"
+  log "launcher $own supervises $service"
+  if get state/launcher-refused; then
+    attention "$value"
+    rm -f state/launcher-refused
+  fi
 
   uptime_now
-  adopt || next_start || ended=yes
-  while [ -z "${ended:-}" ]; do
+  ended=yes
+  if may_begin && { adopt || next_start; }; then ended=''; fi
+  while [ -z "$ended" ]; do
     watch
     after_end && next_start || ended=yes
   done
+  if [ "$final" = failed ] && get state/full; then
+    attention "host full: $value MiB are free, $device_reserve MiB are kept in reserve"
+  fi
   log "launcher ends: $service is $final"
   set_phase "$final"
+}
+
+# Fails where the device does not let any service run.
+may_begin() {
+  if ! net_conf; then
+    attention "$net_error"
+    return 1
+  fi
+  rm -f state/full
+  if host_is_full; then
+    put state/full "$free"
+    asked=signal
+  fi
+  keeper_ensure
 }
 
 # A lock, not the record, keeps two supervisors apart. A child of a killed one may hold it for a moment.
@@ -63,10 +93,29 @@ begin_slot() {
       return
     fi
     checked_slot=$slot
-    variant=1
+    choose_variant "$slot"
   fi
+  network_comes || return
   new_boot_logs
   boot_vm
+}
+
+# The guest's part of the network, tried as often as a start.
+network_comes() {
+  until net_attach "$PWD" "$slot"; do
+    failures=$((failures + 1))
+    log "no network for the guest: $net_error"
+    if [ "$failures" -gt "$plan_restarts" ]; then
+      attention "no network for the guest: $net_error"
+      return 1
+    fi
+    back_off "$failures" || return
+  done
+}
+
+network_gone() {
+  net_withdraw "$PWD" "$slot"
+  net_detach "$PWD" "$slot"
 }
 
 boot_vm() {
@@ -78,7 +127,10 @@ boot_vm() {
   healthy_once=''
   overdue_at=$((now + plan_deadline))
   log "starting slot $slot${on_trial:+ on trial} (release $plan_release)"
-  with_arguments "$slot/argv.$variant" vm_start && return 0
+  if with_arguments "$slot/argv.$variant" vm_start; then
+    net_publish "$PWD" "$slot"
+    return 0
+  fi
   refuse_slot "cannot create the control channel"
 }
 
@@ -99,7 +151,10 @@ adopt() {
   get state/slot
   slot=$value
   on_trial=''
-  adopt_channel || return 1
+  if ! adopt_channel; then
+    ended_alone
+    return 1
+  fi
   note_state health unknown
   if ! read_plan "${slot:-none}"; then
     log "stopping VM $pid, which an earlier launcher left: $plan_error"
@@ -112,10 +167,23 @@ adopt() {
     begin_trial
   fi
   checked_slot=$slot
-  variant=1
+  choose_variant "$slot"
   healthy_once=''
   overdue_at=$((now + plan_deadline))
-  set_phase starting
+  [ -n "$before" ] || set_phase starting
+}
+
+# What a VM left that ended while nobody supervised it.
+ended_alone() {
+  [ -e state/pid ] || return 0
+  exit_status=unknown
+  if get state/exit; then exit_status=$value; fi
+  read_plan "${slot:-none}"
+  exit_reason "$exit_status"
+  put state/exit-reason "$reason"
+  log "the VM ended while nobody supervised it: $reason"
+  rm -f state/pid state/start state/boot
+  network_gone
 }
 
 # Takes over the channel of a VM that runs. The FIFO is kept: it is the one that this VM reads.
@@ -149,7 +217,10 @@ watch() {
       vm_stop "$plan_stop"
       return
     fi
+    launcher_overdue
     watch_deadline
+    update_launcher
+    keeper_ensure
     if [ $((now - logs_at)) -ge "$plan_log_interval" ]; then
       logs_at=$now
       rotate_all
@@ -176,15 +247,24 @@ became_healthy() {
   healthy_once=yes
   failures=0
   set_phase running
+  remember_variant
+  launcher_proven
 }
 
 # The verdict on a VM that is gone. Fails when the supervisor shall end.
 after_end() {
+  # Its last words tell whether it spoke at all, and change nothing else.
+  listen_only=yes
+  control_read
+  listen_only=''
   control_close
   stage=''
   if get state/stage; then stage=$value; fi
-  log "VM ended: exit status $exit_status, last stage ${stage:-none}"
+  exit_reason "$exit_status"
+  put state/exit-reason "$reason"
+  log "VM ended: exit status $exit_status ($reason), last stage ${stage:-none}"
   rm -f state/pid state/start state/boot
+  network_gone
   put state/health unknown
   case $why in
     down | signal)
@@ -209,15 +289,22 @@ after_end() {
 ended_by_itself() {
   if next_variant; then return 0; fi
   failures=$((failures + 1))
+  pauses=$failures
+  # A guest that restarts itself is let; one that broke did not come down by chance.
+  case $reason in
+    reset) pauses=1 ;;
+    crash | 'guest panic' | watchdog) pauses=$((failures + 1)) ;;
+  esac
   restarts=$((restarts + 1))
   put state/restarts "$restarts"
   set_phase starting
   if [ "$failures" -le "$plan_restarts" ]; then
-    back_off
+    back_off "$pauses"
     return
   fi
   vmm_said
   how="exit status $exit_status, last stage: ${stage:-none}$said"
+  [ "$plan_extended" = no ] || how="$reason, $how"
   if [ -n "$on_trial" ]; then
     trial_failed "the VM ended $failures times, $how"
     failures=0
@@ -228,18 +315,10 @@ ended_by_itself() {
   return 1
 }
 
-# A VMM that refuses its arguments is given the plan's next spelling of them.
-next_variant() {
-  [ -n "$plan_variant_exit" ] && [ "$exit_status" = "$plan_variant_exit" ] || return 1
-  [ -r "$slot/argv.$((variant + 1))" ] || return 1
-  variant=$((variant + 1))
-  log "the VMM refused its arguments: trying variant $variant"
-}
-
-# 0, 1, 2, 4… seconds, interrupted by whoever wants the service down.
+# back_off N: 0, 1, 2, 4… seconds, interrupted by whoever wants the service down.
 back_off() {
   delay=0
-  step=$failures
+  step=$1
   while [ "$step" -gt 1 ]; do
     delay=$((delay * 2))
     [ "$delay" -gt 0 ] || delay=1
@@ -250,10 +329,7 @@ back_off() {
   uptime_now
   wait_until=$((now + delay))
   while [ "$now" -lt "$wait_until" ]; do
-    if asked_to_end; then
-      final=stopped
-      return 1
-    fi
+    ! asked_to_end || return 1
     sleep 1
     uptime_now
   done
@@ -264,8 +340,10 @@ asked_to_end() {
   request=''
   if [ -n "$asked" ]; then
     request=signal
-    request_seconds=$plan_stop
+    request_seconds=${plan_stop:-60}
+    if get state/halt && is_number "$value"; then request_seconds=$value; fi
     final=stopped
+    [ ! -e state/full ] || final=failed
     return 0
   fi
   get wanted

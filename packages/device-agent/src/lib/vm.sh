@@ -1,7 +1,7 @@
 # The virtual machine's process.
 #
 #   supervisor (this shell)
-#   `- keeper    a shell that only waits: it writes state/exit, so that the exit status outlives the supervisor
+#   `- wrapper   a shell that only waits: it writes state/exit, so that the exit status outlives the supervisor
 #      `- VMM    recorded by pid and start time before it is executed: there is no moment when it runs unknown
 # shellcheck shell=sh
 
@@ -19,7 +19,7 @@ with_arguments() {
 }
 
 vm_start() {
-  rm -f state/pid state/start state/boot state/exit
+  rm -f state/pid state/start state/boot state/exit state/exit-reason
   control_create || return 1
   vm_gone_at=''
   (
@@ -30,6 +30,8 @@ vm_start() {
       trap - HUP INT TERM
       self_pid
       record '' "$self" || exit 125
+      # A VMM that opens the two files by itself has nothing else to read, and talks for us alone.
+      if [ "$plan_control" = file ]; then exec "$@" </dev/null >>log/vmm.log 2>&1; fi
       exec "$@" <>agent.in >>agent.out 2>>log/vmm.log
     ) &
     wait $!
@@ -47,7 +49,7 @@ vm_ended() {
     vm_gone_at=''
     return 1
   }
-  # Not alive and no status: either it was not recorded yet, or its keeper is about to write, or was killed too.
+  # Not alive and no status: either it was not recorded yet, or its wrapper is about to write, or was killed too.
   [ -n "$vm_gone_at" ] || vm_gone_at=$now
   if [ -e state/pid ]; then grace=3; else grace=$VM_APPEARS; fi
   [ $((now - vm_gone_at)) -ge $grace ] || return 1
