@@ -27,8 +27,9 @@ export async function putArtifacts(
   extra: number,
 ): Promise<number> {
   const missing: (Artifact & { size: number })[] = [];
+  const stored = await host.digests(artifacts.map(({ sha256 }) => storePath(sha256)));
   for (const artifact of artifacts) {
-    const there = await host.digest(storePath(artifact.sha256));
+    const there = stored.get(storePath(artifact.sha256));
     if (there === artifact.sha256) continue;
     if (there !== undefined)
       note(`the ${artifact.name} in the store of ${host.id} is damaged: sending it again`);

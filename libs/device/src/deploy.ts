@@ -171,7 +171,7 @@ async function writeConfigDisk(
     secrets,
   });
   const path = `services/${definition.name}/config.img`;
-  if ((await host.digest(path)) === sha256(disk)) return;
+  if ((await host.digests([path])).get(path) === sha256(disk)) return;
   await host.write(path, disk, 0o600);
 }
 

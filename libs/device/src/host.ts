@@ -32,8 +32,8 @@ export interface Host {
 
   /** Free space for the device's folder, in bytes. */
   freeSpace(): Promise<number>;
-  /** SHA-256 of a file, undefined where there is none. */
-  digest(path: string): Promise<string | undefined>;
+  /** SHA-256 by path, without those files that are not there. */
+  digests(paths: readonly string[]): Promise<Map<string, string>>;
   /**
    * Copies a file of this workstation onto the device and compares its digest there; under a temporary name, so that
    * what is interrupted never looks finished.

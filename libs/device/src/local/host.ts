@@ -76,8 +76,13 @@ export class LocalHost implements Host {
     return bavail * bsize;
   }
 
-  digest(path: string): Promise<string | undefined> {
-    return unlessMissing(() => sha256File(this.#path(path)));
+  async digests(paths: readonly string[]): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    for (const path of paths) {
+      const digest = await unlessMissing(() => sha256File(this.#path(path)));
+      if (digest !== undefined) found.set(path, digest);
+    }
+    return found;
   }
 
   async put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<void> {

@@ -1,0 +1,139 @@
+import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { constants, createGzip, gzipSync } from 'node:zlib';
+import { SovereignError } from '@sovereign/report';
+import { sha256File } from '@sovereign/store';
+import type { PhoneShell } from './shell.ts';
+
+/**
+ * Appends to `$1.part`, on the file system where the file is to be, and gives it its name once it has the digest `$2`.
+ * Says how many bytes are there already, and reads in one line how the rest comes.
+ */
+const PUT = `
+part=$1.part
+mkdir -p "\${1%/*}" || exit 1
+[ -f "$part" ] || : >"$part" || exit 1
+stat -c %s "$part" || exit 1
+read -r how || exit 1
+case $how in fresh*) : >"$part" || exit 1 ;; esac
+case $how in
+  *gzip) gunzip -c >>"$part" || exit 1 ;;
+  *raw) cat >>"$part" || exit 1 ;;
+  *) exit 1 ;;
+esac
+set -- "$1" "$2" $(sha256sum <"$part")
+if [ "$2" != "$3" ]; then
+  rm -f "$part"
+  exit 65
+fi
+fsync "$part" 2>/dev/null || sync
+mv -f "$part" "$1"
+`;
+const WRONG_DIGEST = 65;
+
+/** Part of the file's size below which its compressed form has to be for compression to pay. */
+const PAYS = 0.85;
+/** Bytes that are compressed to see whether it pays. */
+const SAMPLE = 262_144;
+
+export interface Upload {
+  local: string;
+  /** Absolute, on the phone. */
+  path: string;
+  sha256: string;
+  /** Called with the bytes of the file that were passed on since the last call, also those that were there already. */
+  onBytes: (count: number) => void;
+}
+
+/**
+ * Sends a file, going on where an earlier try ended; what arrived wrong is sent once more from the beginning.
+ * @throws SovereignError `wrong-digest`, `not-sent`, `no-space`, `adb-lost`
+ */
+export async function upload(shell: PhoneShell, serial: string, file: Upload): Promise<void> {
+  if (await send(shell, serial, file, false)) return;
+  if ((await sha256File(file.local)) !== file.sha256) {
+    throw new SovereignError({
+      code: 'wrong-digest',
+      what: 'the file is not the one that was built',
+      on: file.local,
+      hint: 'Build it again',
+    });
+  }
+  const again = { ...file, onBytes: () => undefined };
+  if (await send(shell, serial, again, true)) return;
+  throw new SovereignError({
+    code: 'damaged-transfer',
+    what: 'the file arrived damaged twice',
+    on: `${serial}: ${file.path}`,
+    hint: 'Try another cable or USB port; if that does not help, the storage of the phone may be failing',
+  });
+}
+
+/** True where the phone has the file now, false where its digest was wrong. */
+async function send(shell: PhoneShell, serial: string, file: Upload, fresh: boolean): Promise<boolean> {
+  const { size } = await stat(file.local);
+  const process = await shell.start(PUT, [file.path, file.sha256]);
+  let said = '';
+  process.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  try {
+    const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
+    const first = await lines.next();
+    const there = first.done === true ? NaN : Number(first.value);
+    let sent: Promise<void> = Promise.resolve();
+    if (Number.isInteger(there)) {
+      const start = fresh || there > size ? 0 : there;
+      file.onBytes(start);
+      const compressed = await pays(file.local, start, size);
+      process.stdin.write(`${start === there ? '' : 'fresh '}${compressed ? 'gzip' : 'raw'}\n`);
+      const source = createReadStream(file.local, { start, highWaterMark: 262_144 });
+      const counted = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          file.onBytes(chunk.length);
+          done(null, chunk);
+        },
+      });
+      sent = compressed
+        ? pipeline(source, counted, createGzip({ level: constants.Z_BEST_SPEED }), process.stdin)
+        : pipeline(source, counted, process.stdin);
+      // A script that gave up says why by its status.
+      sent.catch(() => undefined);
+    }
+    const status = await process.status;
+    if (status === WRONG_DIGEST) return false;
+    if (status !== 0) throw notWritten(serial, file.path, said);
+    await sent;
+    return true;
+  } finally {
+    process.end();
+  }
+}
+
+/** Whether a sample from the middle of what is left says that it gets notably smaller. */
+async function pays(local: string, start: number, size: number): Promise<boolean> {
+  const length = Math.min(SAMPLE, size - start);
+  if (length < 4096) return false;
+  const file = await open(local, 'r');
+  try {
+    const sample = Buffer.alloc(length);
+    await file.read(sample, 0, length, start + Math.floor((size - start - length) / 2));
+    return gzipSync(sample, { level: constants.Z_BEST_SPEED }).length < length * PAYS;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The error for something that could not be written on a phone. */
+export function notWritten(serial: string, path: string, said: string): SovereignError {
+  const full = /no space left|ENOSPC|quota/i.test(said);
+  return new SovereignError({
+    code: full ? 'no-space' : 'not-written',
+    what: full ? 'the phone is full' : `the phone could not write it: ${said.trim()}`,
+    on: `${serial}: ${path}`,
+    hint: full
+      ? 'Free some space on it and run the command again: it goes on where this one ended'
+      : 'Look at the folder on the phone, and run the command again',
+  });
+}

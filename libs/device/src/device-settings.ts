@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { SovereignError } from '@sovereign/report';
+import { canonicalJson, writeFileAtomic } from '@sovereign/store';
+import { z } from 'zod';
+import { deviceConfigDir } from './secrets.ts';
+
+const settingsSchema = z.strictObject({
+  schema: z.literal(1).default(1),
+  /** How guests are networked; `vsock` where it is not set. */
+  network: z.enum(['vsock', 'tap']).optional(),
+  /** Name servers that guests ask; those of the phone's uplink where they are not set. */
+  dns: z
+    .array(z.union([z.ipv4(), z.ipv6()]))
+    .min(1)
+    .optional(),
+  /** Virtual CPUs of a machine. */
+  cpus: z.int().min(1).max(8).optional(),
+  /** Serials under which this workstation met the device. */
+  serials: z.array(z.string()).default([]),
+});
+
+/** What the owner decided for one device: `settings.json` beside its secrets. */
+export type OwnerSettings = z.output<typeof settingsSchema>;
+
+const file = (deviceId: string): string => deviceConfigDir(deviceId, 'settings.json');
+
+/**
+ * The settings of a device; nothing is set for one that has no id yet.
+ * @throws SovereignError `bad-settings`
+ */
+export async function deviceSettings(deviceId: string | undefined): Promise<OwnerSettings> {
+  if (deviceId === undefined) return settingsSchema.parse({});
+  const path = file(deviceId);
+  try {
+    return settingsSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return settingsSchema.parse({});
+    throw new SovereignError({
+      code: 'bad-settings',
+      what: `the settings of this device cannot be used: ${cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause)}`,
+      on: path,
+      hint: 'Correct this file, or remove it: the defaults are used then',
+      exit: 2,
+    });
+  }
+}
+
+/** Changes some of them; what is undefined stays. Writes only where something changed. */
+export async function changeSettings(deviceId: string, changes: Partial<OwnerSettings>): Promise<void> {
+  const before = await deviceSettings(deviceId);
+  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+  const after = canonicalJson({ ...before, ...given });
+  if (after !== canonicalJson(before)) await writeFileAtomic(file(deviceId), after, 0o600);
+}
