@@ -1,3 +1,3 @@
-export { guestRecipe } from './recipe.ts';
+export { builtPrograms, guestRecipe, type GuestPrograms } from './recipe.ts';
 export { guestLeavesOut, guestPackages } from './packages.ts';
 export { depTree } from './deptree.ts';

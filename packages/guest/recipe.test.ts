@@ -11,6 +11,8 @@ import { trimRules } from './trim.ts';
 
 const services = await findServices(join(import.meta.dirname, '../..'));
 const overlay = join(import.meta.dirname, 'overlay');
+/** Stands in for the program that the network's project builds. */
+const programs = { gvforwarder: import.meta.filename };
 
 describe.each(services)('$definition.name', (service) => {
   test('has every service that it names, in OpenRC form, in a runlevel', () => {
@@ -32,7 +34,7 @@ describe.each(services)('$definition.name', (service) => {
   });
 
   test('tells the guest its ports, its data and its health command', async () => {
-    const { files } = await guestRecipe(service, 'debian');
+    const { files } = await guestRecipe(service, 'debian', programs);
     const text = String(files.find(({ path }) => path === 'etc/sovereign/service.conf')?.content);
     const { definition } = service;
     for (const port of definition.ports) expect(text).toContain(`port ${port.name} ${port.guest}\n`);
@@ -41,9 +43,18 @@ describe.each(services)('$definition.name', (service) => {
     expect(text).toContain('data-bases debian\n');
   });
 
+  test('brings the program that carries the network over vsock, to be run by root', async () => {
+    const { files } = await guestRecipe(service, 'debian', programs);
+    expect(files).toContainEqual({
+      path: 'usr/lib/sovereign/gvforwarder',
+      content: readFileSync(import.meta.filename),
+      mode: 0o755,
+    });
+  });
+
   test('brings the dependency cache of OpenRC where its base looks for it', async () => {
     const paths = async (base: 'alpine' | 'debian') =>
-      (await guestRecipe(service, base)).files.map(({ path }) => path);
+      (await guestRecipe(service, base, programs)).files.map(({ path }) => path);
     expect(await paths('debian')).toContain('usr/lib/rc/cache/deptree');
     expect(await paths('alpine')).toContain('usr/libexec/rc/cache/deptree');
   });

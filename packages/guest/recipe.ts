@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GeneratedFile, Recipe } from '@sovereign/rootfs';
-import { serviceFiles, type Base, type FoundService } from '@sovereign/service';
+import { readManifest, serviceFiles, type Base, type FoundService } from '@sovereign/service';
 import { guestAccounts, guestGroups } from './accounts.ts';
 import { busyboxLinks } from './applets.ts';
 import { debianEffects } from './debian-effects.ts';
@@ -13,8 +13,25 @@ import { trimRules } from './trim.ts';
 /** Where OpenRC looks for a saved dependency cache: Debian, Alpine. */
 const cacheFolders: Record<Base, string> = { debian: 'usr/lib/rc/cache', alpine: 'usr/libexec/rc/cache' };
 
+/** Programs of ours that every guest runs, as paths on this machine. */
+export interface GuestPrograms {
+  /** For linux/arm64, static. */
+  gvforwarder: string;
+}
+
+/** The programs as `build` of the network's project left them in a workspace. */
+export async function builtPrograms(workspace: string): Promise<GuestPrograms> {
+  const dist = join(workspace, 'packages/network/dist');
+  const { gvforwarder } = await readManifest(dist, 'network');
+  return { gvforwarder: join(dist, gvforwarder.arm64.name) };
+}
+
 /** Everything but the packages that decides the root file system of a service. */
-export async function guestRecipe(service: FoundService, base: Base): Promise<Omit<Recipe, 'packages'>> {
+export async function guestRecipe(
+  service: FoundService,
+  base: Base,
+  programs: GuestPrograms,
+): Promise<Omit<Recipe, 'packages'>> {
   const overlays = [join(import.meta.dirname, 'overlay'), join(service.folder, 'overlay')];
   return {
     trim: trimRules[base],
@@ -27,7 +44,15 @@ export async function guestRecipe(service: FoundService, base: Base): Promise<Om
     directories: guestDirectories,
     links: { ...guestLinks, ...(base === 'debian' ? busyboxLinks : {}) },
     overlays,
-    files: [...serviceFiles(service.definition, base), ...(await openrcCache(overlays, cacheFolders[base]))],
+    files: [
+      ...serviceFiles(service.definition, base),
+      ...(await openrcCache(overlays, cacheFolders[base])),
+      {
+        path: 'usr/lib/sovereign/gvforwarder',
+        content: await readFile(programs.gvforwarder),
+        mode: 0o755,
+      },
+    ],
   };
 }
 

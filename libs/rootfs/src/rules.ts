@@ -42,11 +42,11 @@ export interface Group {
   members?: readonly string[];
 }
 
-/** A file that is generated from the service definition. */
+/** A file that no package and no overlay brings: generated from the service definition, or built. */
 export interface GeneratedFile {
   /** Path without a leading slash. */
   path: string;
-  content: string;
+  content: string | Buffer;
   /** Permission bits; 0644 where not given. */
   mode?: number;
 }

@@ -2,10 +2,10 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageBases, readLock } from '@sovereign/base';
-import { guestRecipe } from '@sovereign/guest';
+import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
 import { loadService, readManifest } from '@sovereign/service';
-import { sha256File } from '@sovereign/store';
+import { sha256File, workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { expect, test, vi } from 'vitest';
 
@@ -17,7 +17,8 @@ async function buildIn(folder: string, base: 'alpine' | 'debian'): Promise<strin
   const service = await loadService(project);
   const lockPath = join(project, `${base}.lock.json`);
   const packages = await packageBases[base].unpack(await readLock(lockPath), lockPath);
-  await composeRoot({ packages, ...(await guestRecipe(service, base)) }, join(folder, 'root.tar'));
+  const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));
+  await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
   await makeErofs(await openToolRoot(), join(folder, 'root.tar'), join(folder, 'root.erofs'));
   return sha256File(join(folder, 'root.erofs'));
 }

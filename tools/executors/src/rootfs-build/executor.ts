@@ -2,7 +2,7 @@ import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases, type Lock } from '@sovereign/base';
-import { guestRecipe } from '@sovereign/guest';
+import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
 import { loadService, writeManifest, type Base } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
@@ -31,7 +31,8 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
   }
   await mkdir(scratch, { recursive: true });
   try {
-    await composeRoot({ packages, ...(await guestRecipe(service, base)) }, join(scratch, 'root.tar'));
+    const recipe = await guestRecipe(service, base, await builtPrograms(context.root));
+    await composeRoot({ packages, ...recipe }, join(scratch, 'root.tar'));
     await makeErofs(tools, join(scratch, 'root.tar'), join(scratch, 'root.erofs'));
     await rename(join(scratch, 'root.erofs'), join(dist, 'root.erofs'));
   } finally {
