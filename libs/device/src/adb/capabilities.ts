@@ -9,8 +9,8 @@ export interface Capabilities {
   /** For example `14`. */
   androidRelease: string;
   sdk: number;
-  /** `ro.build.fingerprint`. */
-  build: string;
+  /** The line that changes when Android, its virtualization module or its VMM does. */
+  platform: string;
   model: string;
   /** Root as it was reached by the script itself. */
   root: RootFlavour;
@@ -18,8 +18,6 @@ export interface Capabilities {
   rootRefused?: RootFlavour;
   arch: 'amd64' | 'arm64';
   crosvm?: Crosvm;
-  /** Version of the virtualization module (the APEX `com.android.virt`). */
-  virtApex?: string;
   /** Device file of the hypervisor, for example `/dev/kvm`. */
   hypervisor?: string;
   /** What the bootloader says of virtual machines; undefined where it says nothing. */
@@ -40,12 +38,22 @@ export interface Capabilities {
   wifi?: { device: string; powerSave?: boolean };
   /** State of deep doze, for example `ACTIVE`; undefined where there is none. */
   doze?: string;
-  phantom: { monitor: string; limit: string; sync: string };
+  phantom: PhantomKiller;
   battery?: { level: number; celsius: number; plugged: boolean };
   /** Name servers of the uplink. */
   dns: string[];
-  /** What lies in the device's folder and is not ours. */
+  /** What the predecessor of Sovereign left on this phone. */
   foreign: string[];
+}
+
+/** Settings of Android's killer of processes that apps started, as it tells them; `null` where they are not set. */
+export interface PhantomKiller {
+  /** `settings_enable_monitor_phantom_procs`: false where it does not look at all. */
+  monitor: string;
+  /** How many such processes it lets live. */
+  limit: string;
+  /** Whether the limit stays when Android fetches its configuration anew: `none`, `until_reboot`, `persistent`. */
+  sync: string;
 }
 
 /** The VMM of a phone. */

@@ -1,6 +1,7 @@
 import { SovereignError } from '@sovereign/report';
 import type { Capabilities, Crosvm } from '../adb/capabilities.ts';
 import type { Machine, VmmCommand } from '../host.ts';
+import type { NetworkMode } from '../network/guest.ts';
 import { flagsOf, type Flag } from './flags.ts';
 
 export interface CrosvmOptions {
@@ -34,7 +35,7 @@ export function crosvmCommand(
   refuseMissing(machine, capabilities);
   refuseUnsafe(machine);
   const flags = knownFlags(crosvm, capabilities);
-  const wanted = neededFlags(machine);
+  const wanted = neededFlags(machine.network.mode);
   const listed = (['structured', 'flat'] as const).filter((spelling) =>
     wanted[spelling].every((flag) => flags.has(flag)),
   );
@@ -129,10 +130,10 @@ function network({ network }: Machine, spelling: Spelling): string[] {
   }
 }
 
-/** Options without which a spelling cannot express the machine. */
-function neededFlags({ network }: Machine): Record<Spelling, Flag[]> {
+/** Options without which a spelling cannot express a machine with that network. */
+export function neededFlags(mode: NetworkMode): Record<Spelling, Flag[]> {
   const both: Flag[] = ['--disable-sandbox', '--no-balloon', '--mem', '--cpus', '--params', '--serial'];
-  const tap = network.mode === 'tap';
+  const tap = mode === 'tap';
   return {
     structured: [...both, '--block', tap ? '--net' : '--vsock'],
     flat: [...both, '--disk', '--rwdisk', tap ? '--tap-name' : '--cid'],
@@ -140,7 +141,7 @@ function neededFlags({ network }: Machine): Record<Spelling, Flag[]> {
 }
 
 /** Its own list, or that of its release where it gave none that can be read. */
-const knownFlags = ({ flags }: Crosvm, { androidRelease }: Capabilities): ReadonlySet<string> =>
+export const knownFlags = ({ flags }: Crosvm, { androidRelease }: Capabilities): ReadonlySet<string> =>
   flags.size > 0 ? flags : flagsOf(Number.parseFloat(androidRelease));
 
 function usableCrosvm({ crosvm, androidRelease }: Capabilities): Crosvm {

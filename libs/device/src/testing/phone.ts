@@ -5,7 +5,7 @@ import { flagsOf } from '../crosvm/flags.ts';
 export const capabilitiesOf = (release: number, different: Partial<Capabilities> = {}): Capabilities => ({
   androidRelease: String(Math.trunc(release)),
   sdk: Math.trunc(release) + 20,
-  build: `google/oriole/oriole:${Math.trunc(release)}/TEST/1:user/release-keys`,
+  platform: `google/oriole/oriole:${Math.trunc(release)}/TEST/1:user/release-keys virt 350000000 crosvm ${'c'.repeat(64)}`,
   model: 'Pixel 6',
   root: 'magisk',
   arch: 'arm64',
@@ -14,7 +14,6 @@ export const capabilitiesOf = (release: number, different: Partial<Capabilities>
     sha256: 'c'.repeat(64),
     flags: flagsOf(release),
   },
-  virtApex: '350000000',
   hypervisor: '/dev/kvm',
   boot: { unprotected: true, protected: true, version: 'kvm.arm-protected' },
   vhostVsock: true,
