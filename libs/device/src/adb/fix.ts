@@ -70,7 +70,7 @@ ${access}
 while [ $# -ge 3 ]; do
 	if ! grep -q "^$1 $2 " "$before" 2>/dev/null; then
 		value=$(read_setting "$1" "$2") || exit 1
-		printf '%s %s %s\\n' "$1" "$2" "\${value:-null}" >>"$before" || exit 1
+		echo "$1 $2 \${value:-null}" >>"$before" || exit 1
 	fi
 	write_setting "$1" "$2" "$3" || exit 1
 	shift 3
