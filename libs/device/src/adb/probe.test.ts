@@ -93,6 +93,18 @@ describe('what a phone says is read', () => {
     expect(capabilities.wifi).toEqual({ device: 'wlan0', powerSave: false });
   });
 
+  test('of the virtual phone', () => {
+    const { crosvm, ...rest } = phone('virtual-phone');
+    expect(rest).toMatchObject({
+      root: 'magisk',
+      arch: 'amd64',
+      hypervisor: '/dev/kvm',
+      dns: ['10.174.7.1'],
+    });
+    expect(crosvm?.flags).toContain('--block');
+    expect(missing(phone('virtual-phone'))).toEqual(['phantom killer']);
+  });
+
   test('with line ends of a terminal as without', () => {
     expect(parseProbe(recorded('14').replaceAll('\n', '\r\n'))).toEqual(phone('14'));
   });

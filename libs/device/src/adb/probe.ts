@@ -159,5 +159,3 @@ function resolversOf(connectivity: string): string[] {
     .map((address) => address.trim().replace(/^.*\//, ''))
     .filter((address) => /^\d+\.\d+\.\d+\.\d+$/.test(address));
 }
-
-export { probes } from './probes.ts';
