@@ -2,9 +2,9 @@
 # First process of the phone's namespaces, with this machine's own tools: makes the phone's file systems, waits for
 # a line on standard input (the network interfaces are there), and becomes the phone's init.
 #
-# usage: enter.sh TREE WORK DATA_IMAGE OWN (the folder of virtual-phone)
+# usage: enter.sh TREE WORK DATA_IMAGE OWN NODE (folders of virtual-phone and of Node)
 set -eu
-tree=$1 work=$2 data=$3 own=$4
+tree=$1 work=$2 data=$3 own=$4 node=$5
 root=$work/root
 
 mount -t tmpfs -o size=256m,mode=755 tmpfs "$work"
@@ -46,9 +46,11 @@ ln -s pts/ptmx "$root/dev/ptmx"
 mount -o loop,nosuid,nodev,noatime "$data" "$root/data"
 cp "$work.conf" "$root/dev/.phone/conf"
 for file in "$own"/stand-ins/*; do
-  case $file in *.ts) continue ;; esac
-  cp "$file" "$root/system/bin/"
+  [ -d "$file" ] || cp "$file" "$root/system/bin/"
 done
+mv "$root/system/bin/crosvm.sh" "$root/apex/com.android.virt/bin/crosvm"
+mount --bind "$own" "$root/.phone/own"
+mount --bind "$node" "$root/.phone/node"
 cp "$own"/boot/init.sh "$own"/boot/uplink.sh "$root/.phone/bin/"
 chmod 755 "$root"/.phone/bin/*.sh
 

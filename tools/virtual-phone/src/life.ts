@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SovereignError, step } from '@sovereign/report';
 import { execa } from 'execa';
+import { checkMachine, hostLines } from './host.ts';
 import { releases } from './releases.ts';
 import {
   adbPort,
@@ -114,7 +115,7 @@ async function startWorld(phone: Phone): Promise<void> {
 }
 
 /** Properties and other values of the release that the phone plays, one `KEY VALUE` a line. */
-function configuration(phone: Phone): string {
+async function configuration(phone: Phone): Promise<string> {
   const { sdk, virt } = releases[phone.android];
   const patch = `2026-${String(1 + phone.updates).padStart(2, '0')}-05`;
   const properties = {
@@ -145,6 +146,7 @@ function configuration(phone: Phone): string {
     `adb-address ${phoneAddress(phone)}/30`,
     'boot-seconds 1',
     `uplink ${phone.uplink}`,
+    ...(await hostLines()),
     '',
   ].join('\n');
 }
@@ -155,10 +157,18 @@ async function powerOn(phone: Phone): Promise<void> {
   if (!isAlive(world)) throw new Error('the test world of this phone has ended');
   const work = join(stateFolder(phone.name), 'work');
   await mkdir(work, { recursive: true });
-  await writeFile(`${work}.conf`, configuration(phone));
+  await writeFile(`${work}.conf`, await configuration(phone));
   const { pid: outer, stdin } = detach(phone, 'phone.log', [
     ...['unshare', '--net', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child'],
-    ...['sh', join(own, 'boot/enter.sh'), await phoneTree(), work, dataImage(phone.name), own],
+    ...[
+      'sh',
+      join(own, 'boot/enter.sh'),
+      await phoneTree(),
+      work,
+      dataImage(phone.name),
+      own,
+      dirname(process.execPath),
+    ],
   ]);
   const children = `/proc/${outer}/task/${outer}/children`;
   const firstChild = () => Number(existsSync(children) ? readFileSync(children, 'utf8').split(' ')[0] : '');
@@ -196,9 +206,9 @@ async function powerOn(phone: Phone): Promise<void> {
 
 async function powerOff(phone: Phone): Promise<void> {
   await end(phone.processes.phone);
+  // Its peer went with the namespace; the kernel would take this end away some seconds later.
+  await execa('ip', ['link', 'del', hostInterface(phone)], { reject: false });
   delete phone.processes.phone;
-  // The kernel takes a namespace's interfaces away a little later.
-  await until('the end of its network', 20, () => !existsSync(`/sys/class/net/${hostInterface(phone)}`));
   await savePhone(phone);
 }
 
@@ -253,6 +263,7 @@ export interface StartOptions {
 
 /** Starts a phone that is unlocked and reached over adb, and gives its serial. */
 export async function start({ data, ...wanted }: StartOptions): Promise<string> {
+  checkMachine();
   const phone = await register(wanted);
   try {
     await step(`start the test phone ${phone.name} (Android ${phone.android}, ${phone.root})`, async () => {

@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { appletsOfBoth } from './applets.ts';
 
 /** Raised when the layout below changes, so that trees of an older layout are not taken. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** What the phone is made of: Debian packages of trixie. Changing this list asks for a new lock. */
 export const phonePackages = [
@@ -43,7 +43,16 @@ const hidden = {
 
 const folders = [
   ...['apex/com.android.virt/bin', 'data', 'dev', 'proc', 'sys', 'tmp', 'mnt', 'storage', 'vendor/bin'],
-  ...['system/bin', 'system/xbin', 'system/etc', 'system/lib64', '.host', '.phone/bin'],
+  ...[
+    'system/bin',
+    'system/xbin',
+    'system/etc',
+    'system/lib64',
+    '.host',
+    '.phone/bin',
+    '.phone/own',
+    '.phone/node',
+  ],
 ];
 
 /** Gives the root tree that every phone starts from, making it from its lock where it is missing. */
@@ -66,7 +75,7 @@ export async function phoneTree(): Promise<string> {
       await layOut(packages, folder);
       await rm(packages, { recursive: true });
     });
-  const { folder } = await contentKeyed('virtual-phone', key, make, 2);
+  const { folder } = await contentKeyed('virtual-phone', key, make, 4);
   return folder;
 }
 

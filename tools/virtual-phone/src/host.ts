@@ -1,0 +1,89 @@
+import { realpath } from 'node:fs/promises';
+import { basename, delimiter, dirname, isAbsolute, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { SovereignError, step } from '@sovereign/report';
+import { contentKeyed, sha256 } from '@sovereign/store';
+import { execa } from 'execa';
+
+/** Gives a VM a vsock device where the machine has none. A test tool only. */
+const VSOCK = { crate: 'vhost-device-vsock', version: '0.3.0' } as const;
+
+/** Where this machine's root is inside a phone. */
+const inPhone = (path: string): string => `/.host${path}`;
+
+function findProgram(name: string, cure: string): string {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].filter(isAbsolute);
+  const found = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new SovereignError({
+    code: 'needs-tools',
+    what: `${name} is missing`,
+    on: 'this machine',
+    hint: cure,
+  });
+}
+
+/** What a phone needs of this machine beside the programs of its own tree. */
+export function checkMachine(): void {
+  if (process.getuid?.() !== 0) {
+    throw new SovereignError({
+      code: 'needs-root',
+      what: 'a test phone has network interfaces and mounts of its own, which takes root',
+      on: 'this machine',
+      hint: 'Run it as root',
+    });
+  }
+  const packages = {
+    adb: 'adb',
+    ip: 'iproute2',
+    ss: 'iproute2',
+    'mkfs.ext4': 'e2fsprogs',
+    nsenter: 'util-linux',
+  };
+  for (const [name, apt] of Object.entries(packages)) findProgram(name, `On Debian: apt-get install ${apt}`);
+}
+
+async function vhostDeviceVsock(): Promise<string> {
+  const { crate, version } = VSOCK;
+  const make = (folder: string) =>
+    step(`build ${crate} ${version}`, async () => {
+      const cargo = findProgram('cargo', 'Install Rust 1.85 or newer (Debian 13: apt-get install cargo)');
+      const args = ['install', '--locked', '--version', version, '--root', folder, crate];
+      // Below the entry, which disappears when it fails.
+      const target = join(folder, 'target');
+      await execa(cargo, args, { env: { CARGO_TARGET_DIR: target }, stdin: 'ignore' });
+      await execa('rm', ['-rf', target]);
+    });
+  const { folder } = await contentKeyed('virtual-phone-vsock', sha256(`${crate} ${version}`), make, 1);
+  return join(folder, 'bin', crate);
+}
+
+/** Folders of the libraries that these programs of this machine load, and their loader. */
+async function loading(programs: readonly string[]): Promise<{ loader: string; folders: string[] }> {
+  const folders = new Set<string>();
+  let loader = '';
+  for (const program of programs) {
+    const { stdout } = await execa('ldd', [program]);
+    for (const line of stdout.split('\n')) {
+      const path = /(?:=> )?(\/\S+) \(0x/.exec(line)?.[1];
+      if (path === undefined) continue;
+      if (basename(path).startsWith('ld-linux')) loader = await realpath(path);
+      else folders.add(dirname(await realpath(path)));
+    }
+  }
+  return { loader, folders: [...folders] };
+}
+
+/** The lines of a phone's configuration by which its crosvm finds QEMU and what goes with it. */
+export async function hostLines(): Promise<string[]> {
+  const qemu = findProgram('qemu-system-aarch64', 'On Debian: apt-get install qemu-system-arm');
+  const vsock = await vhostDeviceVsock();
+  const { loader, folders } = await loading([process.execPath, qemu, vsock]);
+  return [
+    `host-loader ${inPhone(loader)}`,
+    `host-libraries ${folders.map(inPhone).join(':')}`,
+    `node ${basename(process.execPath)}`,
+    `qemu ${inPhone(await realpath(qemu))}`,
+    `vhost-device-vsock ${inPhone(vsock)}`,
+  ];
+}

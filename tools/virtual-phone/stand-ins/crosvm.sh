@@ -1,0 +1,7 @@
+#!/system/bin/sh
+# Stand-in for crosvm: hands its arguments to stand-ins/crosvm/main.ts, run by this workstation's Node.
+conf() {
+  sed -n "s/^$1 //p" /dev/.phone/conf
+}
+exec "$(conf host-loader)" --library-path "$(conf host-libraries)" "/.phone/node/$(conf node)" \
+  /.phone/own/stand-ins/crosvm/main.ts "$@"
