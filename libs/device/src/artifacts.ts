@@ -70,6 +70,7 @@ export async function pruneStore(host: Host): Promise<void> {
     for (const release of Object.values((await readSlots(host, service)).releases)) {
       for (const digest of [release.kernel.sha256, release.root.sha256, release.agent.sha256])
         named.add(digest);
+      for (const { sha256 } of Object.values(release.network?.gvproxy ?? {})) named.add(sha256);
       agents.add(release.agent.sha256);
     }
   }

@@ -13,7 +13,7 @@ export interface Device {
    * Puts a release on the device and makes it the one that the next start boots, on trial where another release
    * ran before. Files that are there already are not sent again; repeating it changes nothing.
    */
-  deploy(bundle: Bundle): Promise<DeployReport>;
+  deploy(bundle: Bundle, options?: DeployOptions): Promise<DeployReport>;
 
   /** Starts the launcher of a service; returns once it runs. Starting what runs changes nothing. */
   start(service: ServiceDefinition): Promise<void>;
@@ -63,6 +63,16 @@ export interface Bundle {
   release: Release;
   /** Local paths of the artifacts that the release names. */
   files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
+}
+
+/** What the owner says at a deploy. */
+export interface DeployOptions {
+  /** A phone that was never used may be changed. */
+  consent?: boolean;
+  /** How guests are networked, from now on on this phone. */
+  network?: 'vsock' | 'tap' | undefined;
+  /** Name servers that guests ask, from now on on this phone. */
+  dns?: string[] | undefined;
 }
 
 export interface DeployReport {

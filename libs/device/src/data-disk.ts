@@ -3,7 +3,7 @@ import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import type { Host } from './host.ts';
 
-const MIB = 1024 * 1024;
+export const MIB = 1024 * 1024;
 
 /**
  * The service's data disk: made when the service has none, else left alone, whatever is on it. The mark in its first

@@ -2,14 +2,16 @@ import { note, SovereignError } from '@sovereign/report';
 import { releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
 import { sha256 } from '@sovereign/store';
 import { installAgent } from './agent.ts';
-import { putArtifacts, pruneStore, storePath } from './artifacts.ts';
+import { putArtifacts, pruneStore, storePath, type Artifact } from './artifacts.ts';
 import { kernelCommandLine } from './cmdline.ts';
 import { configDisk } from './config-disk.ts';
-import type { Bundle, DeployReport } from './contract.ts';
-import { ensureDataDisk } from './data-disk.ts';
+import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
+import { ensureDataDisk, MIB } from './data-disk.ts';
 import { deviceConf, writeIfChanged } from './device-conf.ts';
+import { rememberDevice } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
-import { ensureIdentity } from './identity.ts';
+import { ensureIdentity, readIdentity } from './identity.ts';
+import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
 import { guestInterface, machineNetwork } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
 import { assignCid, assignPorts, SSH, type ServicePorts } from './ports.ts';
@@ -29,14 +31,18 @@ import {
 import { hostKey, ownerKey } from './ssh-keys.ts';
 import { askAgent } from './status.ts';
 
-/** Room for the file system that the guest makes on a new data disk, which is sparse here, in bytes. */
+/** Room for the file system that the guest makes on a new data disk where that is sparse, in bytes. */
 const NEW_DATA = 256 * 1024 * 1024;
 
 /**
  * Puts a release on the device. The steps are ordered so that it can be cut off after any of them: what the last good
  * release needs stays, and what counts as the new one (`current`, `trial`) is written last.
  */
-export async function deploy(host: Host, { definition, release, files }: Bundle): Promise<DeployReport> {
+export async function deploy(
+  host: Host,
+  { definition, release, files }: Bundle,
+  { consent = false, network, dns }: DeployOptions = {},
+): Promise<DeployReport> {
   const { name } = definition;
   const before = await readSlots(host, name);
   const now = before.current === undefined ? undefined : before.releases[before.current];
@@ -47,32 +53,63 @@ export async function deploy(host: Host, { definition, release, files }: Bundle)
       'Deploy a release that fits; moving data to another format is not built yet',
     );
   }
+  if (host.kind === 'adb' && !consent && (await readIdentity(host)) === undefined) throw notConsented(host);
   await host.prepare();
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id);
+  if (host.kind === 'adb') await rememberDevice(identity.id, { serial: host.id, network, dns });
+  const { mode } = await host.network();
+
+  // What this device cannot run is refused before the first byte.
+  const running = (await askAgent(host)).get(name)?.pid !== undefined;
+  const ports = await assignPorts(host, definition, running);
+  const plan = await planFor(host, { definition, release }, ports);
 
   const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
+  const newData = host.kind === 'adb' ? definition.data.size * MIB : NEW_DATA;
   const bytesSent = await putArtifacts(
     host,
     [
       { name: 'kernel', sha256: release.kernel.sha256, file: files.kernel },
       { name: 'root filesystem', sha256: release.root.sha256, file: files.root },
       { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
+      ...(mode === 'vsock' ? [await gvproxy(host, release, files)] : []),
     ],
-    firstTime ? NEW_DATA : 0,
+    firstTime ? newData : 0,
   );
   await installAgent(host, release.agent.sha256);
 
-  const running = (await askAgent(host)).get(name)?.pid !== undefined;
-  const ports = await assignPorts(host, definition, running);
-  const plan = await planFor(host, { definition, release }, ports);
   const dataUuid = await ensureDataDisk(host, definition);
   await writeConfigDisk(host, identity.id, definition, dataUuid);
   await writeDeviceConf(host, release);
+  if (mode === 'vsock') await writeIfChanged(host, GVPROXY_CONFIG, gvproxyConfig());
+  const platform = await host.platform();
+  if (platform !== undefined) await writeIfChanged(host, 'platform', `${platform}\n`);
   const { slot, changed } = await place(host, name, before, releaseId(release), plan);
   if (changed) await pruneStore(host);
   return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
 }
+
+async function gvproxy(host: Host, { network }: Release, files: Bundle['files']): Promise<Artifact> {
+  const arch = await host.arch();
+  const blob = network?.gvproxy[arch];
+  if (blob !== undefined) return { name: 'network program', sha256: blob.sha256, file: files.gvproxy[arch] };
+  throw new SovereignError({
+    code: 'old-release',
+    what: 'this release was made before guests had a network of their own',
+    on: host.id,
+    hint: 'Build it again',
+  });
+}
+
+const notConsented = (host: Host): SovereignError =>
+  new SovereignError({
+    code: 'not-prepared',
+    what: 'this phone was never used, and is not changed without a yes',
+    on: host.id,
+    hint: `Run sovereign up -s ${host.id} on a terminal, or add --yes`,
+    exit: 2,
+  });
 
 /** The files of a slot for this release on this device, with these ports. */
 export async function planFor(

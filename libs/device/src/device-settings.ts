@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
 import { canonicalJson, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
-import { deviceConfigDir } from './secrets.ts';
+import { deviceConfigDir, makePrivateFolder } from './secrets.ts';
 
 const settingsSchema = z.strictObject({
   schema: z.literal(1).default(1),
@@ -45,10 +45,20 @@ export async function deviceSettings(deviceId: string | undefined): Promise<Owne
   }
 }
 
-/** Changes some of them; what is undefined stays. Writes only where something changed. */
-export async function changeSettings(deviceId: string, changes: Partial<OwnerSettings>): Promise<void> {
+/** Keeps under which serial a device was met, and what the owner says of it; what is undefined stays as it was. */
+export async function rememberDevice(
+  deviceId: string,
+  { serial, network, dns }: { serial: string } & Partial<Pick<OwnerSettings, 'network' | 'dns'>>,
+): Promise<void> {
   const before = await deviceSettings(deviceId);
-  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-  const after = canonicalJson({ ...before, ...given });
-  if (after !== canonicalJson(before)) await writeFileAtomic(file(deviceId), after, 0o600);
+  const serials = [...new Set([...before.serials, serial])];
+  const after = canonicalJson({
+    ...before,
+    ...(network === undefined ? {} : { network }),
+    ...(dns === undefined ? {} : { dns }),
+    serials,
+  });
+  if (after === canonicalJson(before)) return;
+  await makePrivateFolder(deviceId);
+  await writeFileAtomic(file(deviceId), after, 0o600);
 }

@@ -6,6 +6,7 @@ import { runAgent } from './agent.ts';
 import { pruneStore } from './artifacts.ts';
 import type {
   Bundle,
+  DeployOptions,
   DeployReport,
   Device,
   LogOptions,
@@ -59,8 +60,8 @@ export class HostedDevice implements Device {
     return this.#host.probe();
   }
 
-  deploy(bundle: Bundle): Promise<DeployReport> {
-    return this.#host.exclusively(() => deploy(this.#host, bundle));
+  deploy(bundle: Bundle, options: DeployOptions = {}): Promise<DeployReport> {
+    return this.#host.exclusively(() => deploy(this.#host, bundle, options));
   }
 
   start(definition: ServiceDefinition): Promise<void> {

@@ -56,6 +56,8 @@ export interface Host {
 
   /** The device's processor, as Go and Debian spell it. */
   arch(): Promise<'amd64' | 'arm64'>;
+  /** One line that changes with what virtual machines run on here; undefined where that is no matter. */
+  platform(): Promise<string | undefined>;
   /** How guests are networked here. */
   network(): Promise<NetworkPlan>;
   /** What the launcher has to know of this device, beside its network. */

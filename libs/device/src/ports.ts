@@ -24,7 +24,7 @@ const portsSchema = z.strictObject({
   /** Service to the context id of its machine's vsock. */
   cids: z.record(z.string(), z.int()).default({}),
 });
-type Ports = z.output<typeof portsSchema>;
+export type Ports = z.output<typeof portsSchema>;
 
 /** Port name to number on the device's loopback address. */
 export type ServicePorts = Record<string, number>;
@@ -40,7 +40,11 @@ const wantedPorts = ({ ports, net }: ServiceDefinition): Wanted[] => [
 ];
 
 export async function readPorts(host: Host): Promise<Ports> {
-  const text = (await host.read(FILE))?.toString();
+  return parsePorts(host, (await host.read(FILE))?.toString());
+}
+
+/** The ports in the text of `ports.json`; none where there is no such file. */
+export function parsePorts(host: Host, text: string | undefined): Ports {
   if (text === undefined) return { schema: 1, services: {}, cids: {} };
   try {
     return portsSchema.parse(JSON.parse(text));

@@ -76,7 +76,8 @@ async function readSecrets(deviceId: string): Promise<Secrets> {
 const writeSecrets = (deviceId: string, secrets: Secrets): Promise<void> =>
   writeFileAtomic(secretsFile(deviceId), canonicalJson(secrets), 0o600);
 
-async function makePrivateFolder(deviceId: string): Promise<void> {
+/** Makes the folder of the owner's configuration that belongs to one device, for this user alone. */
+export async function makePrivateFolder(deviceId: string): Promise<void> {
   for (const folder of [configDir(), configDir('devices'), deviceConfigDir(deviceId)]) {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   }

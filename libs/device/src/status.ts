@@ -1,20 +1,48 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import { runAgent } from './agent.ts';
+import { platformScript } from './adb/probe-script.ts';
 import type { Endpoint, ServiceState, ServiceStatus } from './contract.ts';
 import type { Host } from './host.ts';
-import { readPorts, type ServicePorts } from './ports.ts';
+import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
 
 /** What the launcher says of one service: key to value, as `launch.sh status` prints them. */
 export type AgentStatus = Readonly<Record<string, string>>;
 
 const STATUS_TIMEOUT = 30_000;
 
-/** Asks the launcher for all services in one call. A device without a launcher has none. */
-export async function askAgent(host: Host): Promise<Map<string, AgentStatus>> {
-  if ((await host.read('agent/current')) === undefined) return new Map();
-  const { status, stdout, stderr } = await runAgent(host, 'status', [], STATUS_TIMEOUT);
-  if (status !== 0) {
+/** Everything that a device says of itself in one answer. */
+export interface DeviceReport {
+  /** What the launcher says, by service; `-` is the device itself. */
+  agent: ReadonlyMap<string, AgentStatus>;
+  ports: Ports;
+  /** Android, its virtualization module or its VMM is another one than at the last deploy. */
+  platformChanged: boolean;
+}
+
+/** Begins the list of ports in the answer. */
+const PORTS = '= ports';
+
+/** One script, so that a phone is asked once. */
+const REPORT = `
+root=$1
+${platformScript}
+if [ -f "$root/platform" ]; then
+  read -r before <"$root/platform"
+  [ "$(platform)" = "$before" ] || echo '- platform changed'
+fi
+if [ -f "$root/agent/current" ]; then
+  read -r agent <"$root/agent/current"
+  sh "$root/agent/$agent/launch.sh" status "$root" || exit 1
+fi
+echo '${PORTS}'
+[ ! -f "$root/ports.json" ] || cat "$root/ports.json"
+`;
+
+/** Asks a device for all that is to be known of it, in one round trip. One without a launcher has no services. */
+export async function askDevice(host: Host): Promise<DeviceReport> {
+  const { status, stdout, stderr } = await host.sh(REPORT, [host.root], { timeout: STATUS_TIMEOUT });
+  const [lines, ports] = `${stdout}\n`.split(`${PORTS}\n`);
+  if (status !== 0 || lines === undefined || ports === undefined) {
     throw new SovereignError({
       code: 'no-status',
       what: `the launcher does not tell its state: ${stderr.trim()}`,
@@ -22,8 +50,17 @@ export async function askAgent(host: Host): Promise<Map<string, AgentStatus>> {
       hint: `Look into ${host.root}, then run deploy again`,
     });
   }
-  return parseAgentStatus(stdout);
+  const agent = parseAgentStatus(lines);
+  return {
+    agent,
+    ports: parsePorts(host, ports.trim() === '' ? undefined : ports),
+    platformChanged: agent.get('-')?.platform === 'changed',
+  };
 }
+
+/** What the launcher says, by service. */
+export const askAgent = async (host: Host): Promise<ReadonlyMap<string, AgentStatus>> =>
+  (await askDevice(host)).agent;
 
 /** Parses `SERVICE KEY VALUE` lines, the value being the rest of the line. */
 export function parseAgentStatus(text: string): Map<string, AgentStatus> {
@@ -32,7 +69,8 @@ export function parseAgentStatus(text: string): Map<string, AgentStatus> {
     const [, service, key, value] = /^(\S+) (\S+) (.*)$/.exec(line) ?? [];
     if (service === undefined || key === undefined || value === undefined) continue;
     const known = services.get(service) ?? {};
-    known[key] = value;
+    const before = key === 'attention' ? known[key] : undefined;
+    known[key] = before === undefined ? value : `${before}; ${value}`;
     services.set(service, known);
   }
   return services;
@@ -45,17 +83,23 @@ export async function serviceStatus(
   host: Host,
   definitions: readonly ServiceDefinition[],
 ): Promise<ServiceStatus[]> {
-  const [agent, ports] = await Promise.all([askAgent(host), readPorts(host)]);
+  const { agent, ports, platformChanged } = await askDevice(host);
+  const device = [
+    ...(platformChanged ? [PLATFORM_CHANGED] : []),
+    ...(agent.get('-')?.attention === undefined ? [] : [agent.get('-')?.attention ?? '']),
+  ];
   return Promise.all(
-    definitions.map(async (definition) =>
-      toStatus(
-        definition,
-        agent.get(definition.name),
-        await forwarded(host, ports.services[definition.name]),
-      ),
-    ),
+    definitions.map(async (definition) => {
+      const seen = agent.get(definition.name);
+      const status = toStatus(definition, seen, await forwarded(host, ports.services[definition.name]));
+      const attention = [...(status.attention === undefined ? [] : [status.attention]), ...device].join('; ');
+      return seen === undefined || attention === '' ? status : { ...status, attention };
+    }),
   );
 }
+
+const PLATFORM_CHANGED =
+  'platform changed: Android or its virtualization module was updated since the last deploy; deploy again to look at it anew';
 
 export async function forwarded(host: Host, ports: ServicePorts = {}): Promise<ServicePorts> {
   const entries = Object.entries(ports).map(

@@ -239,6 +239,10 @@ export class AdbHost implements Host {
     return (await this.capabilities()).arch;
   }
 
+  async platform(): Promise<string> {
+    return (await this.capabilities()).platform;
+  }
+
   /** gvproxy finds no resolver on Android: guests are told those of the settings, else those of the phone's uplink. */
   async network(): Promise<NetworkPlan> {
     const settings = await this.#owner();

@@ -159,6 +159,10 @@ export class LocalHost implements Host {
     return Promise.resolve(process.arch === 'arm64' ? 'arm64' : 'amd64');
   }
 
+  platform(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   network(): Promise<NetworkPlan> {
     // QEMU's user network has a resolver of its own.
     return Promise.resolve({ mode: 'user', dns: ['10.0.2.3'] });
