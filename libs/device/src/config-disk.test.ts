@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { CONFIG_DISK_SIZE, configDisk, type GuestSettings } from './config-disk.ts';
+import { guestInterface } from './network/guest.ts';
 
 // Programs are run here, on a machine that may have other work.
 vi.setConfig({ testTimeout: 60_000 });
@@ -52,6 +53,24 @@ test.for(['tar', 'busybox', 'toybox'])(
     expect(statSync(join(folder, 'secrets/postgres-password')).mode & 0o777).toBe(0o600);
   },
 );
+
+test.for([
+  ['tap', ['eth0-mac 52:53:56:00:00:02', 'eth0-address 192.168.127.2/24', 'eth0-gateway 192.168.127.1']],
+  [
+    'vsock',
+    [
+      'eth0-mac 52:53:56:00:00:02',
+      'eth0-address 192.168.127.2/24',
+      'eth0-gateway 192.168.127.1',
+      'eth0-vsock 1024',
+      'eth0-mtu 4000',
+    ],
+  ],
+] as const)('a guest in mode %s is told its hardware address', async ([mode, expected]) => {
+  const interfaces = [guestInterface(mode, { net: { index: 2 } })];
+  const disk = (await configDisk({ ...settings, interfaces })).toString();
+  expect(disk.split('\n').filter((line) => line.startsWith('eth0-'))).toEqual(expected);
+});
 
 test('settings that do not fit are refused', async () => {
   const secrets = { large: 'x'.repeat(CONFIG_DISK_SIZE) };

@@ -76,7 +76,8 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings):
   return lines([
     `data-uuid ${dataUuid}`,
     `hostname ${hostname}`,
-    ...interfaces.flatMap(({ address, gateway, vsock }, index) => [
+    ...interfaces.flatMap(({ address, gateway, mac, vsock }, index) => [
+      ...(mac === undefined ? [] : [`eth${index}-mac ${mac}`]),
       `eth${index}-address ${address}`,
       ...(gateway === undefined ? [] : [`eth${index}-gateway ${gateway}`]),
       ...(vsock === undefined ? [] : vsockLines(`eth${index}`, vsock)),
@@ -86,9 +87,8 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings):
   ]);
 }
 
-const vsockLines = (name: string, { port, mac, mtu }: NonNullable<GuestInterface['vsock']>): string[] => [
+const vsockLines = (name: string, { port, mtu }: NonNullable<GuestInterface['vsock']>): string[] => [
   `${name}-vsock ${port}`,
-  `${name}-mac ${mac}`,
   `${name}-mtu ${mtu}`,
 ];
 

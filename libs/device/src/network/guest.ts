@@ -30,11 +30,14 @@ export interface GuestInterface {
   /** With prefix length. */
   address: string;
   gateway?: string;
+  /** The guest gives it this hardware address itself: not every VMM takes one with a TAP device. */
+  mac?: string;
   /** The guest makes this interface itself and carries its frames to that vsock port of its host. */
-  vsock?: { port: number; mac: string; mtu: number };
+  vsock?: { port: number; mtu: number };
 }
 
-const SUBNET_GATEWAY = '192.168.127.1';
+/** Of the network that the guests of one device share. */
+export const SUBNET_GATEWAY = '192.168.127.1';
 /** Port on which gvproxy takes guests in. */
 const VSOCK_PORT = 1024;
 /** Of the network between gvproxy and the guests, in bytes; both sides have to agree. */
@@ -63,9 +66,13 @@ export function guestInterface(
 ): GuestInterface {
   // QEMU's user network has fixed addresses.
   if (mode === 'user') return { address: '10.0.2.15/24', gateway: '10.0.2.2' };
-  const shared = { address: `${guestAddress(definition)}/24`, gateway: SUBNET_GATEWAY };
+  const shared = {
+    address: `${guestAddress(definition)}/24`,
+    gateway: SUBNET_GATEWAY,
+    mac: guestMac(definition),
+  };
   if (mode === 'tap') return shared;
-  return { ...shared, vsock: { port: VSOCK_PORT, mac: guestMac(definition), mtu: VSOCK_MTU } };
+  return { ...shared, vsock: { port: VSOCK_PORT, mtu: VSOCK_MTU } };
 }
 
 /** Name of a service's TAP device; the kernel takes 15 characters. */
