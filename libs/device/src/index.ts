@@ -16,3 +16,4 @@ export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
 export { toArgs as qemuArgs } from './local/qemu.ts';
 export type { Machine } from './host.ts';
 export { readBundle } from './bundle.ts';
+export { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';

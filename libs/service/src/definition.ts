@@ -8,6 +8,9 @@ export type Base = (typeof bases)[number];
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a lower-case word of at most 31 characters');
 const path = z.string().regex(/^\/(?!.*(^|\/)\.\.(\/|$))/, 'an absolute path without ".."');
 
+/** What a service's index on its device's network may be. */
+export const NET_INDEX = { first: 2, last: 200 } as const;
+
 /** What one base has to bring for a service. */
 const baseSchema = z.strictObject({
   /** Package names as the base's own repository spells them. */
@@ -61,7 +64,7 @@ export const serviceSchema = z.strictObject({
   name,
   title: z.string().min(1),
   /** Fixed for life: the guest's address is 192.168.127.<index> (docs/formats.md, "Network plan"). */
-  net: z.strictObject({ index: z.int().min(2).max(200) }),
+  net: z.strictObject({ index: z.int().min(NET_INDEX.first).max(NET_INDEX.last) }),
   bases: z.strictObject({ alpine: baseSchema.optional(), debian: baseSchema.optional() }),
   accounts: z.array(accountSchema),
   resources: z.strictObject({

@@ -3,6 +3,7 @@ export {
   defineService,
   guestAddress,
   guestMac,
+  NET_INDEX,
   serviceSchema,
   type Base,
   type ServiceDefinition,

@@ -18,8 +18,6 @@ const fields = {
   kernel: blob,
   root: blob,
   agent: z.strictObject({ sha256: digest }),
-  /** Programs of the device's own network, by its architecture. */
-  network: z.strictObject({ gvproxy: z.strictObject({ amd64: blob, arm64: blob }) }).optional(),
   data: z.strictObject({ kind: z.string(), major: z.int(), collation: z.string() }),
   resources: z.strictObject({ memory: z.int(), cpus: z.int() }),
   controlProtocol: z.literal(CONTROL_PROTOCOL),
@@ -31,11 +29,11 @@ const fields = {
  * what devices hold that were deployed to before guests had a network of their own.
  */
 export const releaseSchema = z.discriminatedUnion('schema', [
-  z.strictObject({ schema: z.literal(1), ...fields }),
+  z.strictObject({ schema: z.literal(1), ...fields, network: z.undefined().optional() }),
   z.strictObject({
     schema: z.literal(2),
     ...fields,
-    /** gvproxy by the architecture of the device. */
+    /** Programs of the device's own network, by its architecture. */
     network: z.strictObject({ gvproxy: z.strictObject({ amd64: blob, arm64: blob }) }),
   }),
 ]);

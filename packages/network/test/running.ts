@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readManifest } from '@sovereign/service';
+import { hostArch } from '@sovereign/tools';
+import { vi } from 'vitest';
+
+const dist = join(import.meta.dirname, '../dist');
+
+export interface Running {
+  /** Socket of the API for the device itself. */
+  api: string;
+  /** Socket where guests connect. */
+  guests: string;
+  stop(): Promise<void>;
+}
+
+/** Runs the gvproxy that was built for this machine, in a folder of its own. */
+export async function runGvproxy(config: string): Promise<Running> {
+  const folder = mkdtempSync(join(tmpdir(), 'sovereign-gvproxy-'));
+  const [api, guests] = [join(folder, 'api.sock'), join(folder, 'connect.sock')];
+  writeFileSync(join(folder, 'gvproxy.yaml'), config);
+  const { gvproxy } = await readManifest(dist, 'network');
+  const child = spawn(
+    join(dist, gvproxy[hostArch()].name),
+    ['-config', join(folder, 'gvproxy.yaml'), '-listen', `unix://${guests}`, '-services', `unix://${api}`],
+    { stdio: 'ignore' },
+  );
+  const ended = once(child, 'exit');
+  await vi.waitUntil(() => existsSync(api), { timeout: 5000, interval: 10 });
+  return {
+    api,
+    guests,
+    stop: async () => {
+      child.kill('SIGKILL');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** One request over a unix socket: a POST where there is something to send. */
+export function ask(
+  socketPath: string,
+  path: string,
+  body?: object,
+): Promise<{ status: number | undefined; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, method: body === undefined ? 'GET' : 'POST' }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.on('end', () => resolve({ status: response.statusCode, text: text.trim() }));
+    });
+    asked.on('error', reject);
+    asked.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
