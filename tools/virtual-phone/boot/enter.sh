@@ -2,9 +2,9 @@
 # First process of the phone's namespaces, with this machine's own tools: makes the phone's file systems, waits for
 # a line on standard input (the network interfaces are there), and becomes the phone's init.
 #
-# usage: enter.sh TREE WORK DATA_IMAGE OWN NODE (folders of virtual-phone and of Node)
+# usage: enter.sh TREE WORK DATA_IMAGE CHECKOUT
 set -eu
-tree=$1 work=$2 data=$3 own=$4 node=$5
+tree=$1 work=$2 data=$3 checkout=$4
 root=$work/root
 
 mount -t tmpfs -o size=256m,mode=755 tmpfs "$work"
@@ -45,13 +45,13 @@ ln -s pts/ptmx "$root/dev/ptmx"
 
 mount -o loop,nosuid,nodev,noatime "$data" "$root/data"
 cp "$work.conf" "$root/dev/.phone/conf"
-for file in "$own"/stand-ins/*; do
+for file in "$checkout"/tools/virtual-phone/stand-ins/*; do
   [ -d "$file" ] || cp "$file" "$root/system/bin/"
 done
 mv "$root/system/bin/crosvm.sh" "$root/apex/com.android.virt/bin/crosvm"
-mount --bind "$own" "$root/.phone/own"
-mount --bind "$node" "$root/.phone/node"
-cp "$own"/boot/init.sh "$own"/boot/uplink.sh "$root/.phone/bin/"
+# Under a name of its own: the user shell may not look into every folder above it.
+mount --bind "$checkout" "$root/.phone/checkout"
+cp "$checkout"/tools/virtual-phone/boot/*.sh "$root/.phone/bin/"
 chmod 755 "$root"/.phone/bin/*.sh
 
 read -r _

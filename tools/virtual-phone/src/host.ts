@@ -2,14 +2,17 @@ import { realpath } from 'node:fs/promises';
 import { basename, delimiter, dirname, isAbsolute, join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { SovereignError, step } from '@sovereign/report';
-import { contentKeyed, sha256 } from '@sovereign/store';
+import { contentKeyed, sha256, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 
 /** Gives a VM a vsock device where the machine has none. A test tool only. */
 const VSOCK = { crate: 'vhost-device-vsock', version: '0.3.0' } as const;
 
-/** Where this machine's root is inside a phone. */
-const inPhone = (path: string): string => `/.host${path}`;
+/** Where a file of this machine is inside a phone. */
+const inPhone = (path: string): string =>
+  path.startsWith(`${workspaceRoot()}/`)
+    ? path.replace(workspaceRoot(), '/.phone/checkout')
+    : `/.host${path}`;
 
 function findProgram(name: string, cure: string): string {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].filter(isAbsolute);
@@ -82,7 +85,7 @@ export async function hostLines(): Promise<string[]> {
   return [
     `host-loader ${inPhone(loader)}`,
     `host-libraries ${folders.map(inPhone).join(':')}`,
-    `node ${basename(process.execPath)}`,
+    `node ${inPhone(process.execPath)}`,
     `qemu ${inPhone(await realpath(qemu))}`,
     `vhost-device-vsock ${inPhone(vsock)}`,
   ];

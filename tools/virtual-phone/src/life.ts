@@ -4,6 +4,7 @@ import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SovereignError, step } from '@sovereign/report';
+import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { checkMachine, hostLines } from './host.ts';
 import { releases } from './releases.ts';
@@ -160,15 +161,7 @@ async function powerOn(phone: Phone): Promise<void> {
   await writeFile(`${work}.conf`, await configuration(phone));
   const { pid: outer, stdin } = detach(phone, 'phone.log', [
     ...['unshare', '--net', '--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child'],
-    ...[
-      'sh',
-      join(own, 'boot/enter.sh'),
-      await phoneTree(),
-      work,
-      dataImage(phone.name),
-      own,
-      dirname(process.execPath),
-    ],
+    ...['sh', join(own, 'boot/enter.sh'), await phoneTree(), work, dataImage(phone.name), workspaceRoot()],
   ]);
   const children = `/proc/${outer}/task/${outer}/children`;
   const firstChild = () => Number(existsSync(children) ? readFileSync(children, 'utf8').split(' ')[0] : '');

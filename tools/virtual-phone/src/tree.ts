@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { appletsOfBoth } from './applets.ts';
 
 /** Raised when the layout below changes, so that trees of an older layout are not taken. */
-const LAYOUT = 2;
+const LAYOUT = 4;
 
 /** What the phone is made of: Debian packages of trixie. Changing this list asks for a new lock. */
 export const phonePackages = [
@@ -43,16 +43,7 @@ const hidden = {
 
 const folders = [
   ...['apex/com.android.virt/bin', 'data', 'dev', 'proc', 'sys', 'tmp', 'mnt', 'storage', 'vendor/bin'],
-  ...[
-    'system/bin',
-    'system/xbin',
-    'system/etc',
-    'system/lib64',
-    '.host',
-    '.phone/bin',
-    '.phone/own',
-    '.phone/node',
-  ],
+  ...['system/bin', 'system/xbin', 'system/etc', 'system/lib64', '.host', '.phone/bin', '.phone/checkout'],
 ];
 
 /** Gives the root tree that every phone starts from, making it from its lock where it is missing. */

@@ -3,5 +3,5 @@
 conf() {
   sed -n "s/^$1 //p" /dev/.phone/conf
 }
-exec "$(conf host-loader)" --library-path "$(conf host-libraries)" "/.phone/node/$(conf node)" \
-  /.phone/own/stand-ins/crosvm/main.ts "$@"
+exec "$(conf host-loader)" --library-path "$(conf host-libraries)" "$(conf node)" \
+  /.phone/checkout/tools/virtual-phone/stand-ins/crosvm/main.ts "$@"

@@ -138,9 +138,10 @@ async function run(machine: Machine): Promise<number> {
     ...(vsock === undefined ? {} : { vsock: vsock.socket }),
   });
   const child = spawn(...onHost(setting('qemu'), args), {
-    stdio: [stdin, stdout, 'inherit', 'pipe', 1, ...locks],
+    stdio: [stdin, stdout, 'inherit', 'pipe', 'pipe', ...locks],
   });
   const { reason } = watch(child.stdio[3] as unknown as Socket);
+  (child.stdio[4] as unknown as Socket).pipe(process.stdout);
 
   const stop = { asked: false };
   const kill = () => {

@@ -3,7 +3,7 @@ import type { Disk, Machine, Serial } from './arguments.ts';
 export interface Files {
   /** Socket of vhost-device-vsock, where the machine has a CID. */
   vsock?: string;
-  /** Descriptor of this process's own standard output inside QEMU. */
+  /** Descriptor of a socket whose other end leads to crosvm's standard output. */
   stdout: number;
   /** Descriptor of the monitor (QMP). */
   monitor: number;
@@ -115,6 +115,6 @@ function drive({ path, readOnly, sparse, id }: Disk, index: number): string[] {
 function chardev({ type, path, input }: Serial, id: string, stdout: number): string {
   if (type === 'file' && input !== undefined) return `stdio,id=${id},signal=off`;
   if (type === 'file') return `file,id=${id},path=${value(path ?? '')},append=on`;
-  if (type === 'stdout') return `file,id=${id},path=/proc/self/fd/${stdout},append=on`;
+  if (type === 'stdout') return `socket,id=${id},fd=${stdout}`;
   return `null,id=${id}`;
 }
