@@ -203,7 +203,26 @@ export class HostedDevice implements Device {
     if (data) await this.#forget(name, folder);
     else if ((await this.#host.list(folder)).length > 0)
       note(`the data of ${name} is kept: ${this.#host.root}/${folder}`);
+    const services = await this.#host.list('services');
+    const slots = await Promise.all(services.map((service) => readSlots(this.#host, service)));
+    if (slots.every(({ current, trial }) => current === undefined && trial === undefined)) {
+      await this.#leave(services.length === 0);
+    }
     await pruneStore(this.#host);
+  }
+
+  async #leave(data: boolean): Promise<void> {
+    const { status, stderr } = await runAgent(this.#host, 'remove', [], STOP_MARGIN * 2000);
+    // 127: no launcher was ever installed.
+    if (status !== 0 && status !== 127) {
+      throw new SovereignError({
+        code: 'not-removed',
+        what: lastLine(stderr) || 'the launcher did not take back what it set',
+        on: this.id,
+        hint: 'Run the command again',
+      });
+    }
+    await this.#host.leave(data);
   }
 
   async #forget(name: string, folder: string): Promise<void> {

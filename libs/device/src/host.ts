@@ -53,6 +53,8 @@ export interface Host {
   portIsFree(port: number): Promise<boolean>;
   /** The port on this workstation's loopback address that leads to that port of the device's. */
   forward(port: number): Promise<number>;
+  /** Takes away what {@link forward} made for these ports. */
+  endForwards(ports: readonly number[]): Promise<void>;
 
   /** The device's processor, as Go and Debian spell it. */
   arch(): Promise<'amd64' | 'arm64'>;
@@ -62,6 +64,11 @@ export interface Host {
   network(): Promise<NetworkPlan>;
   /** What the launcher has to know of this device, beside its network. */
   settings(): Promise<DeviceSettings>;
+  /**
+   * Takes back what {@link prepare} set and what was chosen for this device, once no service is left on it.
+   * @param data whether no data is left either
+   */
+  leave(data: boolean): Promise<void>;
   /** Sets what a device needs before its first service, and once more changes nothing: its folder, a boot hook. */
   prepare(): Promise<void>;
   /**

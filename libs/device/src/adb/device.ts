@@ -1,4 +1,4 @@
-import { Forwards } from './forward.ts';
+import { adbForwards } from './forward.ts';
 import { AdbHost, PHONE_ROOT } from './host.ts';
 import { stateError } from './errors.ts';
 import type { Attached } from './servers.ts';
@@ -8,6 +8,5 @@ import { AdbShell, type PhoneShell } from './shell.ts';
 export function phoneHost({ serial, state, server }: Attached): AdbHost {
   const unusable: PhoneShell = { start: () => Promise.reject(stateError(serial, state)) };
   const shell = state === 'device' || state === 'emulator' ? new AdbShell(server, serial) : unusable;
-  const forwards = new Forwards(server, serial);
-  return new AdbHost({ serial, shell, forward: (port) => forwards.open(port), root: PHONE_ROOT });
+  return new AdbHost({ serial, shell, forwards: adbForwards(server, serial), root: PHONE_ROOT });
 }

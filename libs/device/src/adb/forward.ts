@@ -1,49 +1,55 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { adbLost } from './errors.ts';
-import { client, type AdbPhone } from './client.ts';
-import type { AdbServer } from './smart-socket.ts';
+import { client } from './client.ts';
+import { openService, type AdbServer } from './smart-socket.ts';
 
-/** Forwards of a phone's ports to this machine's loopback address, kept by the adb server. */
-export class Forwards {
-  readonly #server: AdbServer;
-  readonly #serial: string;
-  /** One after another, so that two do not take the same port. */
-  #last: Promise<unknown> = Promise.resolve();
-
-  constructor(server: AdbServer, serial: string) {
-    this.#server = server;
-    this.#serial = serial;
-  }
-
+/** Ports of a phone on this machine's loopback address. */
+export interface Forwards {
   /** The local port that leads to this port of the phone: one that exists, else the same number, else a free one. */
-  open(port: number): Promise<number> {
-    const opened = this.#last.then(() => this.#open(port));
-    this.#last = opened.catch(() => undefined);
-    return opened;
-  }
+  open(port: number): Promise<number>;
+  /** Takes the forwards to these ports away. */
+  close(ports: readonly number[]): Promise<void>;
+}
 
-  async #open(port: number): Promise<number> {
-    const known = await this.#list();
-    const remote = `tcp:${port}`;
-    const there = known.find((forward) => forward.serial === this.#serial && forward.remote === remote);
-    const local = /^tcp:(\d+)$/.exec(there?.local ?? '')?.[1];
-    if (local !== undefined) return Number(local);
-    // adb would take a port away from another phone's forward without a word, but from no other program.
+/** Kept by the adb server until the phone is gone. */
+export function adbForwards(server: AdbServer, serial: string): Forwards {
+  const phone = client(server).getDevice(serial);
+  const known = async (port: number): Promise<string | undefined> => {
+    const all = await guarded(serial, phone.listForwards());
+    return all.find((forward) => forward.serial === serial && forward.remote === `tcp:${port}`)?.local;
+  };
+  const open = async (port: number): Promise<number> => {
+    const there = /^tcp:(\d+)$/.exec((await known(port)) ?? '')?.[1];
+    if (there !== undefined) return Number(there);
+    // adb would take a port away from another phone's forward without a word; what can be bound is nobody's.
     const chosen = (await bindable(port)) ?? (await bindable(0)) ?? port;
-    await this.#ask((phone) => phone.forward(`tcp:${chosen}`, remote));
+    await guarded(serial, phone.forward(`tcp:${chosen}`, `tcp:${port}`));
     return chosen;
-  }
+  };
+  // One after another, so that two do not take the same port.
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    open: (port) => {
+      const opened = last.then(() => open(port));
+      last = opened.catch(() => undefined);
+      return opened;
+    },
+    close: async (ports) => {
+      for (const port of ports) {
+        const local = await known(port);
+        if (local === undefined) continue;
+        // adbkit knows no way to end a forward.
+        (await openService(server, serial, [`host-serial:${serial}:killforward:${local}`])).destroy();
+      }
+    },
+  };
+}
 
-  #list() {
-    return this.#ask((phone) => phone.listForwards());
-  }
-
-  async #ask<T>(request: (phone: AdbPhone) => PromiseLike<T>): Promise<T> {
-    try {
-      return await request(client(this.#server).getDevice(this.#serial));
-    } catch (cause) {
-      throw adbLost(this.#serial, cause);
-    }
+async function guarded<T>(serial: string, request: PromiseLike<T>): Promise<T> {
+  try {
+    return await request;
+  } catch (cause) {
+    throw adbLost(serial, cause);
   }
 }
 

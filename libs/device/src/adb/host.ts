@@ -7,7 +7,10 @@ import { deviceSettings } from '../device-settings.ts';
 import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import type { NetworkPlan } from '../network/guest.ts';
+import { readPorts } from '../ports.ts';
 import type { Capabilities } from './capabilities.ts';
+import { undoScript } from './fix.ts';
+import type { Forwards } from './forward.ts';
 import { bootHook, hookPath } from './hook.ts';
 import { phoneLines } from './lines.ts';
 import { lockDevice, type DeviceLock } from './lock.ts';
@@ -38,11 +41,22 @@ const TIMEOUT = 60_000;
 export interface AdbHostOptions {
   serial: string;
   shell: PhoneShell;
-  /** The port of this workstation that leads to a port of the phone's. */
-  forward: (port: number) => Promise<number>;
+  forwards: Forwards;
   /** Default: {@link PHONE_ROOT}. */
   root?: string;
 }
+
+/** Removes the hook and what is ours in the device's folder; anything else there is left alone, and the folder with it. */
+const LEAVE = `
+[ -z "$2" ] || rm -f "$2"
+cd "$1" 2>/dev/null || exit 0
+rm -rf device.conf platform net keeper || exit 1
+[ "$3" = all ] || exit 0
+rm -rf device.json ports.json agent store lock lock.owner
+rmdir services 2>/dev/null
+cd / && rmdir "$1" 2>/dev/null
+:
+`;
 
 /** A phone as a device: adb, root's shell there, crosvm as VMM. */
 export class AdbHost implements Host {
@@ -50,18 +64,18 @@ export class AdbHost implements Host {
   readonly kind = 'adb';
   readonly root: string;
   readonly #shell: PhoneShell;
-  readonly #forward: (port: number) => Promise<number>;
+  readonly #forwards: Forwards;
   #capabilities: Promise<Capabilities> | undefined;
   #lock: DeviceLock | undefined;
   #snapshot: Promise<Snapshot> | undefined;
   /** Work of this process that wants the device for itself, one after another. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor({ serial, shell, forward, root = PHONE_ROOT }: AdbHostOptions) {
+  constructor({ serial, shell, forwards, root = PHONE_ROOT }: AdbHostOptions) {
     this.id = serial;
     this.root = root;
     this.#shell = shell;
-    this.#forward = forward;
+    this.#forwards = forwards;
   }
 
   #path(path: string): string {
@@ -232,7 +246,7 @@ export class AdbHost implements Host {
   }
 
   forward(port: number): Promise<number> {
-    return this.#forward(port);
+    return this.#forwards.open(port);
   }
 
   async arch(): Promise<'amd64' | 'arm64'> {
@@ -283,6 +297,16 @@ export class AdbHost implements Host {
     const content = bootHook(this.root);
     if ((await this.#seen())?.digests.get(hook) === sha256(content)) return;
     await this.#writeAt(hook, content, 0o755);
+  }
+
+  async leave(data: boolean): Promise<void> {
+    const ports = Object.values((await readPorts(this)).services).flatMap((service) =>
+      Object.values(service),
+    );
+    const hook = (await this.#hook()) ?? '';
+    await this.#change(this.root, undoScript, [this.root]);
+    await this.#change(this.root, LEAVE, [this.root, hook, data ? 'all' : 'keep']);
+    await this.#forwards.close(ports);
   }
 
   async command(machine: Machine): Promise<VmmCommand> {

@@ -9,13 +9,17 @@ import type { PhoneShell } from './shell.ts';
  * `busy OWNER` while somebody else has it, `held` once it is ours.
  */
 const LOCK = `
-[ -d "$1" ] || { echo absent; exit 0; }
-exec 9>>"$1/lock"
-flock -n 9 9<&9 || { read -r owner <"$1/lock.owner"; echo "busy $owner"; flock 9 9<&9 || exit 1; }
+while :; do
+  [ -d "$1" ] || { echo absent; exit 0; }
+  exec 9>>"$1/lock"
+  flock -n 9 9<&9 || { read -r owner <"$1/lock.owner"; echo "busy $owner"; flock 9 9<&9 || exit 1; }
+  # Whoever had it may have removed all there was.
+  [ "$(stat -c %i "$1/lock" 2>/dev/null)" != "$(stat -L -c %i /proc/$$/fd/9)" ] || break
+done
 echo "$2 $$" >"$1/lock.owner"
 echo held
 read -r end
-rm -f "$1/lock.owner"
+[ ! -d "$1" ] || rm -f "$1/lock.owner"
 `;
 
 export interface DeviceLock {

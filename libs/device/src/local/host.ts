@@ -155,6 +155,10 @@ export class LocalHost implements Host {
     return Promise.resolve(port);
   }
 
+  endForwards(): Promise<void> {
+    return Promise.resolve();
+  }
+
   arch(): Promise<'amd64' | 'arm64'> {
     return Promise.resolve(process.arch === 'arm64' ? 'arm64' : 'amd64');
   }
@@ -173,6 +177,10 @@ export class LocalHost implements Host {
   }
 
   prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  leave(): Promise<void> {
     return Promise.resolve();
   }
 
