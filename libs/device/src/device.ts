@@ -194,6 +194,7 @@ export class HostedDevice implements Device {
     const { name } = definition;
     const folder = `services/${name}`;
     await this.stop(definition, STOP_SECONDS);
+    await this.#host.endForwards(Object.values((await readPorts(this.#host)).services[name] ?? {}));
     // What makes it a service goes first: an interrupted removal leaves nothing that would start again.
     for (const file of ['trial', 'current']) await this.#host.remove(`${folder}/${file}`);
     const kept = data ? [] : ['data.img', 'data.id'];

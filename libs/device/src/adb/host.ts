@@ -7,7 +7,6 @@ import { deviceSettings } from '../device-settings.ts';
 import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import type { NetworkPlan } from '../network/guest.ts';
-import { readPorts } from '../ports.ts';
 import type { Capabilities } from './capabilities.ts';
 import { undoScript } from './fix.ts';
 import type { Forwards } from './forward.ts';
@@ -249,6 +248,10 @@ export class AdbHost implements Host {
     return this.#forwards.open(port);
   }
 
+  endForwards(ports: readonly number[]): Promise<void> {
+    return this.#forwards.close(ports);
+  }
+
   async arch(): Promise<'amd64' | 'arm64'> {
     return (await this.capabilities()).arch;
   }
@@ -300,13 +303,9 @@ export class AdbHost implements Host {
   }
 
   async leave(data: boolean): Promise<void> {
-    const ports = Object.values((await readPorts(this)).services).flatMap((service) =>
-      Object.values(service),
-    );
     const hook = (await this.#hook()) ?? '';
     await this.#change(this.root, undoScript, [this.root]);
     await this.#change(this.root, LEAVE, [this.root, hook, data ? 'all' : 'keep']);
-    await this.#forwards.close(ports);
   }
 
   async command(machine: Machine): Promise<VmmCommand> {
