@@ -9,6 +9,23 @@ export interface Device {
   /** What this device can do, each with its evidence. Changes nothing. */
   probe(): Promise<Probe[]>;
 
+  /** Who this device is and what was deployed on it. Changes nothing. */
+  inventory(): Promise<Inventory>;
+
+  /** What the first deploy sets on this device beside its own folder, for people. Changes nothing. */
+  preparation(): Promise<string[]>;
+
+  /**
+   * Takes over what another workstation knows of this device: the secrets and host keys on its config disks.
+   * @returns the services that were taken over; none where this workstation knows the device already
+   */
+  adopt(): Promise<string[]>;
+
+  /** What {@link fix} would set, one phrase each; none where all is set. Changes nothing. */
+  fixable(): Promise<string[]>;
+  /** Sets what can be set and taken back; the removal of the last service takes it back. */
+  fix(): Promise<void>;
+
   /**
    * Puts a release on the device and makes it the one that the next start boots, on trial where another release
    * ran before. Files that are there already are not sent again; repeating it changes nothing.
@@ -56,6 +73,12 @@ export interface Probe {
   evidence: string;
   /** What to do where it is not ok. */
   cure?: string;
+}
+
+export interface Inventory {
+  /** The device's own id, undefined before its first deploy. */
+  id: string | undefined;
+  services: string[];
 }
 
 export interface Bundle {

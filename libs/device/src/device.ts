@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { note, SovereignError, step } from '@sovereign/report';
 import { releaseId, type ServiceDefinition } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
+import { adopt } from './adopt.ts';
 import { runAgent } from './agent.ts';
 import { pruneStore } from './artifacts.ts';
 import type {
@@ -9,6 +10,7 @@ import type {
   DeployOptions,
   DeployReport,
   Device,
+  Inventory,
   LogOptions,
   Probe,
   ServiceStatus,
@@ -31,7 +33,7 @@ import {
   type Slots,
 } from './slots.ts';
 import { forgetHostKey, hostKey, knownHostsFile, ownerKey } from './ssh-keys.ts';
-import { askAgent, serviceStatus } from './status.ts';
+import { askAgent, askDevice, serviceStatus } from './status.ts';
 
 /** Between two looks at a service's health, in milliseconds. */
 const HEALTH_INTERVAL = 250;
@@ -58,6 +60,27 @@ export class HostedDevice implements Device {
 
   probe(): Promise<Probe[]> {
     return this.#host.probe();
+  }
+
+  fixable(): Promise<string[]> {
+    return this.#host.fixable();
+  }
+
+  fix(): Promise<void> {
+    return this.#host.exclusively(() => this.#host.fix());
+  }
+
+  async inventory(): Promise<Inventory> {
+    const { identity, agent } = await askDevice(this.#host);
+    return { id: identity?.id, services: [...agent.keys()].filter((name) => name !== '-') };
+  }
+
+  preparation(): Promise<string[]> {
+    return this.#host.preparation();
+  }
+
+  adopt(): Promise<string[]> {
+    return this.#host.exclusively(() => adopt(this.#host));
   }
 
   deploy(bundle: Bundle, options: DeployOptions = {}): Promise<DeployReport> {

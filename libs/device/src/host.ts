@@ -14,6 +14,11 @@ export interface Host {
 
   probe(): Promise<Probe[]>;
 
+  /** What {@link fix} would set, one phrase each. */
+  fixable(): Promise<string[]>;
+  /** Sets it, and keeps what stood before. */
+  fix(): Promise<void>;
+
   /**
    * Runs a POSIX sh script on the device, `args` being its positional parameters. An exit status that is not zero is
    * a result, no error.
@@ -69,6 +74,8 @@ export interface Host {
    * @param data whether no data is left either
    */
   leave(data: boolean): Promise<void>;
+  /** What {@link prepare} and the launcher set beside the device's own folder, for people. */
+  preparation(): Promise<string[]>;
   /** Sets what a device needs before its first service, and once more changes nothing: its folder, a boot hook. */
   prepare(): Promise<void>;
   /**

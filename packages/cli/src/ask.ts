@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { SovereignError } from '@sovereign/report';
 import type { Session } from './session.ts';
 
 /** Whether a person is there to answer. */
@@ -19,3 +20,16 @@ export async function askYes(session: Session, question: string): Promise<boolea
   if (session.flags.yes === true) return true;
   return /^y(es)?$/i.test(await askText(session, `${question} [y/N]`));
 }
+
+/**
+ * Goes on only when the owner agreed, by an answer or by `--yes`.
+ * @throws SovereignError `not-confirmed`
+ */
+export async function confirm(session: Session, what: string, command: string): Promise<void> {
+  if (session.flags.yes === true) return;
+  if (canAsk(session) && (await askYes(session, `${what}?`))) return;
+  throw notConfirmed(command, 'it was not confirmed', 'Answer with y, or add --yes');
+}
+
+export const notConfirmed = (command: string, what: string, hint: string): SovereignError =>
+  new SovereignError({ code: 'not-confirmed', what, on: command, hint });

@@ -42,7 +42,7 @@ function phone() {
     string,
   ];
   for (const folder of [bin, kept, device]) mkdirSync(folder);
-  for (const tool of ['cat', 'grep', 'rm']) symlinkSync('/usr/bin/toybox', join(bin, tool));
+  for (const tool of ['cat', 'grep', 'mkdir', 'rm']) symlinkSync('/usr/bin/toybox', join(bin, tool));
   for (const name of ['settings', 'device_config']) {
     writeFileSync(join(bin, name), keeper(kept));
     chmodSync(join(bin, name), 0o755);

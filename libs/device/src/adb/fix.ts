@@ -64,7 +64,8 @@ write_setting() {
  * Sets settings, as root: `$1` is the device's folder, then three parameters each (see {@link fixArguments}). What
  * stood before goes to `settings.before` in that folder first, once, as lines `KIND NAME VALUE`.
  */
-export const fixScript = `before=$1/settings.before
+export const fixScript = `mkdir -p "$1" || exit 1
+before=$1/settings.before
 shift
 ${access}
 while [ $# -ge 3 ]; do

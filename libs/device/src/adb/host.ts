@@ -1,5 +1,5 @@
 import { join } from 'node:path/posix';
-import { SovereignError } from '@sovereign/report';
+import { note, SovereignError } from '@sovereign/report';
 import { sha256 } from '@sovereign/store';
 import type { Probe } from '../contract.ts';
 import { crosvmCommand } from '../crosvm/command.ts';
@@ -8,7 +8,7 @@ import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCom
 import { readIdentity } from '../identity.ts';
 import type { NetworkPlan } from '../network/guest.ts';
 import type { Capabilities } from './capabilities.ts';
-import { undoScript } from './fix.ts';
+import { fixArguments, fixes, fixScript, undoScript, type Fix } from './fix.ts';
 import type { Forwards } from './forward.ts';
 import { bootHook, hookPath } from './hook.ts';
 import { phoneLines } from './lines.ts';
@@ -97,6 +97,22 @@ export class AdbHost implements Host {
 
   async probe(): Promise<Probe[]> {
     return probes(await this.capabilities());
+  }
+
+  async fixable(): Promise<string[]> {
+    return (await this.#fixes()).map(({ what }) => what);
+  }
+
+  async fix(): Promise<void> {
+    const needed = await this.#fixes();
+    if (needed.length === 0) return;
+    await this.#change(this.root, fixScript, [this.root, ...fixArguments(needed)]);
+    this.#capabilities = undefined;
+  }
+
+  async #fixes(): Promise<Fix[]> {
+    const capabilities = await this.capabilities();
+    return fixes.filter(({ needed }) => needed(capabilities));
   }
 
   /** What this phone can do; asked once. */
@@ -290,13 +306,32 @@ export class AdbHost implements Host {
     return deviceSettings(identity?.id);
   }
 
+  async preparation(): Promise<string[]> {
+    const hook = await this.#hook();
+    const { root } = await this.capabilities();
+    const { mode } = await this.network();
+    return [
+      `the folder ${this.root}, for images, data and logs`,
+      hook === undefined
+        ? `no boot hook: ${root} has none, so services have to be started again after a restart of the phone`
+        : `the boot hook ${hook}, which starts services when the phone starts`,
+      'while a service is wanted: a wake lock, and Wi-Fi kept from saving power',
+      mode === 'tap'
+        ? 'while a service runs: a bridge, routing rules and firewall chains of our own'
+        : 'while a service runs: a network program, and no route and no firewall rule',
+    ];
+  }
+
   async prepare(): Promise<void> {
     if (this.#lock?.held === false) {
       await this.#change(this.root, 'mkdir -p "$1" && chmod 700 "$1"', [this.root]);
       this.#lock = await lockDevice(this.#shell, this.id, this.root);
     }
     const hook = await this.#hook();
-    if (hook === undefined) return;
+    if (hook === undefined) {
+      note(`${this.id} has no boot hook: after a restart of the phone, services have to be started again`);
+      return;
+    }
     const content = bootHook(this.root);
     if ((await this.#seen())?.digests.get(hook) === sha256(content)) return;
     await this.#writeAt(hook, content, 0o755);

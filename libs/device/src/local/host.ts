@@ -36,6 +36,15 @@ export class LocalHost implements Host {
     return probeLocal(this.root);
   }
 
+  /** What this machine lacks is installed by its owner's leave, not by a device. */
+  fixable(): Promise<string[]> {
+    return Promise.resolve([]);
+  }
+
+  fix(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async sh(script: string, args: readonly string[], options: ScriptOptions = {}): Promise<ScriptResult> {
     const { exitCode, stdout, stderr, timedOut } = await execa('sh', ['-c', script, 'sh', ...args], {
       reject: false,
@@ -174,6 +183,10 @@ export class LocalHost implements Host {
 
   settings(): Promise<DeviceSettings> {
     return Promise.resolve({ reserve: 0, awake: false });
+  }
+
+  preparation(): Promise<string[]> {
+    return Promise.resolve([]);
   }
 
   prepare(): Promise<void> {

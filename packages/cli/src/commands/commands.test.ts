@@ -1,5 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
+import type { Flags } from '../flags.ts';
 import { fakeDevice, fakeSession, status as state } from '../testing/session.ts';
 import { connect, passLine, withPassword } from './connect.ts';
 import { devices } from './devices.ts';
@@ -10,6 +11,12 @@ import { remove } from './remove.ts';
 import { listSecrets, showSecret } from './secrets.ts';
 import { status } from './status.ts';
 import { howToConnect } from './up.ts';
+
+// Installs nothing here.
+vi.mock('../system.ts', async (original) => ({
+  ...(await original<typeof import('../system.ts')>()),
+  provideTools: () => Promise.resolve(),
+}));
 
 let said: string;
 
@@ -249,6 +256,29 @@ describe('devices and doctor', () => {
     const { exit, text } = await doctor(fakeSession({ device: fakeDevice({ probe }) }).session);
     expect(exit).toBe(1);
     expect(text).toMatch(/missing qemu: none\n +install it/);
+  });
+
+  it('doctor --fix sets on the device that was named, when its owner agrees, and on no other', async () => {
+    const fixed = async (flags: Partial<Flags>) => {
+      const device = fakeDevice({ fixable: () => Promise.resolve(['the killer is off']) });
+      const { session } = fakeSession({ device, own: { fix: true }, flags: { install: false, ...flags } });
+      await doctor(session);
+      return device.did;
+    };
+    expect(await fixed({ serial: 'phone', yes: true })).toEqual(['fix']);
+    expect(await fixed({ yes: true })).toEqual([]);
+    await expect(fixed({ serial: 'phone' })).rejects.toMatchObject({ code: 'not-confirmed', on: 'doctor' });
+  });
+
+  it('doctor --fix asks for nothing where nothing is to be set', async () => {
+    const device = fakeDevice();
+    const { session } = fakeSession({
+      device,
+      own: { fix: true },
+      flags: { install: false, serial: 'phone' },
+    });
+    await doctor(session);
+    expect(device.did).toEqual([]);
   });
 
   it('a device that cannot be asked is missing, not forgotten', async () => {

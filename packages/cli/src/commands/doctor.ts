@@ -1,10 +1,13 @@
 import { statfs } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Probe } from '@sovereign/device';
+import type { Device, Probe } from '@sovereign/device';
+import { step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
+import { confirm } from '../ask.ts';
+import { announce } from '../device.ts';
 import { probeDevice, probeLine } from '../probes.ts';
-import type { Run } from '../session.ts';
+import type { Run, Session } from '../session.ts';
 import { missingTools, provideTools, tools } from '../system.ts';
 
 /** Room for sources and builds, in bytes. */
@@ -15,6 +18,9 @@ export const doctor: Run = async (session) => {
   if (own.fix === true) await provideTools(Object.values(tools), { install: flags.install, signal });
   const machine = [await spaceProbe('space for caches', cacheDir(), CACHE)];
   const devices = flags.serial === undefined ? await session.devices.all() : [await session.devices.pick()];
+  // Only the device that was named: nobody else's phone is changed.
+  if (own.fix === true && flags.serial !== undefined)
+    await Promise.all(devices.map((device) => fixDevice(session, device)));
   const probed = await Promise.all(
     devices.map(async (device) => ({ id: device.id, probes: await probeDevice(device) })),
   );
@@ -31,6 +37,18 @@ export const doctor: Run = async (session) => {
   if (missing.length > 0) lines.push('sovereign doctor --fix installs what this machine lacks');
   return { json: { ok, machine, devices: probed }, text: lines.join('\n'), exit: ok ? 0 : 1 };
 };
+
+async function fixDevice(session: Session, device: Device): Promise<void> {
+  const settings = await device.fixable();
+  if (settings.length === 0) return;
+  announce(device);
+  await confirm(
+    session,
+    `set on ${device.id}, until its last service is removed: ${settings.join('; ')}`,
+    'doctor',
+  );
+  await step(`set up ${device.id}`, () => device.fix());
+}
 
 async function spaceProbe(name: string, path: string, wanted: number): Promise<Probe> {
   let folder = path;

@@ -1,5 +1,5 @@
-import { SovereignError, step } from '@sovereign/report';
-import { askText, askYes, canAsk } from '../ask.ts';
+import { step } from '@sovereign/report';
+import { askText, canAsk, confirm, notConfirmed } from '../ask.ts';
 import { announce, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Run, Session } from '../session.ts';
@@ -13,25 +13,16 @@ export const remove: Run = async (session) => {
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   announce(device);
   if (data) await confirmData(session, word, device.id);
-  else await confirm(session, what);
+  else await confirm(session, what, 'remove');
   await step(`remove ${word}`, () => device.remove(service.definition, { data }));
   const text = `${word} is removed from ${device.id}; ${data ? 'its data is gone' : 'its data stays'}`;
   return { json: { device: device.id, removed: service.definition.name, data }, text };
 };
-
-async function confirm(session: Session, what: string): Promise<void> {
-  if (session.flags.yes === true) return;
-  if (canAsk(session) && (await askYes(session, `${what}?`))) return;
-  throw refused('it was not confirmed', 'Answer with y, or add --yes');
-}
 
 /** Data goes only by its own flag, and when the name of the service is typed, or --yes stands beside that flag. */
 async function confirmData(session: Session, word: string, device: string): Promise<void> {
   if (session.flags.yes === true) return;
   const question = `All data of ${word} on ${device} will be gone for good. Type ${word} to go on:`;
   if (canAsk(session) && (await askText(session, question)) === word) return;
-  throw refused('removing data was not confirmed', `Type ${word} when asked, or add --yes`);
+  throw notConfirmed('remove', 'removing data was not confirmed', `Type ${word} when asked, or add --yes`);
 }
-
-const refused = (what: string, hint: string): SovereignError =>
-  new SovereignError({ code: 'not-confirmed', what, on: 'remove', hint });

@@ -19,6 +19,11 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     id: 'local',
     kind: 'local',
     probe: () => Promise.resolve([{ name: 'qemu', ok: true, evidence: '/usr/bin/qemu' }]),
+    fixable: () => Promise.resolve([]),
+    fix: () => {
+      did.push('fix');
+      return Promise.resolve();
+    },
     deploy: () => Promise.reject(new Error('commands deploy through Nx')),
     start: doing('start', undefined),
     stop: doing('stop', undefined),
