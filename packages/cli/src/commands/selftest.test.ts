@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { countTests, RESULTS } from '../test-results.ts';
-import { findWaits, summarize } from './selftest.ts';
+import { findWaits, slowest, summarize } from './selftest.ts';
 
 let scratch: string;
 beforeEach(async () => {
@@ -70,5 +70,18 @@ wait for the kernel to stop: done 11.0 s (clean)\n`;
   expect(findWaits(output)).toEqual([
     { name: 'wait for the kernel to stop', seconds: 11 },
     { name: 'wait for sql to be healthy', seconds: 8.2 },
+  ]);
+});
+
+it('equal waits are one line, with the slowest of them', () => {
+  expect(
+    slowest([
+      { name: 'wait for sql', seconds: 9 },
+      { name: 'wait for the phone', seconds: 5 },
+      { name: 'wait for sql', seconds: 4 },
+    ]),
+  ).toEqual([
+    { name: 'wait for sql', seconds: 9, times: 2 },
+    { name: 'wait for the phone', seconds: 5, times: 1 },
   ]);
 });

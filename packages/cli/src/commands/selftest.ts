@@ -76,7 +76,10 @@ export const selftest: Run = async (session) => {
   const waits = await namedWaits(root, tasks);
   const text = [
     ...summary.broken.map((name) => `failed: ${name}`),
-    ...waits.map(({ name, seconds }) => `${seconds.toFixed(1).padStart(7)} s  ${name}`),
+    ...slowest(waits).map(
+      ({ name, seconds, times }) =>
+        `${seconds.toFixed(1).padStart(7)} s  ${name}${times > 1 ? ` (the slowest of ${times})` : ''}`,
+    ),
     ...(counts.skipped > 0 ? [`${counts.skipped} skipped`] : []),
     `${summary.passed} passed, ${summary.failed} failed`,
   ].join('\n');
@@ -147,6 +150,18 @@ async function namedWaits(
     tasks.map(({ hash }) => readFile(join(root, '.nx/cache/terminalOutputs', hash), 'utf8').catch(() => '')),
   );
   return findWaits(outputs.join('\n'));
+}
+
+/** One line a name, for people: a long run waits for the same thing hundreds of times. */
+export function slowest(
+  waits: readonly { name: string; seconds: number }[],
+): { name: string; seconds: number; times: number }[] {
+  const byName = Map.groupBy(waits, ({ name }) => name);
+  return [...byName].map(([name, all]) => ({
+    name,
+    seconds: Math.max(...all.map(({ seconds }) => seconds)),
+    times: all.length,
+  }));
 }
 
 export function findWaits(output: string): { name: string; seconds: number }[] {
