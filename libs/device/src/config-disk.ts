@@ -1,8 +1,9 @@
 import { SovereignError } from '@sovereign/report';
 import { CONFIG_SCHEMA } from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
-import { buffer } from 'node:stream/consumers';
-import { pack } from 'tar-stream';
+import { Readable } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
+import { extract, pack } from 'tar-stream';
 import type { GuestInterface } from './network/guest.ts';
 
 /** Bytes of a config disk. */
@@ -50,6 +51,15 @@ export async function configDisk(settings: GuestSettings): Promise<Buffer> {
     });
   }
   return Buffer.concat([bytes], CONFIG_DISK_SIZE);
+}
+
+/** Every file of a config disk, by name. */
+export async function readConfigDisk(disk: Buffer): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for await (const entry of Readable.from([disk]).pipe(extract())) {
+    files.set(entry.header.name, await text(entry));
+  }
+  return files;
 }
 
 /** Every file of the disk; names end where ustar's 100 bytes do, so that nothing but ustar is needed to read them. */

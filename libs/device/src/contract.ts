@@ -13,7 +13,7 @@ export interface Device {
   inventory(): Promise<Inventory>;
 
   /** What the first deploy sets on this device beside its own folder, for people. Changes nothing. */
-  preparation(): Promise<string[]>;
+  preparation(network?: 'vsock' | 'tap'): Promise<string[]>;
 
   /**
    * Takes over what another workstation knows of this device: the secrets and host keys on its config disks.

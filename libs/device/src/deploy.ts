@@ -231,7 +231,7 @@ async function requireSecrets(host: Host, deviceId: string): Promise<void> {
       code: 'no-secrets',
       what: 'this workstation does not have the secrets of this device',
       on: `${host.id}, service ${service}`,
-      hint: `Restore ${deviceConfigDir(deviceId)} from the workstation that set it up`,
+      hint: `Run sovereign adopt${host.kind === 'local' ? '' : ` -s ${host.id}`}: it takes them over from the device`,
     });
   }
   note(`first use of ${host.id}: its secrets are kept in ${deviceConfigDir(deviceId)}`);

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
-import { canonicalJson, writeFileAtomic } from '@sovereign/store';
+import { canonicalJson, configDir, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
-import { deviceConfigDir, makePrivateFolder } from './secrets.ts';
+import { deviceConfigDir, knowsSecrets, makePrivateFolder } from './secrets.ts';
 
 const settingsSchema = z.strictObject({
   schema: z.literal(1).default(1),
@@ -61,4 +61,13 @@ export async function rememberDevice(
   if (after === canonicalJson(before)) return;
   await makePrivateFolder(deviceId);
   await writeFileAtomic(file(deviceId), after, 0o600);
+}
+
+/** Ids of the devices that this workstation set up or took over, with the serials under which it met them. */
+export async function knownDevices(): Promise<{ id: string; serials: readonly string[] }[]> {
+  const folder = configDir('devices');
+  const ids = await readdir(folder).catch(() => []);
+  return Promise.all(
+    ids.filter(knowsSecrets).map(async (id) => ({ id, serials: (await deviceSettings(id)).serials })),
+  );
 }

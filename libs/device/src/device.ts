@@ -75,8 +75,8 @@ export class HostedDevice implements Device {
     return { id: identity?.id, services: [...agent.keys()].filter((name) => name !== '-') };
   }
 
-  preparation(): Promise<string[]> {
-    return this.#host.preparation();
+  preparation(network?: 'vsock' | 'tap'): Promise<string[]> {
+    return this.#host.preparation(network);
   }
 
   adopt(): Promise<string[]> {

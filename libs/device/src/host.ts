@@ -75,7 +75,7 @@ export interface Host {
    */
   leave(data: boolean): Promise<void>;
   /** What {@link prepare} and the launcher set beside the device's own folder, for people. */
-  preparation(): Promise<string[]>;
+  preparation(network?: 'vsock' | 'tap'): Promise<string[]>;
   /** Sets what a device needs before its first service, and once more changes nothing: its folder, a boot hook. */
   prepare(): Promise<void>;
   /**

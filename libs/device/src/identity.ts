@@ -13,7 +13,7 @@ export type Identity = z.output<typeof identitySchema>;
 export async function readIdentity(host: Host): Promise<Identity | undefined> {
   const text = await host.read(FILE);
   if (text === undefined) return undefined;
-  return parse(text.toString(), host);
+  return parseIdentity(text.toString(), host);
 }
 
 /** Gives the device an id where it has none. */
@@ -25,7 +25,8 @@ export async function ensureIdentity(host: Host): Promise<Identity> {
   return identity;
 }
 
-function parse(text: string, host: Host): Identity {
+/** @throws SovereignError `damaged-identity` */
+export function parseIdentity(text: string, host: Host): Identity {
   try {
     return identitySchema.parse(JSON.parse(text));
   } catch (cause) {

@@ -43,6 +43,20 @@ export async function serviceSecrets(
   });
 }
 
+/** Takes over a service's secrets from a device that another workstation set up. What is known already stays. */
+export async function adoptSecrets(
+  deviceId: string,
+  service: string,
+  secrets: Record<string, string>,
+): Promise<void> {
+  await makePrivateFolder(deviceId);
+  await withLock(deviceConfigDir(deviceId, 'lock'), async () => {
+    const all = await readSecrets(deviceId);
+    const own = { ...secrets, ...all.services[service] };
+    await writeSecrets(deviceId, { ...all, services: { ...all.services, [service]: own } });
+  });
+}
+
 /** Forgets a service's secrets, once its data is gone. */
 export async function forgetSecrets(deviceId: string, service: string): Promise<void> {
   if (!knowsSecrets(deviceId)) return;

@@ -1,50 +1,108 @@
-import { SovereignError } from '@sovereign/report';
+import { note, SovereignError } from '@sovereign/report';
 import { dataDir } from '@sovereign/store';
 import { phoneHost } from './adb/device.ts';
-import { attachedPhones, type PhoneSearch } from './adb/servers.ts';
+import { attachedPhones, type Attached, type PhoneSearch } from './adb/servers.ts';
 import type { Device } from './contract.ts';
 import { HostedDevice } from './device.ts';
+import { knownDevices } from './device-settings.ts';
 import { LocalHost } from './local/host.ts';
 
 /** What a command line says about the device. */
 export interface DeviceChoice extends PhoneSearch {
   /** Of `-s`; `local` is this machine. */
   serial?: string | undefined;
+  /** The services that the command is about: it means the device that has them. */
+  services?: readonly string[];
 }
 
 /** Everything that can run services: this machine, and every phone that is attached. */
 export async function listDevices(search: PhoneSearch = {}): Promise<Device[]> {
   const phones = await attachedPhones(search);
-  return [localDevice(), ...phones.map((phone) => new HostedDevice(phoneHost(phone)))];
+  return [localDevice(), ...phones.map(phoneDevice)];
+}
+
+/** This machine, and every attached phone that was used from here before: no other is asked for anything. */
+export async function usedDevices(search: PhoneSearch = {}): Promise<Device[]> {
+  const phones = await attachedPhones(search);
+  const known = await knownAmong(phones);
+  const others = phones.filter((phone) => !known.includes(phone)).map(({ serial }) => serial);
+  if (others.length > 0) note(`attached and never used from here: ${others.join(', ')}; -s asks it`);
+  return [localDevice(), ...known.map(phoneDevice)];
 }
 
 /** This machine as a device; its folder is docs/interface.md's, "Where things are". */
 export const localDevice = (root: string = dataDir('local')): Device => new HostedDevice(new LocalHost(root));
 
+const phoneDevice = (phone: Attached): Device => new HostedDevice(phoneHost(phone));
+
+async function knownAmong(phones: readonly Attached[]): Promise<Attached[]> {
+  const serials = new Set((await knownDevices()).flatMap((device) => device.serials));
+  return phones.filter(({ serial }) => serials.has(serial));
+}
+
 /**
- * The device that a command means: `-s`, then ANDROID_SERIAL, then this machine.
- * @throws SovereignError `no-such-device` with exit 4
+ * The device that a command means: `-s`, then ANDROID_SERIAL, then the one where the service already is, then the only
+ * phone that was prepared before, then this machine.
+ * @throws SovereignError `no-such-device`, `which-device` with exit 4
  */
-export async function selectDevice({ serial, ...search }: DeviceChoice = {}): Promise<Device> {
+export async function selectDevice({ serial, services = [], ...search }: DeviceChoice = {}): Promise<Device> {
   const variable = (search.env ?? process.env).ANDROID_SERIAL;
-  const wanted = serial ?? (variable === undefined || variable === '' ? 'local' : variable);
-  if (wanted === 'local') return localDevice();
-  const phone = await findPhone(wanted, search);
-  if (phone !== undefined) return phone;
-  const devices = await listDevices(search);
+  const wanted = serial ?? (variable === '' ? undefined : variable);
+  if (wanted !== undefined) return named(wanted, serial === undefined, search);
+  const local = localDevice();
+  const phones = await preparedPhones(await knownAmong(await attachedPhones(search)));
+  if (phones.length === 0) return local;
+  const all = [{ device: local, has: (await local.inventory()).services }, ...phones];
+  const having = all.filter(
+    ({ has }) => has === undefined || services.some((service) => has.includes(service)),
+  );
+  const [first, second] = having.length > 0 ? having : phones;
+  if (first !== undefined && second === undefined) return first.device;
+  const ids = (having.length > 0 ? having : phones).map(({ device }) => device.id);
   throw new SovereignError({
-    code: 'no-such-device',
-    what: `there is no device ${wanted}${serial === undefined ? ', which ANDROID_SERIAL names' : ''}`,
-    on: wanted,
-    hint: `Known here: ${devices.map(({ id }) => id).join(', ')}`,
+    code: 'which-device',
+    what: `several devices fit: ${ids.join(', ')}`,
+    on: services.length === 0 ? undefined : services.join(', '),
+    hint: `Say which one is meant: -s ${ids[0] ?? 'SERIAL'}, or set ANDROID_SERIAL`,
     exit: 4,
   });
 }
 
-/** A phone that is meant by its serial: adb's own server is started for it where it does not run. */
-async function findPhone(serial: string, search: PhoneSearch): Promise<Device | undefined> {
+/**
+ * The phones that this workstation prepared or took over, with the services on them; undefined where a phone cannot be
+ * asked: it may well be the one that is meant.
+ */
+async function preparedPhones(
+  phones: readonly Attached[],
+): Promise<{ device: Device; has: readonly string[] | undefined }[]> {
+  const ids = new Set((await knownDevices()).map(({ id }) => id));
+  const asked = await Promise.all(
+    phones.map(async (phone) => {
+      const device = phoneDevice(phone);
+      try {
+        const { id, services } = await device.inventory();
+        return id !== undefined && ids.has(id) ? [{ device, has: services }] : [];
+      } catch {
+        return [{ device, has: undefined }];
+      }
+    }),
+  );
+  return asked.flat();
+}
+
+async function named(serial: string, byVariable: boolean, search: PhoneSearch): Promise<Device> {
+  if (serial === 'local') return localDevice();
   const find = async (start: boolean) =>
     (await attachedPhones({ ...search, start })).find((phone) => phone.serial === serial);
+  // adb's own server is started for a phone that nobody else has.
   const phone = (await find(false)) ?? (await find(true));
-  return phone === undefined ? undefined : new HostedDevice(phoneHost(phone));
+  if (phone !== undefined) return phoneDevice(phone);
+  const devices = await listDevices(search);
+  throw new SovereignError({
+    code: 'no-such-device',
+    what: `there is no device ${serial}${byVariable ? ', which ANDROID_SERIAL names' : ''}`,
+    on: serial,
+    hint: `Known here: ${devices.map(({ id }) => id).join(', ')}`,
+    exit: 4,
+  });
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { withLock } from '@sovereign/store';
@@ -21,6 +21,19 @@ export const ownerKey = (deviceId: string): Promise<KeyPair> => key(deviceId, 'o
 /** The host key of one service's guest, which the client pins. */
 export const hostKey = (deviceId: string, service: string): Promise<KeyPair> =>
   key(deviceId, `host-${service}`);
+
+/** Takes over the host key of a service's guest: an OpenSSH private key. What is there stays. */
+export async function adoptHostKey(deviceId: string, service: string, privateKey: string): Promise<void> {
+  const folder = keyFolder(deviceId, `host-${service}`);
+  if (existsSync(folder)) return;
+  await makeKeyFolder(folder, async (temporary) => {
+    const file = join(temporary, 'id_ed25519');
+    await writeFile(file, privateKey, { mode: 0o600 });
+    const made = await execa('ssh-keygen', ['-y', '-f', file], { reject: false, stdin: 'ignore' });
+    if (made.failed) throw noKey(folder, made.stderr === '' ? made.shortMessage : made.stderr);
+    await writeFile(`${file}.pub`, `${made.stdout}\n`);
+  });
+}
 
 /** Removes the host key of a service whose data is gone. */
 export async function forgetHostKey(deviceId: string, service: string): Promise<void> {
@@ -47,29 +60,32 @@ async function key(deviceId: string, name: string): Promise<KeyPair> {
   return { file, private: priv, public: pub.trim().split(' ').slice(0, 2).join(' ') };
 }
 
-async function generate(folder: string): Promise<void> {
+const generate = (folder: string): Promise<void> =>
+  makeKeyFolder(folder, async (temporary) => {
+    const made = await execa(
+      'ssh-keygen',
+      ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(temporary, 'id_ed25519')],
+      { reject: false, stdin: 'ignore' },
+    );
+    if (made.failed) throw noKey(folder, made.stderr === '' ? made.shortMessage : made.stderr);
+  });
+
+async function makeKeyFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
   const parent = join(folder, '..');
   await mkdir(parent, { recursive: true, mode: 0o700 });
   const temporary = await mkdtemp(join(parent, '.new-'));
   try {
-    const made = await execa(
-      'ssh-keygen',
-      ['-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(temporary, 'id_ed25519')],
-      {
-        reject: false,
-        stdin: 'ignore',
-      },
-    );
-    if (made.failed) {
-      throw new SovereignError({
-        code: 'no-ssh-client',
-        what: `ssh-keygen cannot make a key: ${made.stderr === '' ? made.shortMessage : made.stderr}`,
-        on: folder,
-        hint: 'Install an OpenSSH client (Debian: apt-get install openssh-client)',
-      });
-    }
+    await fill(temporary);
     await rename(temporary, folder);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
 }
+
+const noKey = (folder: string, said = 'it says nothing'): SovereignError =>
+  new SovereignError({
+    code: 'no-ssh-client',
+    what: `ssh-keygen cannot make a key: ${said}`,
+    on: folder,
+    hint: 'Install an OpenSSH client (Debian: apt-get install openssh-client)',
+  });

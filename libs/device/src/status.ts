@@ -3,6 +3,7 @@ import type { ServiceDefinition } from '@sovereign/service';
 import { platformScript } from './adb/probe-script.ts';
 import type { Endpoint, ServiceState, ServiceStatus } from './contract.ts';
 import type { Host } from './host.ts';
+import { parseIdentity, type Identity } from './identity.ts';
 import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
 
 /** What the launcher says of one service: key to value, as `launch.sh status` prints them. */
@@ -15,12 +16,15 @@ export interface DeviceReport {
   /** What the launcher says, by service; `-` is the device itself. */
   agent: ReadonlyMap<string, AgentStatus>;
   ports: Ports;
+  /** Undefined before the first deploy. */
+  identity: Identity | undefined;
   /** Android, its virtualization module or its VMM is another one than at the last deploy. */
   platformChanged: boolean;
 }
 
-/** Begins the list of ports in the answer. */
+/** Each begins a file in the answer. */
 const PORTS = '= ports';
+const IDENTITY = '= device';
 
 /** One script, so that a phone is asked once. */
 const REPORT = `
@@ -36,13 +40,15 @@ if [ -f "$root/agent/current" ]; then
 fi
 echo '${PORTS}'
 [ ! -f "$root/ports.json" ] || cat "$root/ports.json"
+echo '${IDENTITY}'
+[ ! -f "$root/device.json" ] || cat "$root/device.json"
 `;
 
 /** Asks a device for all that is to be known of it, in one round trip. One without a launcher has no services. */
 export async function askDevice(host: Host): Promise<DeviceReport> {
   const { status, stdout, stderr } = await host.sh(REPORT, [host.root], { timeout: STATUS_TIMEOUT });
-  const [lines, ports] = `${stdout}\n`.split(`${PORTS}\n`);
-  if (status !== 0 || lines === undefined || ports === undefined) {
+  const [lines, ports, identity] = `${stdout}\n`.split(new RegExp(`^(?:${PORTS}|${IDENTITY})\n`, 'm'));
+  if (status !== 0 || lines === undefined || ports === undefined || identity === undefined) {
     throw new SovereignError({
       code: 'no-status',
       what: `the launcher does not tell its state: ${stderr.trim()}`,
@@ -54,6 +60,7 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
   return {
     agent,
     ports: parsePorts(host, ports.trim() === '' ? undefined : ports),
+    identity: identity.trim() === '' ? undefined : parseIdentity(identity, host),
     platformChanged: agent.get('-')?.platform === 'changed',
   };
 }

@@ -306,10 +306,10 @@ export class AdbHost implements Host {
     return deviceSettings(identity?.id);
   }
 
-  async preparation(): Promise<string[]> {
+  async preparation(network?: 'vsock' | 'tap'): Promise<string[]> {
     const hook = await this.#hook();
     const { root } = await this.capabilities();
-    const { mode } = await this.network();
+    const mode = network ?? (await this.#owner()).network;
     return [
       `the folder ${this.root}, for images, data and logs`,
       hook === undefined

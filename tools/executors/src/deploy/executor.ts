@@ -6,16 +6,25 @@ import { projectFolder } from '../lib/project.ts';
 
 interface Options {
   device?: string;
+  /** How guests are networked on this phone from now on. */
+  network?: 'vsock' | 'tap';
+  /** Addresses of name servers, with commas, for the guests of this phone from now on. */
+  dns?: string;
   /** Decides which `build` this depends on; what was built is what is deployed. */
   base?: Base;
 }
 
 /** Puts the release of a service on a device, in the slot that does not run. */
-const deploy: PromiseExecutor<Options> = async ({ device: serial }, context) => {
+const deploy: PromiseExecutor<Options> = async ({ device: serial, network, dns }, context) => {
   const service = await loadService(projectFolder(context));
-  const device = await selectDevice({ serial });
+  const device = await selectDevice({ serial, services: [service.definition.name] });
+  const consent = process.env.SOVEREIGN_CONSENT === device.id;
   await step(`deploy ${service.definition.name} to ${device.id}`, async (handle) => {
-    const { changed, release, slot } = await device.deploy(await readBundle(context.root, service));
+    const { changed, release, slot } = await device.deploy(await readBundle(context.root, service), {
+      consent,
+      network,
+      dns: dns?.split(','),
+    });
     if (!changed) handle.cached();
     handle.detail(`release ${release.slice(0, 12)}, slot ${slot}`);
   });

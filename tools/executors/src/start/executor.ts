@@ -12,7 +12,7 @@ interface Options {
 /** Starts a service and waits until it answers a real request; the virtual machine outlives the task. */
 const start: PromiseExecutor<Options> = async ({ device: serial, timeout }, context) => {
   const { definition } = await loadService(projectFolder(context));
-  const device = await selectDevice({ serial });
+  const device = await selectDevice({ serial, services: [definition.name] });
   await step(`start ${definition.name} on ${device.id}`, async () => {
     await device.start(definition);
     await device.waitHealthy(definition, timeout ?? definition.health.deadline);

@@ -12,7 +12,7 @@ interface Options {
 /** Stops a service cleanly and keeps everything. */
 const stop: PromiseExecutor<Options> = async ({ device: serial, timeout }, context) => {
   const { definition } = await loadService(projectFolder(context));
-  const device = await selectDevice({ serial });
+  const device = await selectDevice({ serial, services: [definition.name] });
   await step(`stop ${definition.name} on ${device.id}`, () => device.stop(definition, timeout));
   return { success: true };
 };

@@ -15,7 +15,7 @@ interface Options {
 /** Runs the live checks of a service on a device; fails when one of them does. */
 const verify: PromiseExecutor<Options> = async ({ device: serial, output }, context) => {
   const { definition } = await loadService(projectFolder(context));
-  const device = await selectDevice({ serial });
+  const device = await selectDevice({ serial, services: [definition.name] });
   const checks = await runChecks(device, definition, { lookupNames: await mirrorHosts() });
   const count = (result: CheckResult['result']) => checks.filter((check) => check.result === result).length;
   const failed = checks.filter(({ result }) => result === 'fail');
