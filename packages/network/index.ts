@@ -4,15 +4,13 @@ import { buildPrograms, type GoBuild } from '@sovereign/go';
 import { writeManifest } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 
-const upstream = 'github.com/containers/gvisor-tap-vsock';
-
 /** What is built, and of what. Phones are arm64, machines that tests run on are either; every guest is arm64. */
 export const networkPrograms: GoBuild = {
   module: join(import.meta.dirname, 'gvisor-tap-vsock'),
   programs: [
     { name: 'gvproxy.amd64', package: './gvproxy', arch: 'amd64' },
     { name: 'gvproxy.arm64', package: './gvproxy', arch: 'arm64' },
-    { name: 'gvforwarder.arm64', package: `${upstream}/cmd/vm`, arch: 'arm64' },
+    { name: 'gvforwarder.arm64', package: './gvforwarder', arch: 'arm64' },
   ],
 };
 

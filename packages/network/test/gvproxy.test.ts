@@ -3,7 +3,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { gvproxyConfig } from '@sovereign/device';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { onTheWire, synFrame } from './frames.ts';
-import { ask, runGvproxy, type Running } from './running.ts';
+import { ask, endOf, runGvproxy, type Running } from './running.ts';
 
 async function listenOnLoopback(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
@@ -30,8 +30,7 @@ async function reachesLoopback({ guests }: Running, to: string): Promise<boolean
   });
   const port = await listenOnLoopback(server);
   const guest = connect(guests);
-  guest.write('POST /connect HTTP/1.1\r\nHost: gateway\r\n\r\n');
-  // Often, as TCP itself does: what comes with the request is lost, and nothing tells when gvproxy is ready.
+  // Often, as TCP itself does.
   const sending = setInterval(() => guest.write(onTheWire(synFrame(to, port))), 20);
   await vi.waitUntil(() => reached, { timeout: 300, interval: 5 }).catch(() => undefined);
   clearInterval(sending);
@@ -68,13 +67,25 @@ describe('gvproxy with our configuration', () => {
   });
 
   test.each([
-    '/services/forwarder/all',
-    '/services/forwarder/expose',
-    '/services/dns/add',
-    '/tunnel',
-    '/leases',
-  ])('answers no guest that asks for %s', async (path) => {
-    expect(await ask(gvproxy.guests, path, {})).toMatchObject({ status: 404 });
+    ['asks for its API', Buffer.from('GET /services/forwarder/all HTTP/1.0\r\n\r\n')],
+    ['sends a frame that is shorter than its header', onTheWire(Buffer.alloc(13))],
+    ['sends a frame that is larger than any packet', onTheWire(Buffer.alloc(4019))],
+  ])('lets go of a guest that %s, gives it nothing, and serves the others', async (_what, bytes) => {
+    const guest = connect(gvproxy.guests);
+    let answer = '';
+    guest.on('data', (part) => (answer += part.toString()));
+    guest.write(bytes);
+    await once(guest, 'close');
+    expect(answer).toBe('');
+    expect(await ask(gvproxy.api, '/services/forwarder/all')).toMatchObject({ status: 200 });
+  });
+
+  test('ends with a status of its own where it cannot listen', async () => {
+    expect(await endOf(gvproxyConfig(), gvproxy.guests)).toBe(1);
+  });
+
+  test('refuses a configuration with a key that it does not know', async () => {
+    expect(await endOf(`${gvproxyConfig()}  nats: {}\n`)).toBe(1);
   });
 
   test.each(['127.0.0.1', '0.0.0.0', '192.168.127.1', '192.168.127.254'])(

@@ -20,15 +20,7 @@ export interface Running {
 
 /** Runs the gvproxy that was built for this machine, in a folder of its own. */
 export async function runGvproxy(config: string): Promise<Running> {
-  const folder = mkdtempSync(join(tmpdir(), 'sovereign-gvproxy-'));
-  const [api, guests] = [join(folder, 'api.sock'), join(folder, 'connect.sock')];
-  writeFileSync(join(folder, 'gvproxy.yaml'), config);
-  const { gvproxy } = await readManifest(dist, 'network');
-  const child = spawn(
-    join(dist, gvproxy[hostArch()].name),
-    ['-config', join(folder, 'gvproxy.yaml'), '-listen', `unix://${guests}`, '-services', `unix://${api}`],
-    { stdio: 'ignore' },
-  );
+  const { child, folder, api, guests } = await start(config);
   const ended = once(child, 'exit');
   await vi.waitUntil(() => existsSync(api), { timeout: 5000, interval: 10 });
   return {
@@ -40,6 +32,25 @@ export async function runGvproxy(config: string): Promise<Running> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The exit status of a gvproxy that ends by itself; `socket` is where its guests would connect. */
+export async function endOf(config: string, socket?: string): Promise<unknown> {
+  const { child, folder } = await start(config, socket);
+  const [status] = (await once(child, 'exit', { signal: AbortSignal.timeout(5000) })) as unknown[];
+  rmSync(folder, { recursive: true, force: true });
+  return status;
+}
+
+async function start(config: string, socket?: string) {
+  const folder = mkdtempSync(join(tmpdir(), 'sovereign-gvproxy-'));
+  const [yaml, api] = [join(folder, 'gvproxy.yaml'), join(folder, 'api.sock')];
+  const guests = socket ?? join(folder, 'connect.sock');
+  writeFileSync(yaml, config);
+  const { gvproxy } = await readManifest(dist, 'network');
+  const args = ['-config', yaml, '-listen', `unix://${guests}`, '-services', `unix://${api}`];
+  const child = spawn(join(dist, gvproxy[hostArch()].name), args, { stdio: 'ignore' });
+  return { child, folder, api, guests };
 }
 
 /** One request over a unix socket: a POST where there is something to send. */

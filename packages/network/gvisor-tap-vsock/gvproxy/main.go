@@ -1,9 +1,10 @@
-// Gvproxy is the network that the guests of one device share, from gvisor-tap-vsock's own parts.
+// Gvproxy is the network that the guests of one device share, made of gvisor-tap-vsock's parts.
 //
-// The program of that name in gvisor-tap-vsock serves its whole API to every guest, beside /connect and at port 80 of
-// the gateway. Who can ask there makes the device open any port and remove any file, as root on a phone. This one gives
-// guests /connect and nothing else. It also leads no address to the device's loopback unless it is told to, and ends
-// with a status other than 0 where it failed.
+// Not the program of that name in gvisor-tap-vsock: that one serves its whole API to every guest, at its guests'
+// listener and at port 80 of the gateway, and who can ask there makes the device open any port and remove any file, as
+// root on a phone. It also leads an address to the device's loopback unless it is given another, and ends with status 0
+// where it failed. Guests of this one send and get Ethernet frames, each behind its length in 16 bits, little-endian,
+// and nothing else.
 //
 // Usage: gvproxy -config FILE -listen URL -services URL
 package main
@@ -29,7 +30,6 @@ import (
 )
 
 func main() {
-	log.SetFlags(log.LstdFlags | log.LUTC)
 	config := flag.String("config", "", "YAML `file` with the network under the key stack")
 	guests := flag.String("listen", "", "`URL` where guests connect: vsock://:PORT or unix://PATH")
 	services := flag.String("services", "", "`URL` of the API for the device itself: unix://PATH")
@@ -51,20 +51,23 @@ func run(ctx context.Context, config, guests, services string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
-	// The API last: where it answers, guests can connect.
-	for _, served := range []struct {
-		url     string
-		handler http.Handler
-	}{{guests, connectOnly(network.Mux())}, {services, network.ServicesMux()}} {
-		listener, err := transport.Listen(served.url)
-		if err != nil {
-			return fmt.Errorf("cannot listen at %s: %w", served.url, err)
-		}
-		defer listener.Close()
-		log.Printf("listening at %s", served.url)
-		go func() { failed <- serve(listener, served.handler) }()
+	guestListener, err := listen(guests)
+	if err != nil {
+		return err
 	}
+	defer guestListener.Close()
+	// The API last: where it answers, guests can connect.
+	serviceListener, err := listen(services)
+	if err != nil {
+		return err
+	}
+	defer serviceListener.Close()
+	failed := make(chan error, 2)
+	go func() { failed <- admit(ctx, network, guestListener, stack.MTU) }()
+	go func() {
+		server := http.Server{Handler: network.ServicesMux(), ReadHeaderTimeout: 10 * time.Second}
+		failed <- server.Serve(serviceListener)
+	}()
 	select {
 	case err := <-failed:
 		return err
@@ -74,20 +77,26 @@ func run(ctx context.Context, config, guests, services string) error {
 	}
 }
 
-func serve(listener net.Listener, handler http.Handler) error {
-	server := http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	return server.Serve(listener)
+func listen(url string) (net.Listener, error) {
+	listener, err := transport.Listen(url)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen at %q: %w", url, err)
+	}
+	log.Printf("listening at %s", url)
+	return listener, nil
 }
 
-// connectOnly lets a guest join the network and ask for nothing else.
-func connectOnly(handler http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != types.ConnectPath {
-			http.NotFound(w, r)
-			return
+// admit joins every guest that connects to the network.
+func admit(ctx context.Context, network *virtualnetwork.VirtualNetwork, listener net.Listener, mtu int) error {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
 		}
-		handler.ServeHTTP(w, r)
-	})
+		log.Printf("a guest joins: %v", conn.RemoteAddr())
+		// How it ended is logged by the switch.
+		go func() { _ = network.AcceptStdio(ctx, newGuest(conn, mtu)) }()
+	}
 }
 
 // readConfig reads what gvisor-tap-vsock's own program calls stack. A key that it does not know is an error.
@@ -104,10 +113,8 @@ func readConfig(path string) (*types.Configuration, error) {
 	if err := decoder.Decode(&config); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if config.Stack.Subnet == "" || config.Stack.GatewayIP == "" {
-		return nil, errors.New(path + ": subnet and gatewayIP are needed")
+	if config.Stack.Subnet == "" || config.Stack.GatewayIP == "" || config.Stack.MTU == 0 {
+		return nil, errors.New(path + ": subnet, gatewayIP and mtu are needed")
 	}
-	// What guests speak after /connect.
-	config.Stack.Protocol = types.HyperKitProtocol
 	return &config.Stack, nil
 }

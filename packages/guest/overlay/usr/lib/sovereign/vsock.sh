@@ -17,5 +17,5 @@ vsock_interface() {
 	RC_SVCNAME=gvforwarder supervise-daemon gvforwarder --start --pidfile /run/gvforwarder.pid \
 		--respawn-delay 1 --respawn-max 0 --stdout /dev/console --stderr /dev/console \
 		/usr/lib/sovereign/gvforwarder -- \
-		-url "vsock://2:$vsock_port/connect" -iface eth0 -mtu "$vsock_mtu" -preexisting -stop-if-exist ''
+		-url "vsock://2:$vsock_port" -iface eth0 -mtu "$vsock_mtu"
 }
