@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { capabilitiesOf } from '../testing/phone.ts';
 import type { Capabilities } from './capabilities.ts';
 import { fingerprint, parseProbe } from './probe.ts';
@@ -199,6 +200,71 @@ test('the fingerprint is one line that changes with Android, with its module and
   expect(lines[1]).toBe(
     `google/oriole/oriole:14/AP2A.240805.005/12025142:user/release-keys virt 341610000 crosvm ${'2'.repeat(64)}`,
   );
+});
+
+describe('the script', () => {
+  /** Runs it in a phone's shell with a phone's tools and these programs beside them. */
+  const answer = (programs: Record<string, string>, script = probeScript): string => {
+    const bin = mkdtempSync(join(tmpdir(), 'sovereign-probe-'));
+    onTestFinished(() => rmSync(bin, { recursive: true, force: true }));
+    for (const tool of ['cat', 'df', 'echo', 'grep', 'id', 'ls', 'sha256sum', 'timeout', 'uname']) {
+      symlinkSync('/usr/bin/toybox', join(bin, tool));
+    }
+    for (const [name, text] of Object.entries(programs)) {
+      writeFileSync(join(bin, name), `#!/usr/bin/mksh\n${text}\n`, { mode: 0o755 });
+    }
+    return execFileSync('/usr/bin/mksh', ['-c', script, 'sh', join(bin, 'none', 'below')], {
+      env: { PATH: bin, SOVEREIGN_ROOT: '' },
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+  };
+
+  test('ends well where a phone lacks everything that it asks', () => {
+    const capabilities = parseProbe(answer({}));
+    expect(capabilities).toMatchObject({ sdk: 0, selinux: '', dns: [], arch: 'amd64' });
+    expect(capabilities.memory).toBeGreaterThan(0);
+    expect(capabilities.freeSpace).toBeGreaterThan(0);
+  });
+
+  test('asks what the parser reads', () => {
+    const capabilities = parseProbe(
+      answer({
+        getprop: `case $# in
+          0) echo '[ro.build.version.sdk]: [34]'; echo '[ro.secret]: [no]' ;;
+          *) echo brand/model:14 ;;
+        esac`,
+        getenforce: 'echo Enforcing',
+        device_config: '[ "$1" = get ] && echo 32 || echo until_reboot',
+        settings: 'echo "$2 $3" | grep -q "^global settings_enable" && echo true',
+        dumpsys: `case $1 in
+          deviceidle) echo IDLE ;;
+          battery) echo '  AC powered: true'; echo '  level: 50'; echo '  temperature: 300' ;;
+          connectivity)
+            echo 'Active default network: 7'
+            echo '  NetworkAgentInfo{network{7} lp{{DnsAddresses: [ /192.0.2.1 ]}}}'
+            echo '  noise'
+            ;;
+        esac`,
+      }),
+    );
+    expect(capabilities).toMatchObject({
+      sdk: 34,
+      selinux: 'Enforcing',
+      phantom: { monitor: 'true', limit: '32', sync: 'until_reboot' },
+      doze: 'IDLE',
+      battery: { level: 50, celsius: 30, plugged: true },
+      dns: ['192.0.2.1'],
+    });
+    expect(fingerprint(capabilities)).toMatch(/^brand\/model:14 virt \S+ crosvm \S+$/);
+  });
+
+  test('is held by nothing that hangs', () => {
+    const hasty = probeScript.replaceAll('timeout 5', 'timeout 0.1');
+    expect(hasty).not.toBe(probeScript);
+    const hanging = { getenforce: 'while :; do :; done' };
+    expect(parseProbe(answer(hanging, hasty)).selinux).toBe('');
+  });
 });
 
 test('the script is clean by shellcheck', { timeout: 30_000 }, () => {
