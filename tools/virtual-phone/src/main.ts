@@ -17,7 +17,7 @@ const USAGE = `usage: phone COMMAND [NAME]
   unplug | plug [NAME]    adb goes away and comes back
   ota [NAME] [--android RELEASE]   an update: other fingerprint, other crosvm, hooks gone
   uplink NAME ${uplinks.join('|')}   the default network changes
-  shell [NAME] [COMMAND…] a root shell inside, past adb
+  shell [NAME [COMMAND…]] a root shell inside, past adb
   list                    NAME SERIAL PORT ANDROID ROOT, one phone a line
   lock                    pins the packages that phones are made of
 NAME is "phone" where none is given and none other runs.`;

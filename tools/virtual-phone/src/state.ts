@@ -24,6 +24,8 @@ export interface Phone {
   android: Android;
   root: Flavour;
   uplink: Uplink;
+  /** Whether the cable is in. */
+  plugged: boolean;
   /** How often an update of Android came (`ota`). */
   updates: number;
   processes: Partial<Record<'world' | 'adb' | 'phone', Process>>;
@@ -94,7 +96,9 @@ export async function forget(phone: Phone): Promise<void> {
 }
 
 /** Takes the smallest free index under a lock. @throws SovereignError `exists` */
-export async function register(wanted: Omit<Phone, 'index' | 'processes' | 'updates'>): Promise<Phone> {
+export async function register(
+  wanted: Omit<Phone, 'index' | 'processes' | 'plugged' | 'updates'>,
+): Promise<Phone> {
   await mkdir(states, { recursive: true });
   return withLock(join(states, 'lock'), async () => {
     const phones = await allPhones();
@@ -109,7 +113,7 @@ export async function register(wanted: Omit<Phone, 'index' | 'processes' | 'upda
     const taken = new Set(phones.map(({ index }) => index));
     let index = 1;
     while (taken.has(index)) index += 1;
-    const phone: Phone = { ...wanted, index, updates: 0, processes: {} };
+    const phone: Phone = { ...wanted, index, plugged: true, updates: 0, processes: {} };
     await mkdir(stateFolder(phone.name), { recursive: true });
     await savePhone(phone);
     return phone;
