@@ -10,13 +10,27 @@ export const deviceLibrary = () => import('@sovereign/device');
 export interface DeviceAccess {
   /** The device that the command line means. */
   pick(): Promise<Device>;
+  /** This machine, and the phones that were used from here before. */
+  used(): Promise<Device[]>;
+  /** Every phone that is attached, too. */
   all(): Promise<Device[]>;
 }
 
-export const deviceAccess = (serial: string | undefined): DeviceAccess => ({
-  pick: async () => (await deviceLibrary()).selectDevice({ serial }),
-  all: async () => (await deviceLibrary()).listDevices(),
-});
+/** @param chosen the services that the command is about */
+export function deviceAccess(serial: string | undefined, chosen: readonly FoundService[]): DeviceAccess {
+  const services = chosen.map(({ definition }) => definition.name);
+  return {
+    pick: async () => (await deviceLibrary()).selectDevice({ serial, services }),
+    used: async () => (await deviceLibrary()).usedDevices(),
+    all: async () => (await deviceLibrary()).listDevices(),
+  };
+}
+
+/** Whether the command line means a phone by its serial; adb has to be there for it. */
+export function meansPhone(serial: string | undefined, env: NodeJS.ProcessEnv = process.env): boolean {
+  const wanted = serial ?? env.ANDROID_SERIAL ?? '';
+  return wanted !== '' && wanted !== 'local';
+}
 
 /** Every command that changes something says first where. */
 export const announce = ({ id, kind }: Device): void =>

@@ -1,6 +1,6 @@
 import { findServices } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
-import { deviceAccess } from './device.ts';
+import { deviceAccess, meansPhone } from './device.ts';
 import { openDisplay } from './display/index.ts';
 import { printError } from './errors.ts';
 import { eventFile } from './event-file.ts';
@@ -8,6 +8,7 @@ import { interruptible } from './interrupt.ts';
 import { parse } from './program.ts';
 import type { Streams } from './session.ts';
 import { provide } from './system.ts';
+import { onPhone } from './table.ts';
 
 /** Runs one command line and gives its exit status. */
 export async function run(argv: readonly string[], version: string, streams: Streams): Promise<number> {
@@ -32,9 +33,10 @@ export async function run(argv: readonly string[], version: string, streams: Str
     const follow = events.follow((event) => display.show(event));
     let result;
     try {
-      await provide(entry.needs, { install: flags.install, signal });
+      const needs = meansPhone(flags.serial) ? onPhone(entry) : entry.needs;
+      await provide(needs, { install: flags.install, signal });
       const command = await entry.load();
-      const devices = deviceAccess(flags.serial);
+      const devices = deviceAccess(flags.serial, chosen);
       result = await command({
         devices,
         root,

@@ -34,6 +34,7 @@ export const tools = {
       );
     },
   },
+  adb: command('adb'),
   ssh: {
     name: 'an SSH client',
     apt: 'openssh-client',

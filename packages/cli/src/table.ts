@@ -30,6 +30,21 @@ export interface CommandEntry {
   load: () => Promise<Run>;
 }
 
+/** What a command needs where it is about a phone: adb to reach it, and no VMM of this machine's. */
+export const onPhone = ({ flags, needs }: CommandEntry): Need[] => [
+  ...needs.filter((need) => need !== 'qemu'),
+  ...(flags.includes('serial') ? (['adb'] as const) : []),
+];
+
+/** What the owner decides for one phone; kept there until it is said again. */
+const forPhone: OwnFlag[] = [
+  { flags: '--network <mode>', description: 'on a phone, from now on: vsock (default) or tap' },
+  {
+    flags: '--dns <addresses>',
+    description: 'name servers of the guests of a phone, from now on, with commas',
+  },
+];
+
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
 const making = ['base', 'affected', 'since', 'locked'] as const;
 
@@ -41,6 +56,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'build what is missing, deploy, start, wait for health, print how to connect',
     example: 'sovereign up --sql',
     flags: [...onDevice, ...making],
+    own: forPhone,
     needs: ['qemu', 'ssh'],
     load: async () => (await import('./commands/up.ts')).up,
   },
@@ -68,6 +84,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'build what is missing and put it on the device; the next start boots it',
     example: 'sovereign deploy sql',
     flags: ['serial', 'dryRun', ...making],
+    own: forPhone,
     needs: ['ssh'],
     load: async () => (await import('./commands/build.ts')).deploy,
   },
@@ -234,6 +251,16 @@ export const table: readonly CommandEntry[] = [
     own: [{ flags: '--data', description: 'remove the data disk too; asks for the name of the service' }],
     needs: [],
     load: async () => (await import('./commands/remove.ts')).remove,
+  },
+  {
+    name: 'adopt',
+    services: 'none',
+    summary: 'take over the secrets of a device that another workstation set up',
+    description: 'Reads passwords and host keys back from the device, after a question.',
+    example: 'sovereign adopt -s SERIAL',
+    flags: ['serial', 'dryRun'],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/adopt.ts')).adopt,
   },
   {
     name: 'selftest',

@@ -3,6 +3,7 @@ import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
 import { askYes, canAsk } from '../ask.ts';
 import { chooseBase } from '../base.ts';
+import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { toArgs, type NxRun } from '../nx.ts';
@@ -27,10 +28,11 @@ export const deploy: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
   const device = await session.devices.pick();
-  const run = await nxRun(session, services, ['deploy'], { device: device.id });
+  const run = await nxRun(session, services, ['deploy'], { device: device.id, ...phoneOptions(session) });
   if (session.flags.dryRun === true) return plan([run]);
   announce(device);
-  await runRefreshing(session, run);
+  const env = await consentTo(session, device);
+  await runRefreshing(session, { ...run, env });
   const names = services.map(wordOf);
   return {
     json: { device: device.id, deployed: names },

@@ -17,7 +17,7 @@ export const doctor: Run = async (session) => {
   const { flags, own, signal } = session;
   if (own.fix === true) await provideTools(Object.values(tools), { install: flags.install, signal });
   const machine = [await spaceProbe('space for caches', cacheDir(), CACHE)];
-  const devices = flags.serial === undefined ? await session.devices.all() : [await session.devices.pick()];
+  const devices = flags.serial === undefined ? await session.devices.used() : [await session.devices.pick()];
   // Only the device that was named: nobody else's phone is changed.
   if (own.fix === true && flags.serial !== undefined)
     await Promise.all(devices.map((device) => fixDevice(session, device)));

@@ -4,7 +4,7 @@ import { statusDocument, type StatusDocument } from '../status-document.ts';
 
 export const status: Run = async (session) => {
   const { flags, chosen, named } = session;
-  const devices = flags.serial === undefined ? await session.devices.all() : [await session.devices.pick()];
+  const devices = flags.serial === undefined ? await session.devices.used() : [await session.devices.pick()];
   const document = await statusDocument(devices, chosen);
   // Without a service it is a glance; with one it is a question that has to be answered with yes.
   return {

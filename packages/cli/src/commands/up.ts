@@ -1,6 +1,7 @@
 import type { Device } from '@sovereign/device';
 import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
+import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { wordOf } from '../services.ts';
@@ -13,7 +14,7 @@ export const up: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
   const device = await session.devices.pick();
-  const run = await nxRun(session, services, ['deploy'], { device: device.id });
+  const run = await nxRun(session, services, ['deploy'], { device: device.id, ...phoneOptions(session) });
   if (session.flags.dryRun === true) {
     return plan(
       [run],
@@ -21,7 +22,8 @@ export const up: Run = async (session) => {
     );
   }
   announce(device);
-  await runRefreshing(session, run);
+  const env = await consentTo(session, device);
+  await runRefreshing(session, { ...run, env });
   for (const service of services) await startAndWait(session, device, service);
   const document = await statusDocument([device], services);
   return { json: document, text: howToConnect(device, services, document) };

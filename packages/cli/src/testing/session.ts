@@ -18,6 +18,12 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     did,
     id: 'local',
     kind: 'local',
+    inventory: () => Promise.resolve({ id: 'a4b9e0f2', services: ['sql'] }),
+    preparation: () => Promise.resolve(['the folder /data/sovereign']),
+    adopt: () => {
+      did.push('adopt');
+      return Promise.resolve(['sql']);
+    },
     probe: () => Promise.resolve([{ name: 'qemu', ok: true, evidence: '/usr/bin/qemu' }]),
     fixable: () => Promise.resolve([]),
     fix: () => {
@@ -75,7 +81,11 @@ export function fakeSession({ device = fakeDevice(), flags = {}, tty = false, ..
     words: [],
     own: {},
     signal: new AbortController().signal,
-    devices: { pick: () => Promise.resolve(device), all: () => Promise.resolve([device]) },
+    devices: {
+      pick: () => Promise.resolve(device),
+      used: () => Promise.resolve([device]),
+      all: () => Promise.resolve([device]),
+    },
     flags: { json: false, quiet: false, verbose: false, install: true, ...flags },
     ...rest,
   };
