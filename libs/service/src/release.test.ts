@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { defineService } from './definition.ts';
+import { makeRelease, releaseSchema } from './release.ts';
+
+const definition = defineService({
+  name: 'sql',
+  title: 'SQL',
+  net: { index: 2 },
+  bases: {},
+  accounts: [],
+  resources: { memory: 256, cpus: 1 },
+  data: { kind: 'postgresql', major: 17, collation: 'C', size: 64 },
+  ports: [],
+  secrets: [],
+  units: ['postgresql'],
+  health: { command: '/health', deadline: 60 },
+});
+const file = (digit: string) => ({ name: 'file', sha256: digit.repeat(64), size: 7 });
+const release = makeRelease(definition, {
+  kernel: { schema: 1, kind: 'kernel', version: '6.12', image: file('1'), config: file('2') },
+  root: { schema: 1, kind: 'root', service: 'sql', base: 'debian', version: '17', image: file('3') },
+  agent: { schema: 1, kind: 'agent', bundle: file('4') },
+  network: {
+    schema: 1,
+    kind: 'network',
+    gvproxy: { amd64: file('5'), arm64: file('6') },
+    gvforwarder: { arm64: file('7') },
+  },
+});
+
+test('a release names the network program of every kind of device, and no program that is part of the image', () => {
+  expect(release.network).toEqual({
+    gvproxy: {
+      amd64: { sha256: '5'.repeat(64), size: 7 },
+      arm64: { sha256: '6'.repeat(64), size: 7 },
+    },
+  });
+});
+
+test('a release that a device was given before there was a network still reads, as it was written', () => {
+  const old: Record<string, unknown> = { ...release, schema: 1 };
+  delete old.network;
+  expect(releaseSchema.parse(old)).toEqual(old);
+  expect(releaseSchema.safeParse({ ...old, schema: 2 }).success).toBe(false);
+});
