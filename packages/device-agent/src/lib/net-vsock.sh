@@ -5,7 +5,6 @@
 # Without it the VMM carries vsock itself, to a socket (vhost-device-vsock).
 VSOCK_DEVICE=/dev/vsock
 VSOCK_PORT=1024
-VSOCK_MTU=4000
 
 vsock_up() {
   if alive ''; then return 0; fi
@@ -27,7 +26,8 @@ vsock_start() {
   # What it left would keep it from listening.
   rm -f api.sock connect.sock state/pid
   net_program=$root/store/$device_gvproxy
-  net_have=$(sha256sum <"$net_program") || net_have=''
+  net_have=''
+  if [ -r "$net_program" ]; then net_have=$(sha256sum <"$net_program"); fi
   if [ "${net_have%% *}" != "$device_gvproxy" ]; then
     net_problem "gvproxy is missing or damaged in the store: $net_program"
     return 1
@@ -39,7 +39,7 @@ vsock_start() {
   fi
   net_listen=unix://$PWD/connect.sock
   [ ! -c "$VSOCK_DEVICE" ] || net_listen=vsock://:$VSOCK_PORT
-  net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -mtu "$VSOCK_MTU" -listen "$net_listen" \
+  net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -listen "$net_listen" \
     -services "unix://$PWD/api.sock"
 }
 

@@ -98,23 +98,23 @@ net_locked() {
     net_error="cannot write in $net_folder"
     return 1
   fi
-  exec 6<>lock
   net_result=1
-  if net_take_lock; then
-    if "$@"; then net_result=0; fi
-  else
-    net_error="the network of this device is locked by another launcher"
-  fi
-  exec 6>&-
+  # No exec: mksh can keep a copy of what exec opened, and with it the lock.
+  {
+    if net_take_lock; then
+      if "$@"; then net_result=0; fi
+    else
+      net_error="the network of this device is locked by another launcher"
+    fi
+  } 6<>lock
   cd "$net_lock_from" && return "$net_result"
 }
 
 net_take_lock() {
   uptime_now
   net_end_at=$((now + NET_LOCK))
-  # mksh hides descriptors that exec opened from commands, hence the second redirection. Not toybox's timeout: its exit
-  # status is wrong at times for what ends quickly.
-  until flock -n 6 6<&6; do
+  # Not toybox's timeout: its exit status is wrong at times for what ends quickly.
+  until flock -n 6; do
     sleep "$nap"
     uptime_now
     [ "$now" -lt "$net_end_at" ] || return 1

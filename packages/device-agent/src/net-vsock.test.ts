@@ -1,0 +1,187 @@
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, test as base } from 'vitest';
+import { runs } from './testing/device-folder.ts';
+import { PhoneNetwork } from './testing/phone-network.ts';
+
+const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+/** The real one, built by `nx run network:build`. */
+const gvproxy = join(import.meta.dirname, '..', '..', 'network', 'dist', `gvproxy.${arch}`);
+const configuration = `stack:
+  mtu: 4000
+  subnet: 192.168.127.0/24
+  gatewayIP: 192.168.127.1
+  gatewayMacAddress: 5a:94:ef:e4:0c:dd
+`;
+const PATIENT = { timeout: 10_000 };
+
+const test = base.extend<{ network: PhoneNetwork }>({
+  // eslint-disable-next-line no-empty-pattern -- Vitest reads the names of what is asked for
+  network: async ({}, use) => {
+    const network = await PhoneNetwork.create('network vsock\n');
+    network.storeGvproxy(readFileSync(gvproxy));
+    network.write('net/gvproxy.yaml', configuration);
+    await use(network);
+    await network.remove();
+  },
+});
+
+const listens = (network: PhoneNetwork, port: number): boolean =>
+  readFileSync(`/proc/${network.phone.pid}/net/tcp`, 'utf8').includes(
+    `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`,
+  );
+
+describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
+  test('gvproxy runs before the machine does, and only once', async ({ expect, network }) => {
+    const sql = network.service('sql', 2, ['15432 5432']);
+    await Promise.all([network.do('net_attach', ...sql), network.do('net_up')]);
+    const { gvproxy: pid, ...rest } = await network.status();
+    expect(rest).toEqual({ network: 'vsock' });
+    expect(network.processes()).toEqual([Number(pid)]);
+    await network.do('net_up');
+    expect((await network.status()).gvproxy).toBe(pid);
+  });
+
+  test('what the plan publishes is listened for on 127.0.0.1, until it is withdrawn', async ({
+    expect,
+    network,
+  }) => {
+    const sql = network.service('sql', 2, ['15432 5432', '15022 22']);
+    const forge = network.service('forge', 4, ['13000 3000']);
+    for (const service of [sql, forge]) {
+      await network.do('net_attach', ...service);
+      await network.do('net_publish', ...service);
+    }
+    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([true, true, true]);
+    await network.do('net_publish', ...network.service('sql', 2, ['15432 5432']));
+    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([true, false, true]);
+    await network.do('net_withdraw', ...sql);
+    await network.do('net_withdraw', ...sql);
+    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([false, false, true]);
+  });
+
+  test('a killed gvproxy is back, with what was published and without what was withdrawn', async ({
+    expect,
+    network,
+  }) => {
+    const sql = network.service('sql', 2, ['15432 5432']);
+    const forge = network.service('forge', 4, ['13000 3000']);
+    for (const service of [sql, forge]) {
+      await network.do('net_attach', ...service);
+      await network.do('net_publish', ...service);
+    }
+    const { gvproxy: pid } = await network.status();
+    process.kill(Number(pid), 'SIGKILL');
+    await network.do('net_withdraw', ...forge);
+    await network.whileWatched(() => expect.poll(() => listens(network, 15432), PATIENT).toBe(true));
+    expect((await network.status()).gvproxy).not.toBe(pid);
+    expect(listens(network, 13000)).toBe(false);
+  });
+
+  test('it is started ever more slowly when it keeps ending, and what it said is told', async ({
+    expect,
+    network,
+  }) => {
+    network.write('net/gvproxy.yaml', 'stack: {}\n');
+    await network.whileWatched(() => sleep(5000));
+    const starts = network.read('net/log/gvproxy.log')?.split('\n') ?? [];
+    // At 0, 1 and 3 seconds, and each takes a moment.
+    expect(starts.length).toBeGreaterThanOrEqual(2);
+    expect(starts.length).toBeLessThanOrEqual(4);
+    expect((await network.status()).attention).toMatch(/^gvproxy does not run: .*gvproxy.yaml: subnet/);
+    network.write('net/gvproxy.yaml', configuration);
+    await network.do('net_up');
+    expect(await network.status()).not.toHaveProperty('attention');
+  });
+
+  test('a damaged gvproxy is not run', async ({ expect, network }) => {
+    const program = network.storeGvproxy('#!/bin/sh\nsleep 60\n');
+    writeFileSync(program, '#!/bin/sh\nsleep 61\n');
+    chmodSync(program, 0o755);
+    expect((await network.call('net_up')).status).toBe(1);
+    expect(network.processes()).toEqual([]);
+    expect((await network.status()).attention).toMatch(/missing or damaged in the store/);
+    // The machine starts all the same: it waits for the network by itself.
+    await network.do('net_attach', ...network.service('sql', 2, []));
+  });
+
+  test('a port that another program holds keeps no other one from being published, and comes later', async ({
+    expect,
+    network,
+  }) => {
+    const holder = network.phone.spawn('toybox', 'nc', '-L', '-s', '127.0.0.1', '-p', '15432', 'true');
+    await expect.poll(() => listens(network, 15432), PATIENT).toBe(true);
+    const sql = network.service('sql', 2, ['15432 5432', '15022 22']);
+    await network.do('net_attach', ...sql);
+    await network.do('net_publish', ...sql);
+    expect(listens(network, 15022)).toBe(true);
+    expect((await network.status()).attention).toMatch(/port 15432 .*: listen .* address already in use/);
+    holder.kill('SIGKILL');
+    await network.whileWatched(() =>
+      expect.poll(() => network.status(), PATIENT).not.toHaveProperty('attention'),
+    );
+    expect(listens(network, 15432)).toBe(true);
+  });
+
+  test('a round of the keeper starts no process while all is well', async ({ expect, network }) => {
+    const sql = network.service('sql', 2, ['15432 5432']);
+    await network.do('net_attach', ...sql);
+    await network.do('net_publish', ...sql);
+    expect(await network.call('watch-alone')).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
+  test('whatever was left behind, it starts; down leaves no process and no socket', async ({
+    expect,
+    network,
+  }) => {
+    const sql = network.service('sql', 2, ['15432 5432']);
+    await network.do('net_attach', ...sql);
+    await network.do('net_publish', ...sql);
+    const { gvproxy: pid } = await network.status();
+    process.kill(Number(pid), 'SIGKILL');
+    await expect.poll(() => runs(Number(pid)), PATIENT).toBe(false);
+    expect(existsSync(join(network.root, 'net/api.sock'))).toBe(true);
+    // The boot before: what was published then is forgotten.
+    network.write('net/state/network-boot', 'another boot\n');
+    await network.do('net_up');
+    expect(listens(network, 15432)).toBe(false);
+
+    await network.do('net_down');
+    await network.do('net_down');
+    expect(network.processes()).toEqual([]);
+    for (const name of ['api.sock', 'connect.sock', 'state/pid', 'published/sql']) {
+      expect(existsSync(join(network.root, 'net', name)), name).toBe(false);
+    }
+  });
+
+  test('its log is copied and emptied while it runs', async ({ expect, network }) => {
+    await network.do('net_up');
+    const log = join(network.root, 'net/log/gvproxy.log');
+    writeFileSync(log, 'x'.repeat(1_100_000), { flag: 'a' });
+    await network.do('watch', '1');
+    expect(statSync(log).size).toBe(0);
+    expect(statSync(`${log}.1`).size).toBeGreaterThan(1_100_000);
+    process.kill(Number((await network.status()).gvproxy), 'SIGTERM');
+    await expect.poll(() => statSync(log).size, PATIENT).toBeGreaterThan(0);
+    expect(statSync(log).size).toBeLessThan(10_000);
+  });
+
+  test('it listens on vsock where the device has it', async ({ expect, network }) => {
+    network.vsockDevice = '/dev/null';
+    // A stand-in that tells its arguments.
+    network.storeGvproxy('#!/bin/sh\necho "$@"\n');
+    await network.call('net_up');
+    expect((await network.status()).attention).toBe(
+      `gvproxy does not run: -config gvproxy.yaml -listen vsock://:1024 -services unix://${network.root}/net/api.sock`,
+    );
+  });
+
+  test('a plan that cannot be published is refused by name', async ({ expect, network }) => {
+    const sql = network.service('sql', 2, ['15432 5432; reboot']);
+    await network.do('net_attach', ...sql);
+    expect((await network.call('net_publish', ...sql)).status).toBe(1);
+    expect((await network.status()).attention).toMatch(/'publish 15432 5432; reboot'/);
+    rmSync(join(network.root, 'services'), { recursive: true });
+  });
+});

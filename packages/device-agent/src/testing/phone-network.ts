@@ -1,0 +1,274 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Outcome, runs } from './device-folder.ts';
+
+const lib = join(import.meta.dirname, '..', 'lib');
+
+/** Calls one function of the network as the launcher does; `watch N` is N rounds of the keeper. */
+const caller = `
+set -uf
+umask 077
+lib=$1 root=$2 nap=0.1
+for part in say state process logs device-conf net net-vsock net-tap net-rules; do . "$lib/$part.sh"; done
+VSOCK_DEVICE=$3 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=5
+shift 3
+net_conf || die 1 "$net_error"
+if [ "$1" = watch ]; then
+  left=$2
+  while [ "$left" -gt 0 ]; do net_watch; sleep 0.1; left=$((left - 1)); done
+elif [ "$1" = watch-alone ]; then
+  net_watch
+  PATH=/nonexistent
+  net_watch && net_watch
+else
+  "$@" || die 1 "$net_error"
+fi`;
+
+/** Where what the network's tests run is found; they need root, network namespaces and these tools. */
+const host = { ip: 'ip', iptables: 'iptables-legacy', 'iptables-save': 'iptables-legacy-save' };
+const hostPath = '/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** A network namespace with its own view of /sys, held by a process that waits. */
+export class Namespace {
+  readonly #holder: ChildProcess;
+  readonly #children: ChildProcess[] = [];
+
+  private constructor(holder: ChildProcess) {
+    this.#holder = holder;
+  }
+
+  static async create(): Promise<Namespace> {
+    const own = readlinkSync('/proc/self/ns/mnt');
+    const holder = spawn(
+      'unshare',
+      ['--net', '--mount', 'sh', '-c', 'mount -t sysfs none /sys && ip link set lo up && exec sleep 600'],
+      { stdio: 'ignore', env: { PATH: hostPath } },
+    );
+    const namespace = new Namespace(holder);
+    const end = Date.now() + 10_000;
+    while (!namespace.#ready(own)) {
+      if (Date.now() > end || holder.exitCode !== null) {
+        throw new Error(
+          'no network namespace could be made: these tests run as root, on Linux with util-linux',
+        );
+      }
+      await sleep(20);
+    }
+    return namespace;
+  }
+
+  #ready(own: string): boolean {
+    const proc = `/proc/${String(this.pid)}`;
+    return readlinkSync(`${proc}/ns/mnt`) !== own && readFileSync(`${proc}/comm`, 'utf8') === 'sleep\n';
+  }
+
+  get pid(): number {
+    return this.#holder.pid ?? 0;
+  }
+
+  /** The command line that runs a program in here. */
+  enter(argv: string[]): [string, string[]] {
+    return ['nsenter', ['--target', String(this.pid), '--net', '--mount', ...argv]];
+  }
+
+  run(...argv: string[]): string {
+    return execFileSync(...this.enter(argv), { encoding: 'utf8', env: { PATH: hostPath } });
+  }
+
+  /** Several commands of one program, in one go: `ip` or `iptables-legacy`. */
+  all(program: string, lines: string): void {
+    for (const line of lines.trim().split('\n')) this.run(program, ...line.trim().split(' '));
+  }
+
+  /** Answers every connection to this port with one word. */
+  async serve(address: string, port: number, word: string): Promise<void> {
+    this.spawn('toybox', 'nc', '-L', '-s', address, '-p', String(port), 'toybox', 'echo', word);
+    const end = Date.now() + 5000;
+    const listens = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+    while (!readFileSync(`/proc/${this.pid}/net/tcp`, 'utf8').includes(listens)) {
+      if (Date.now() > end) throw new Error(`nothing listens on port ${port}`);
+      await sleep(20);
+    }
+  }
+
+  spawn(...argv: string[]): ChildProcess {
+    const child = spawn(...this.enter(argv), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { PATH: hostPath },
+    });
+    this.#children.push(child);
+    return child;
+  }
+
+  /** What is said at this address, empty where nobody says anything. */
+  ask(address: string, port: number): Promise<string> {
+    return new Promise((resolve) => {
+      const argv = ['timeout', '2', 'toybox', 'nc', '-w', '1', address, String(port)];
+      const asking = execFile(...this.enter(argv), { env: { PATH: hostPath } }, (_, stdout) => {
+        resolve(stdout.trim());
+      });
+      asking.stdin?.end();
+    });
+  }
+
+  remove(): void {
+    for (const child of [...this.#children, this.#holder]) child.kill('SIGKILL');
+  }
+}
+
+/** A device's folder whose launcher runs in a namespace, under mksh with toybox, ip and iptables alone. */
+export class PhoneNetwork {
+  readonly root: string;
+  readonly phone: Namespace;
+  /** Stands for /dev/vsock. */
+  vsockDevice = '/nonexistent';
+
+  private constructor(root: string, phone: Namespace) {
+    this.root = root;
+    this.phone = phone;
+  }
+
+  static async create(conf: string): Promise<PhoneNetwork> {
+    const root = mkdtempSync(join(tmpdir(), 'sovereign network '));
+    const bin = join(root, 'bin');
+    for (const folder of [bin, join(root, 'net'), join(root, 'store')])
+      mkdirSync(folder, { recursive: true });
+    for (const tool of execFileSync('toybox', { encoding: 'utf8' }).trim().split(/\s+/)) {
+      symlinkSync('/usr/bin/toybox', join(bin, tool));
+    }
+    symlinkSync('/usr/bin/mksh', join(bin, 'sh'));
+    for (const [name, program] of Object.entries(host)) symlinkSync(`/usr/sbin/${program}`, join(bin, name));
+    const network = new PhoneNetwork(root, await Namespace.create());
+    network.write('device.conf', `schema 1\nkind adb\n${conf}`);
+    return network;
+  }
+
+  write(path: string, content: string): void {
+    writeFileSync(join(this.root, path), content);
+  }
+
+  read(path: string): string | undefined {
+    const file = join(this.root, path);
+    return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
+  }
+
+  /** Puts a program into the store and says so in device.conf. */
+  storeGvproxy(program: Buffer | string): string {
+    const digest = createHash('sha256').update(program).digest('hex');
+    this.write(`store/${digest}`, '');
+    writeFileSync(join(this.root, 'store', digest), program);
+    chmodSync(join(this.root, 'store', digest), 0o600);
+    this.write('device.conf', `schema 1\nkind adb\nnetwork vsock\ngvproxy ${digest}\n`);
+    return join(this.root, 'store', digest);
+  }
+
+  /** Writes slot a of a service; `publish` are `PORT GUESTPORT` pairs. Returns the arguments of net_publish. */
+  service(name: string, index: number, publish: string[]): [string, 'a'] {
+    const folder = join(this.root, 'services', name);
+    mkdirSync(join(folder, 'a'), { recursive: true });
+    const lines = [
+      'schema 1',
+      `service ${name}`,
+      `address 192.168.127.${index}`,
+      `tap sov-${name}`,
+      ...publish.map((ports) => `publish ${ports}`),
+    ];
+    writeFileSync(join(folder, 'a', 'launch'), lines.map((line) => `${line}\n`).join(''));
+    return [folder, 'a'];
+  }
+
+  #argv(args: string[]): string[] {
+    const bin = join(this.root, 'bin');
+    return [
+      '/usr/bin/env',
+      `PATH=${bin}`,
+      join(bin, 'sh'),
+      '-c',
+      caller,
+      'caller',
+      lib,
+      this.root,
+      this.vsockDevice,
+    ].concat(args);
+  }
+
+  call(...args: string[]): Promise<Outcome> {
+    return new Promise((resolve) => {
+      execFile(
+        ...this.phone.enter(this.#argv(args)),
+        { env: { PATH: hostPath } },
+        (error, stdout, stderr) => {
+          resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+        },
+      );
+    });
+  }
+
+  /** Calls and fails with what was said where that failed. */
+  async do(...args: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.call(...args);
+    if (status !== 0) throw new Error(`${args.join(' ')}: ${stderr}`);
+    return stdout;
+  }
+
+  /** A keeper that watches for as long as the action takes. */
+  async whileWatched<T>(action: () => Promise<T>): Promise<T> {
+    const keeper = this.phone.spawn(...this.#argv(['watch', '1000']));
+    let said = '';
+    keeper.stdout?.on('data', (text) => (said += String(text)));
+    try {
+      return await action();
+    } catch (error) {
+      throw new Error(`the keeper said: ${said}`, { cause: error });
+    } finally {
+      keeper.kill('SIGKILL');
+    }
+  }
+
+  /** `- KEY VALUE` lines of the status. */
+  async status(): Promise<Record<string, string>> {
+    const lines = (await this.do('net_status')).trim().split('\n');
+    return Object.fromEntries(lines.map((line) => /^- (\S+) (.*)$/.exec(line)?.slice(1) ?? [])) as Record<
+      string,
+      string
+    >;
+  }
+
+  /** Processes of this network that run: gvproxy and relays. */
+  processes(): number[] {
+    const namespace = readlinkSync(`/proc/${this.phone.pid}/ns/net`);
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => pid !== this.phone.pid && namespaceOf(pid) === namespace && runs(pid));
+  }
+
+  async remove(): Promise<void> {
+    await this.call('net_down');
+    this.phone.remove();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined;
+  }
+}
