@@ -52,6 +52,9 @@ export const testTools: readonly Tool[] = [
   command('toybox'),
   command('shellcheck'),
   command('psql', 'psql', 'postgresql-client'),
+  command('ip', 'ip', 'iproute2'),
+  // As Android has it.
+  command('iptables', 'iptables-legacy', 'iptables'),
 ];
 
 export type Need = keyof typeof tools;

@@ -32,11 +32,9 @@ net_conf() {
   net_chains_at=0
   net_log_at=0
   net_folder=$root/net
-  if ! read_device_conf; then
-    net_error=$device_error
-    return 1
-  fi
+  read_device_conf || net_error=$device_error
   net_mode=$device_network
+  [ -z "$net_error" ]
 }
 
 # Safe to repeat: does what is missing.
