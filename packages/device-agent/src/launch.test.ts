@@ -1,40 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test as base } from 'vitest';
-import { DeviceFolder, runs, type Shell, shells } from './testing/device-folder.ts';
-
-/** For conditions that come by themselves, on a machine that may have other work; in milliseconds. */
-const PATIENT = { timeout: 20_000 };
-
-/** Tests run side by side here, so each has its own `expect` and cleans up after itself, not after another. */
-const test = base.extend<{ folder: (shell: Shell) => DeviceFolder; service: MakeService }>({
-  // eslint-disable-next-line no-empty-pattern -- Vitest reads the names of what is asked for
-  folder: async ({}, use) => {
-    const made: DeviceFolder[] = [];
-    await use((shell) => {
-      const device = new DeviceFolder(shell);
-      made.push(device);
-      return device;
-    });
-    for (const device of made) await device.remove();
-  },
-  service: async ({ folder }, use) => {
-    await use((shell, behaviour, launch = {}) => {
-      const device = folder(shell);
-      device.slot('a', behaviour, launch);
-      device.write('current', 'a\n');
-      return device;
-    });
-  },
-});
-
-/** A service whose slot a is current and behaves in this way. */
-type MakeService = (
-  shell: Shell,
-  behaviour: string | string[],
-  launch?: Record<string, string>,
-) => DeviceFolder;
+import { describe } from 'vitest';
+import { runs, type Shell, shells } from './testing/device-folder.ts';
+import { PATIENT, test } from './testing/launcher-test.ts';
 
 test(
   'the launcher and its parts, taken together, are clean by shellcheck',

@@ -4,7 +4,7 @@
 
 # Seconds between two rounds: on a phone each of them wakes a processor.
 KEEPER_ROUND=2
-# Seconds between two tries to bring back the same launcher.
+# Seconds between two tries to bring back the same launcher, or the keeper.
 RESPAWN=10
 # Rounds after which a keeper that replaced another one has proven itself.
 KEEPER_PROVEN=5
@@ -142,7 +142,7 @@ respawn() {
 keeper_ensure() {
   alive '' "$root/keeper/state" && return
   [ "$now" -ge "${keeper_spawn_at:-0}" ] || return
-  keeper_spawn_at=$((now + 30))
+  keeper_spawn_at=$((now + RESPAWN))
   dead_new_keeper
   spawn_keeper
 }

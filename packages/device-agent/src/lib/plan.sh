@@ -62,8 +62,8 @@ read_plan_line() {
       case $2 in yes | no) ;; *) false ;; esac
       ;;
     variant)
-      plan_variants="$plan_variants${2%% *}:${2#* } "
-      is_number "${2%% *}" && is_number "${2#* }"
+      plan_variants="$plan_variants${2%% *}:${2##* } "
+      [ "$2" = "${2%% *} ${2##* }" ] && is_number "${2%% *}" && is_number "${2##* }"
       ;;
     # These are the network's, and these are read by check_files.
     address | mac | publish | tap | need | file) ;;

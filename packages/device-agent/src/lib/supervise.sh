@@ -74,7 +74,10 @@ take_lock() {
 next_start() {
   uptime_now
   if asked_to_end; then
-    [ "$request" = restart ] || return 1
+    if [ "$request" != restart ]; then
+      ends_as_asked
+      return 1
+    fi
     put wanted up
   fi
   choose_slot
@@ -268,7 +271,7 @@ after_end() {
   put state/health unknown
   case $why in
     down | signal)
-      final=stopped
+      ends_as_asked
       # A start that was asked for while the guest was stopping is done by next_start.
       [ "$why" = down ] && ! asked_to_end
       return
@@ -284,6 +287,11 @@ after_end() {
       ;;
   esac
   ended_by_itself
+}
+
+ends_as_asked() {
+  final=stopped
+  [ ! -e state/full ] || final=failed
 }
 
 ended_by_itself() {
@@ -304,7 +312,7 @@ ended_by_itself() {
   fi
   vmm_said
   how="exit status $exit_status, last stage: ${stage:-none}$said"
-  [ "$plan_extended" = no ] || how="$reason, $how"
+  case $how in "$reason,"*) ;; *) how="$reason, $how" ;; esac
   if [ -n "$on_trial" ]; then
     trial_failed "the VM ended $failures times, $how"
     failures=0
@@ -329,7 +337,10 @@ back_off() {
   uptime_now
   wait_until=$((now + delay))
   while [ "$now" -lt "$wait_until" ]; do
-    ! asked_to_end || return 1
+    if asked_to_end; then
+      ends_as_asked
+      return 1
+    fi
     sleep 1
     uptime_now
   done
@@ -342,8 +353,6 @@ asked_to_end() {
     request=signal
     request_seconds=${plan_stop:-60}
     if get state/halt && is_number "$value"; then request_seconds=$value; fi
-    final=stopped
-    [ ! -e state/full ] || final=failed
     return 0
   fi
   get wanted
@@ -352,7 +361,6 @@ asked_to_end() {
       request=${value%% *}
       request_seconds=${value#* }
       is_number "$request_seconds" || request_seconds=60
-      final=stopped
       return 0
       ;;
   esac

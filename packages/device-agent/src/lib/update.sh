@@ -46,9 +46,10 @@ starts_up() {
   }
 }
 
-# become DIGEST: does not come back.
+# become DIGEST: does not come back. The new one takes the lock itself: what is handed down may outlive it.
 become() {
   control_close
+  exec 9>&-
   exec sh "$root/agent/$1/launch.sh" run "$root" "$service"
 }
 
@@ -95,8 +96,11 @@ refuse_launcher() {
 
 # revert_launcher NEW BEFORE: unless somebody chose yet another one.
 revert_launcher() {
-  get "$root/agent/current"
-  if [ "$value" = "$1" ] && [ -r "$root/agent/$2/launch.sh" ]; then put "$root/agent/current" "$2"; fi
+  [ -r "$root/agent/$2/launch.sh" ] || return 0
+  for chooser in current good; do
+    get "$root/agent/$chooser"
+    [ "$value" != "$1" ] || put "$root/agent/$chooser" "$2"
+  done
 }
 
 # watch_new_launcher: for the keeper, about a launcher that runs.
@@ -131,6 +135,7 @@ keeper_update() {
   put state/before "$own $boot $new" || return 0
   log "going over to the keeper of launcher $new"
   rm -f state/pid
+  exec 9>&-
   exec sh "$root/agent/$new/launch.sh" keep "$root"
 }
 

@@ -19,7 +19,7 @@ with_arguments() {
 }
 
 vm_start() {
-  rm -f state/pid state/start state/boot state/exit state/exit-reason
+  rm -f state/pid state/start state/boot state/exit
   control_create || return 1
   vm_gone_at=''
   (

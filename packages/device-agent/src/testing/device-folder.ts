@@ -1,9 +1,12 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -13,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const launcher = join(import.meta.dirname, '..', 'launch.sh');
+const sources = join(import.meta.dirname, '..');
 const standIn = join(import.meta.dirname, 'stand-in-vm.ts');
 
 /** The shells and tools that the launcher has to run under; `toybox` has nothing else in its PATH. */
@@ -52,7 +55,7 @@ export class DeviceFolder {
   }
 
   /** Writes a slot whose VM behaves in this way; `launch` replaces or adds lines of the plan. */
-  slot(slot: 'a' | 'b', behaviour: string | string[], launch: Record<string, string> = {}): void {
+  slot(slot: 'a' | 'b', behaviour: string | string[], launch: Record<string, string | string[]> = {}): void {
     const folder = join(this.service, slot);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
@@ -60,7 +63,7 @@ export class DeviceFolder {
       const argv = [process.execPath, '--disable-warning=ExperimentalWarning', standIn, word, this.#journal];
       writeFileSync(join(folder, `argv.${index + 1}`), argv.join('\n') + '\n');
     });
-    const plan: Record<string, string> = {
+    const plan: Record<string, string | string[]> = {
       schema: '1',
       service: 'sql',
       release: createHash('sha256')
@@ -74,7 +77,9 @@ export class DeviceFolder {
       'trial-spacing': '1',
       ...launch,
     };
-    const lines = Object.entries(plan).map(([key, value]) => `${key} ${value}\n`);
+    const lines = Object.entries(plan).flatMap(([key, values]) =>
+      [values].flat().map((value) => `${key} ${value}\n`),
+    );
     writeFileSync(join(folder, 'launch'), lines.join(''));
   }
 
@@ -96,11 +101,55 @@ export class DeviceFolder {
     return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
   }
 
+  /** Another service, like `sql` as it is now. */
+  copyService(name: string): void {
+    const copy = join(this.root, 'services', name);
+    cpSync(this.service, copy, { recursive: true });
+    const plan = join(copy, 'a', 'launch');
+    writeFileSync(plan, readFileSync(plan, 'utf8').replace('service sql', `service ${name}`));
+  }
+
+  /** What the workstation decided about this device. */
+  settings(settings: Record<string, string>): void {
+    const lines = Object.entries({ schema: '1', ...settings }).map(([key, value]) => `${key} ${value}\n`);
+    writeFileSync(join(this.root, 'device.conf'), lines.join(''));
+  }
+
+  /** A stand-in for one of the device's programs, as a shell script. */
+  program(name: string, ...lines: string[]): void {
+    const path = join(this.root, 'bin', name);
+    rmSync(path, { force: true });
+    writeFileSync(path, ['#!/bin/sh', ...lines, ''].join('\n'));
+    chmodSync(path, 0o755);
+  }
+
+  /** Installs the launcher under this name, some of its functions replaced by others, and makes it the current one. */
+  install(name: string, changed: Record<string, string> = {}): void {
+    const folder = join(this.root, 'agent', name);
+    cpSync(sources, folder, { recursive: true, filter: (path) => !/\.ts$|testing$/.test(path) });
+    const script = join(folder, 'launch.sh');
+    // After all parts have been read, before the verb is looked at.
+    const [head = '', tail = ''] = readFileSync(script, 'utf8').split('\nusage() {');
+    const functions = Object.entries(changed).map(([key, body]) => `\n${key}() {\n  ${body}\n}\n`);
+    writeFileSync(script, `${head}${functions.join('')}\nusage() {${tail}`);
+    writeFileSync(join(this.root, 'agent', 'current'), `${name}\n`);
+  }
+
+  get current(): string | undefined {
+    const file = join(this.root, 'agent', 'current');
+    return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
+  }
+
+  get #launcher(): string {
+    const { current } = this;
+    return join(current === undefined ? sources : join(this.root, 'agent', current), 'launch.sh');
+  }
+
   launch(...args: string[]): Promise<Outcome> {
     return new Promise((resolve) => {
       execFile(
         join(this.root, 'bin', 'sh'),
-        [launcher, ...args],
+        [this.#launcher, ...args],
         { env: this.#env },
         (error, stdout, stderr) => {
           resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
@@ -112,21 +161,46 @@ export class DeviceFolder {
   start = (): Promise<Outcome> => this.launch('start', this.root, 'sql');
   stop = (seconds: number): Promise<Outcome> => this.launch('stop', this.root, 'sql', String(seconds));
 
-  async status(): Promise<Record<string, string>> {
+  /** What the launcher says of a service, or with `-` of the device. */
+  async status(service = 'sql'): Promise<Record<string, string>> {
     const { stdout } = await this.launch('status', this.root);
     return Object.fromEntries(
       stdout
         .split('\n')
-        .filter((line) => line.startsWith('sql '))
-        .map((line) => /^sql (\S+) (.*)$/.exec(line)?.slice(1) ?? []),
+        .filter((line) => line.startsWith(`${service} `))
+        .map((line) => /^\S+ (\S+) (.*)$/.exec(line)?.slice(1) ?? []),
     ) as Record<string, string>;
   }
 
+  /** Processes of this folder, as `PID COMMAND`: none may be left when nothing is wanted. */
+  processes(): string[] {
+    return readdirSync('/proc')
+      .filter((entry) => /^\d+$/.test(entry))
+      .map((pid) => [pid, commandLine(pid)] as const)
+      .filter(([, command]) => command.includes(this.root))
+      .map(([pid, command]) => `${pid} ${command}`);
+  }
+
+  /** As when the power is cut: nothing of what runs here ends in order. */
+  powerCut(): void {
+    for (const line of this.processes()) {
+      try {
+        process.kill(Number(line.split(' ')[0]), 'SIGKILL');
+      } catch {
+        // It went with another one.
+      }
+    }
+  }
+
   /** Waits until the status has these values; fails with the last one seen. */
-  async until(wanted: Record<string, string | RegExp>, seconds = 60): Promise<Record<string, string>> {
+  async until(
+    wanted: Record<string, string | RegExp>,
+    seconds = 60,
+    service = 'sql',
+  ): Promise<Record<string, string>> {
     const end = Date.now() + seconds * 1000;
     for (;;) {
-      const seen = await this.status();
+      const seen = await this.status(service);
       const matches = Object.entries(wanted).every(([key, value]) =>
         typeof value === 'string' ? seen[key] === value : value.test(seen[key] ?? ''),
       );
@@ -140,8 +214,18 @@ export class DeviceFolder {
 
   /** Ends whatever still runs in this folder and removes it. */
   async remove(): Promise<void> {
-    await this.stop(0);
+    await this.launch('halt', this.root, '0');
+    this.powerCut();
     rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** With blanks between its arguments; empty for what is gone. */
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
   }
 }
 

@@ -1,33 +1,48 @@
 /**
  * A stand-in for a virtual machine, for the launcher's tests alone: a process that speaks the guest's side of the
- * control channel on its standard input and output. The first argument says how it behaves:
+ * control channel on its standard input and output. The first argument says how it behaves, and with `+file` behind
+ * it that it opens the channel's two files by itself, as crosvm does:
  *
  * - `healthy`   healthy at once, obeys `stop`
  * - `deaf`      healthy, ignores `stop` and SIGTERM
  * - `ill`       never healthy
  * - `dies`      ends with status 7 before it is healthy
  * - `refuses`   ends with status 35, as crosvm does when it does not know an argument
+ * - `early-N`   ends with status N before the guest speaks
+ * - `ends-N`    healthy, and ends with status N a moment later
  */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, constants, openSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
-const [behaviour = 'healthy', journal = '/dev/null'] = process.argv.slice(2);
+const [word = 'healthy', journal = '/dev/null'] = process.argv.slice(2);
+const [behaviour = '', channel] = word.split('+');
+const write = (text: string): void => {
+  if (channel === 'file') appendFileSync('agent.out', text);
+  else process.stdout.write(text);
+};
 const boot = randomUUID();
 let sequence = 0;
 
 const say = (key: string, value = ''): void => {
-  process.stdout.write(`${boot} ${++sequence} ${key} ${value}${sequence % 2 === 0 ? '\r' : ''}\n`);
+  write(`${boot} ${++sequence} ${key} ${value}${sequence % 2 === 0 ? '\r' : ''}\n`);
 };
 const remember = (text: string): void => appendFileSync(journal, `${text}\n`);
 
 remember(`power-on ${process.pid} ${behaviour}`);
-if (behaviour === 'refuses') process.exit(35);
+if (behaviour === 'refuses') {
+  process.stderr.write('arg parsing failed: Unrecognized argument: --new\n');
+  process.exit(35);
+}
+const [how, status] = behaviour.split('-');
+if (how === 'early') process.exit(Number(status));
+if (how === 'ends') setTimeout(() => process.exit(Number(status)), 1000);
 say('hello', '1');
 say('stage', 'booting');
-process.stdout.write(`00000000-another-boot 1 health ok\n`);
-process.stdout.write(`no line of the protocol \u001b[31m\n`);
-process.stdout.write(`${boot} 99 health ok${'x'.repeat(600)}\n`);
+write(`00000000-another-boot 1 health ok\n`);
+write(`no line of the protocol \u001b[31m\n`);
+write(`${boot} 99 health ok${'x'.repeat(600)}\n`);
 if (behaviour === 'dies') {
   setTimeout(() => {
     process.stderr.write('cannot go on\n');
@@ -42,14 +57,22 @@ const beat = (): void => {
   else {
     say('stage', 'ready');
     // A line that comes in two pieces is still one line.
-    process.stdout.write(`${boot} ${++sequence} hea`);
-    setTimeout(() => process.stdout.write('lth ok\n'), 50);
+    write(`${boot} ${++sequence} hea`);
+    setTimeout(() => write('lth ok\n'), 50);
   }
 };
 beat();
 setInterval(beat, 300);
 
-createInterface({ input: process.stdin }).on('line', (verb) => {
+/** Not through a stream of files: Node does not end while one of those waits for a pipe. */
+const pipe = (path: string): Socket =>
+  new Socket({
+    fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK),
+    readable: true,
+    writable: false,
+  });
+const input = channel === 'file' ? pipe('agent.in') : process.stdin;
+createInterface({ input }).on('line', (verb) => {
   remember(verb.replace(/^time \d+$/, 'time EPOCH'));
   if (verb === 'stop' && behaviour !== 'deaf') {
     say('bye');
