@@ -39,6 +39,7 @@ export class DeviceFolder {
   readonly root: string;
   readonly service: string;
   readonly #env: Record<string, string>;
+  readonly #mounts: [folder: string, place: string][] = [];
 
   constructor(shell: Shell) {
     this.root = mkdtempSync(join(tmpdir(), 'sovereign launcher '));
@@ -135,6 +136,11 @@ export class DeviceFolder {
     writeFileSync(join(this.root, 'agent', 'current'), `${name}\n`);
   }
 
+  /** Makes everything that is launched from now on see `folder` at that place, in a mount namespace. Needs root. */
+  mount(folder: string, place: string): void {
+    this.#mounts.push([folder, place]);
+  }
+
   get current(): string | undefined {
     const file = join(this.root, 'agent', 'current');
     return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
@@ -146,15 +152,16 @@ export class DeviceFolder {
   }
 
   launch(...args: string[]): Promise<Outcome> {
+    const command = [join(this.root, 'bin', 'sh'), this.#launcher, ...args];
+    const mounts = this.#mounts.map((pair) => `/usr/bin/mount --bind '${pair.join("' '")}' && `);
+    if (mounts.length > 0) {
+      command.unshift('/usr/bin/unshare', '--mount', '/bin/sh', '-c', `${mounts.join('')}exec "$@"`, 'sh');
+    }
+    const [program = '', ...rest] = command;
     return new Promise((resolve) => {
-      execFile(
-        join(this.root, 'bin', 'sh'),
-        [this.#launcher, ...args],
-        { env: this.#env },
-        (error, stdout, stderr) => {
-          resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
-        },
-      );
+      execFile(program, rest, { env: this.#env }, (error, stdout, stderr) => {
+        resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+      });
     });
   }
 
