@@ -45,6 +45,7 @@ export const tools = {
 /** What the tests run beside that: the shells of phones and servers, and the linter of shell scripts. */
 export const testTools: readonly Tool[] = [
   tools.qemu,
+  tools.adb,
   tools.ssh,
   command('mksh'),
   command('dash'),
@@ -53,6 +54,8 @@ export const testTools: readonly Tool[] = [
   command('shellcheck'),
   command('psql', 'psql', 'postgresql-client'),
   command('ip', 'ip', 'iproute2'),
+  // The test phone's /data.
+  command('mkfs.ext4', 'mkfs.ext4', 'e2fsprogs'),
   // As Android has it.
   command('iptables', 'iptables-legacy', 'iptables'),
 ];
