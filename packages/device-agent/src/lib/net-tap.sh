@@ -10,7 +10,7 @@ TAP_BRIDGE_MAC=52:53:56:00:00:01
 TAP_LOOK=5
 
 tap_up() {
-  if tap_bridge_up && rules_up; then return 0; fi
+  if tap_other_owner && tap_bridge_up && rules_up; then return 0; fi
   net_problem "$net_error"
   return 1
 }
@@ -18,7 +18,6 @@ tap_up() {
 tap_bridge_up() {
   net_bridge=/sys/class/net/$TAP_BRIDGE
   if [ -e state/bridge ] && [ -e "$net_bridge" ]; then return 0; fi
-  tap_other_owner || return 1
   [ -e "$net_bridge" ] || tap_do ip link add name "$TAP_BRIDGE" type bridge || return 1
   # Nobody speaks IPv6 there, so the device must not answer it either.
   net_ipv6=/proc/sys/net/ipv6/conf/$TAP_BRIDGE/disable_ipv6
@@ -29,7 +28,7 @@ tap_bridge_up() {
     put state/bridge up
 }
 
-# Fails where another interface has addresses of our subnet.
+# Fails where another interface has addresses of our subnet: the phone may join such a network at any time.
 tap_other_owner() {
   net_owner=$(ip -4 -o addr show to "$NET_SUBNET") || return 0
   IFS=$LF
