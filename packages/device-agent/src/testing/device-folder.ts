@@ -188,6 +188,17 @@ export class DeviceFolder {
       .map(([pid, command]) => `${pid} ${command}`);
   }
 
+  /** Kills launcher and keeper, so that nobody brings them back. */
+  async abandon(): Promise<void> {
+    const end = Date.now() + 20_000;
+    let keeper: string | undefined;
+    while ((keeper = (await this.status('-')).keeper) === undefined) {
+      if (Date.now() > end) throw new Error('no keeper came');
+      await sleep(50);
+    }
+    for (const pid of [keeper, (await this.status()).launcher]) process.kill(Number(pid), 'SIGKILL');
+  }
+
   /** As when the power is cut: nothing of what runs here ends in order. */
   powerCut(): void {
     for (const line of this.processes()) {
