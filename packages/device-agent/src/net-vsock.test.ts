@@ -1,36 +1,20 @@
-import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test as base } from 'vitest';
 import { runs } from './testing/device-folder.ts';
 import { PhoneNetwork } from './testing/phone-network.ts';
 
-const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-/** The real one, built by `nx run network:build`. */
-const gvproxy = join(import.meta.dirname, '..', '..', 'network', 'dist', `gvproxy.${arch}`);
-const configuration = `stack:
-  mtu: 4000
-  subnet: 192.168.127.0/24
-  gatewayIP: 192.168.127.1
-  gatewayMacAddress: 5a:94:ef:e4:0c:dd
-`;
 const PATIENT = { timeout: 10_000 };
 
 const test = base.extend<{ network: PhoneNetwork }>({
   // eslint-disable-next-line no-empty-pattern -- Vitest reads the names of what is asked for
   network: async ({}, use) => {
-    const network = await PhoneNetwork.create('network vsock\n');
-    network.storeGvproxy(readFileSync(gvproxy));
-    network.write('net/gvproxy.yaml', configuration);
+    const network = await PhoneNetwork.vsock();
     await use(network);
     await network.remove();
   },
 });
-
-const listens = (network: PhoneNetwork, port: number): boolean =>
-  readFileSync(`/proc/${network.phone.pid}/net/tcp`, 'utf8').includes(
-    `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`,
-  );
 
 describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
   test('gvproxy runs before the machine does, and only once', async ({ expect, network }) => {
@@ -53,12 +37,12 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
       await network.do('net_attach', ...service);
       await network.do('net_publish', ...service);
     }
-    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([true, true, true]);
+    expect([15432, 15022, 13000].map((port) => network.phone.listens(port))).toEqual([true, true, true]);
     await network.do('net_publish', ...network.service('sql', 2, ['15432 5432']));
-    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([true, false, true]);
+    expect([15432, 15022, 13000].map((port) => network.phone.listens(port))).toEqual([true, false, true]);
     await network.do('net_withdraw', ...sql);
     await network.do('net_withdraw', ...sql);
-    expect([15432, 15022, 13000].map((port) => listens(network, port))).toEqual([false, false, true]);
+    expect([15432, 15022, 13000].map((port) => network.phone.listens(port))).toEqual([false, false, true]);
   });
 
   test('a killed gvproxy is back, with what was published and without what was withdrawn', async ({
@@ -74,9 +58,9 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
     const { gvproxy: pid } = await network.status();
     process.kill(Number(pid), 'SIGKILL');
     await network.do('net_withdraw', ...forge);
-    await network.whileWatched(() => expect.poll(() => listens(network, 15432), PATIENT).toBe(true));
+    await network.whileWatched(() => expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true));
     expect((await network.status()).gvproxy).not.toBe(pid);
-    expect(listens(network, 13000)).toBe(false);
+    expect(network.phone.listens(13000)).toBe(false);
   });
 
   test('it is started ever more slowly when it keeps ending, and what it said is told', async ({
@@ -90,7 +74,7 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
     expect(starts.length).toBeGreaterThanOrEqual(2);
     expect(starts.length).toBeLessThanOrEqual(4);
     expect((await network.status()).attention).toMatch(/^gvproxy does not run: .*gvproxy.yaml: subnet/);
-    network.write('net/gvproxy.yaml', configuration);
+    network.configureGvproxy();
     await network.do('net_up');
     expect(await network.status()).not.toHaveProperty('attention');
   });
@@ -111,17 +95,17 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
     network,
   }) => {
     const holder = network.phone.spawn('toybox', 'nc', '-L', '-s', '127.0.0.1', '-p', '15432', 'true');
-    await expect.poll(() => listens(network, 15432), PATIENT).toBe(true);
+    await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
     const sql = network.service('sql', 2, ['15432 5432', '15022 22']);
     await network.do('net_attach', ...sql);
     await network.do('net_publish', ...sql);
-    expect(listens(network, 15022)).toBe(true);
+    expect(network.phone.listens(15022)).toBe(true);
     expect((await network.status()).attention).toMatch(/port 15432 .*: listen .* address already in use/);
     holder.kill('SIGKILL');
     await network.whileWatched(() =>
       expect.poll(() => network.status(), PATIENT).not.toHaveProperty('attention'),
     );
-    expect(listens(network, 15432)).toBe(true);
+    expect(network.phone.listens(15432)).toBe(true);
   });
 
   test('a round of the keeper starts no process while all is well', async ({ expect, network }) => {
@@ -145,7 +129,7 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
     // The boot before: what was published then is forgotten.
     network.write('net/state/network-boot', 'another boot\n');
     await network.do('net_up');
-    expect(listens(network, 15432)).toBe(false);
+    expect(network.phone.listens(15432)).toBe(false);
 
     await network.do('net_down');
     await network.do('net_down');

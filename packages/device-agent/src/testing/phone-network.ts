@@ -18,6 +18,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, runs } from './device-folder.ts';
 
 const lib = join(import.meta.dirname, '..', 'lib');
+const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+const gvproxy = join(import.meta.dirname, '..', '..', '..', 'network', 'dist', `gvproxy.${arch}`);
+const standIn = join(import.meta.dirname, 'stand-in-vm.ts');
 
 /** Calls one function of the network as the launcher does; `watch N` is N rounds of the keeper. */
 const caller = `
@@ -99,11 +102,18 @@ export class Namespace {
   async serve(address: string, port: number, word: string): Promise<void> {
     this.spawn('toybox', 'nc', '-L', '-s', address, '-p', String(port), 'toybox', 'echo', word);
     const end = Date.now() + 5000;
-    const listens = `:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
-    while (!readFileSync(`/proc/${this.pid}/net/tcp`, 'utf8').includes(listens)) {
+    while (!this.listens(port, address)) {
       if (Date.now() > end) throw new Error(`nothing listens on port ${port}`);
       await sleep(20);
     }
+  }
+
+  /** True when a program in here listens on this port of this address. */
+  listens(port: number, address = '127.0.0.1'): boolean {
+    const hex = (number: number, digits: number) => number.toString(16).toUpperCase().padStart(digits, '0');
+    const host = address.split('.').reverse();
+    const socket = `${host.map((byte) => hex(Number(byte), 2)).join('')}:${hex(port, 4)} 00000000:0000 0A`;
+    return readFileSync(`/proc/${this.pid}/net/tcp`, 'utf8').includes(socket);
   }
 
   spawn(...argv: string[]): ChildProcess {
@@ -158,6 +168,26 @@ export class PhoneNetwork {
     return network;
   }
 
+  /** In mode `vsock`, with the real gvproxy, which `nx run network:build` made. */
+  static async vsock(): Promise<PhoneNetwork> {
+    const network = await PhoneNetwork.create('network vsock\n');
+    network.storeGvproxy(readFileSync(gvproxy));
+    network.configureGvproxy();
+    return network;
+  }
+
+  configureGvproxy(): void {
+    this.write(
+      'net/gvproxy.yaml',
+      `stack:
+  mtu: 4000
+  subnet: 192.168.127.0/24
+  gatewayIP: 192.168.127.1
+  gatewayMacAddress: 5a:94:ef:e4:0c:dd
+`,
+    );
+  }
+
   write(path: string, content: string): void {
     writeFileSync(join(this.root, path), content);
   }
@@ -177,46 +207,66 @@ export class PhoneNetwork {
     return join(this.root, 'store', digest);
   }
 
-  /** Writes slot a of a service; `publish` are `PORT GUESTPORT` pairs. Returns the arguments of net_publish. */
+  /**
+   * Writes slot a of a service whose machine is the launcher's stand-in; `publish` are `PORT GUESTPORT` pairs.
+   * Returns the arguments of net_publish.
+   */
   service(name: string, index: number, publish: string[]): [string, 'a'] {
     const folder = join(this.root, 'services', name);
     mkdirSync(join(folder, 'a'), { recursive: true });
     const lines = [
       'schema 1',
       `service ${name}`,
+      `release ${'ab'.repeat(32)}`,
+      'deadline 30',
+      'stop 5',
+      'restarts 1',
+      'log-limit 100000',
+      'backoff-max 1',
       `address 192.168.127.${index}`,
       `tap sov-${name}`,
       ...publish.map((ports) => `publish ${ports}`),
     ];
-    writeFileSync(join(folder, 'a', 'launch'), lines.map((line) => `${line}\n`).join(''));
+    const argv = [process.execPath, '--disable-warning=ExperimentalWarning', standIn, 'healthy'];
+    for (const [file, content] of [
+      ['a/launch', lines],
+      ['a/argv.1', argv],
+      ['current', ['a']],
+    ] as const) {
+      writeFileSync(join(folder, file), content.map((line) => `${line}\n`).join(''));
+    }
     return [folder, 'a'];
   }
 
-  #argv(args: string[]): string[] {
-    const bin = join(this.root, 'bin');
-    return [
-      '/usr/bin/env',
-      `PATH=${bin}`,
-      join(bin, 'sh'),
-      '-c',
-      caller,
-      'caller',
-      lib,
-      this.root,
-      this.vsockDevice,
-    ].concat(args);
+  /** Runs the launcher itself. */
+  launch(...args: string[]): Promise<Outcome> {
+    return this.#run([join(import.meta.dirname, '..', 'launch.sh'), ...args]);
   }
 
-  call(...args: string[]): Promise<Outcome> {
+  /** A shell on the phone; `args` are its arguments. */
+  #shell(args: string[]): string[] {
+    const bin = join(this.root, 'bin');
+    return ['/usr/bin/env', `PATH=${bin}`, join(bin, 'sh'), ...args];
+  }
+
+  #call(args: string[]): string[] {
+    return ['-c', caller, 'caller', lib, this.root, this.vsockDevice, ...args];
+  }
+
+  #run(args: string[]): Promise<Outcome> {
     return new Promise((resolve) => {
       execFile(
-        ...this.phone.enter(this.#argv(args)),
+        ...this.phone.enter(this.#shell(args)),
         { env: { PATH: hostPath } },
         (error, stdout, stderr) => {
           resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
         },
       );
     });
+  }
+
+  call(...args: string[]): Promise<Outcome> {
+    return this.#run(this.#call(args));
   }
 
   /** Calls and fails with what was said where that failed. */
@@ -228,7 +278,7 @@ export class PhoneNetwork {
 
   /** A keeper that watches for as long as the action takes. */
   async whileWatched<T>(action: () => Promise<T>): Promise<T> {
-    const keeper = this.phone.spawn(...this.#argv(['watch', '1000']));
+    const keeper = this.phone.spawn(...this.#shell(this.#call(['watch', '1000'])));
     let said = '';
     keeper.stdout?.on('data', (text) => (said += String(text)));
     try {
@@ -259,6 +309,7 @@ export class PhoneNetwork {
   }
 
   async remove(): Promise<void> {
+    if (existsSync(join(this.root, 'keeper'))) await this.launch('halt', this.root, '0');
     await this.call('net_down');
     this.phone.remove();
     rmSync(this.root, { recursive: true, force: true });

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { describe, test as base } from 'vitest';
+import { PhoneNetwork } from './testing/phone-network.ts';
+
+const PATIENT = { timeout: 30_000 };
+
+const test = base.extend<{ make: (mode: 'vsock' | 'tap') => Promise<PhoneNetwork> }>({
+  // eslint-disable-next-line no-empty-pattern -- Vitest reads the names of what is asked for
+  make: async ({}, use) => {
+    const made: PhoneNetwork[] = [];
+    await use(async (mode) => {
+      const network = await (mode === 'vsock' ? PhoneNetwork.vsock() : PhoneNetwork.create('network tap\n'));
+      made.push(network);
+      return network;
+    });
+    for (const network of made) await network.remove();
+  },
+});
+
+/** Every `NAME KEY VALUE` line of the launcher's status. */
+async function status(network: PhoneNetwork): Promise<Record<string, string>> {
+  const { stdout } = await network.launch('status', network.root);
+  return Object.fromEntries(
+    stdout.split('\n').map((line) => /^(\S+ \S+) (.*)$/.exec(line)?.slice(1) ?? ['', '']),
+  ) as Record<string, string>;
+}
+
+const snapshot = (network: PhoneNetwork): string[] => [
+  network.phone.run('ip', 'rule'),
+  network.phone.run('ip', '-o', 'link').replace(/^\d+: /gm, ''),
+  network.phone.run('iptables-legacy-save').replace(/^#.*\n|\[\d+:\d+\]/gm, ''),
+  network.phone.run('cat', '/proc/sys/net/ipv4/ip_forward'),
+];
+
+describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { timeout: 120_000 }, (mode) => {
+  test('brings its network with it, and takes it away when it stops', async ({ expect, make }) => {
+    const network = await make(mode);
+    for (const table of ['filter', 'nat', 'mangle'])
+      network.phone.run('iptables-legacy', '-w', '-t', table, '-S');
+    const before = snapshot(network);
+    network.service('sql', 2, ['15432 5432']);
+    expect(await network.launch('start', network.root, 'sql')).toMatchObject({ status: 0, stderr: '' });
+    await expect
+      .poll(() => status(network), PATIENT)
+      .toMatchObject({ 'sql state': 'running', '- network': mode });
+    expect(network.phone.listens(15432)).toBe(true);
+    expect(await status(network)).not.toHaveProperty(['- attention']);
+
+    expect(await network.launch('stop', network.root, 'sql', '5')).toMatchObject({ status: 0, stderr: '' });
+    expect(network.processes()).toEqual([]);
+    expect(snapshot(network)).toEqual(before);
+  });
+
+  test('is reachable again after everything was killed, also without its launcher’s help', async ({
+    expect,
+    make,
+  }) => {
+    const network = await make(mode);
+    network.service('sql', 2, ['15432 5432']);
+    await network.launch('start', network.root, 'sql');
+    await expect.poll(() => status(network), PATIENT).toMatchObject({ 'sql state': 'running' });
+    // The keeper and the supervisor live: what carries the network is killed.
+    for (const pid of network.processes()) {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (words.includes('15432') || words.includes('gvproxy.yaml')) process.kill(pid, 'SIGKILL');
+    }
+    await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
+    for (const pid of network.processes()) process.kill(pid, 'SIGKILL');
+    await expect.poll(() => network.processes(), PATIENT).toEqual([]);
+    expect(await network.launch('boot', network.root)).toMatchObject({ status: 0, stderr: '' });
+    await expect.poll(() => status(network), PATIENT).toMatchObject({ 'sql state': 'running' });
+    await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
+    await network.launch('remove', network.root);
+    expect(network.processes()).toEqual([]);
+  });
+});
+
+test(
+  'a service whose TAP device cannot be made does not start, and says why',
+  { timeout: 60_000 },
+  async ({ expect, make }) => {
+    const network = await make('tap');
+    network.phone.run('ip', 'link', 'add', 'wlan0', 'type', 'veth');
+    network.phone.run('ip', 'addr', 'add', '192.168.127.77/24', 'dev', 'wlan0');
+    network.service('sql', 2, []);
+    const { status: exit, stderr } = await network.launch('start', network.root, 'sql');
+    expect(exit).toBe(1);
+    expect(stderr).toMatch(/another interface of this device uses 192\.168\.127\.0\/24/);
+    await network.launch('stop', network.root, 'sql', '5');
+  },
+);
