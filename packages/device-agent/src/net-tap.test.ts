@@ -47,6 +47,8 @@ const test = base.extend<{ place: Place }>({
     uplink(phone, world, 'v4-rmnet0', '10.64.0', 1021);
     uplink(phone, world, 'wlan0', '10.65.0', 1022);
     phone.all('ip', rules);
+    // As strict as a phone can be about where packets come from.
+    phone.run('sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter');
     phone.all('iptables-legacy', chains);
     world.run('ip', 'addr', 'add', `${WORLD}/32`, 'dev', 'lo');
     await world.serve(WORLD, 80, 'world');
