@@ -7,6 +7,15 @@ set -eu
 tree=$1 work=$2 data=$3 checkout=$4
 root=$work/root
 
+# A branch of the machine's cgroups (version 2, where it has them) is the phone's whole tree.
+groups=$(sed -n 's/^[^ ]* \([^ ]*\) cgroup2 .*/\1/p' /proc/mounts | head -n 1)
+if [ -n "$groups" ] && [ "${5-}" != in-group ]; then
+  group=$groups/sovereign-phone-$(basename "$(dirname "$work")")
+  mkdir -p "$group"
+  echo 0 >"$group/cgroup.procs"
+  exec unshare --cgroup sh "$0" "$@" in-group
+fi
+
 mount -t tmpfs -o size=256m,mode=755 tmpfs "$work"
 mkdir "$work/upper" "$work/scratch" "$root"
 mount -t overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/scratch" overlay "$root"
@@ -16,6 +25,7 @@ mount --rbind / "$root/.host"
 mount -o remount,bind,ro "$root/.host"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
+[ -z "$groups" ] || mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 # Wake locks, a stand-in: this machine's kernel has none.
 if [ -d /sys/power ]; then
   mount -t tmpfs -o size=64k,mode=755 tmpfs "$root/sys/power"

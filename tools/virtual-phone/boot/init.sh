@@ -87,11 +87,21 @@ adb_interface() {
   ip link set adb0 up
 }
 
-# Debian's adbd, as Android runs it: as the user shell with its groups.
+# join GROUP: moves the calling process to a cgroup of this name.
+join() {
+  [ -f /sys/fs/cgroup/cgroup.procs ] || return 0
+  mkdir -p "/sys/fs/cgroup/$1"
+  echo 0 >"/sys/fs/cgroup/$1/cgroup.procs"
+}
+
+# Debian's adbd, as Android runs it: as the user shell with its groups, in a cgroup that init kills as a whole.
 adbd() {
   while true; do
-    ADBD_PORT=5555 /.phone/bin/setpriv --reuid 2000 --regid 2000 \
-      --groups 1004,1007,1011,1015,1028,3001,3002,3003,3006,3009,3011 -- /.phone/bin/adbd >>/dev/.phone/adbd.log 2>&1
+    (
+      join uid_0/pid_adbd
+      ADBD_PORT=5555 exec /.phone/bin/setpriv --reuid 2000 --regid 2000 \
+        --groups 1004,1007,1011,1015,1028,3001,3002,3003,3006,3009,3011 -- /.phone/bin/adbd >>/dev/.phone/adbd.log 2>&1
+    )
     sleep 1
   done
 }

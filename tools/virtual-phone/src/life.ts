@@ -120,7 +120,7 @@ async function configuration(phone: Phone): Promise<string> {
   const { sdk, virt } = releases[phone.android];
   const patch = `2026-${String(1 + phone.updates).padStart(2, '0')}-05`;
   const properties = {
-    'ro.build.version.release': phone.android,
+    'ro.build.version.release': phone.android.split('-')[0] ?? '',
     'ro.build.version.sdk': String(sdk),
     'ro.build.version.security_patch': patch,
     'ro.build.fingerprint': `sovereign/virtual/phone:${phone.android}/${phone.updates}:user/release-keys`,
@@ -201,8 +201,19 @@ async function powerOff(phone: Phone): Promise<void> {
   await end(phone.processes.phone);
   // Its peer went with the namespace; the kernel would take this end away some seconds later.
   await execa('ip', ['link', 'del', hostInterface(phone)], { reject: false });
+  await removeGroups(phone);
   delete phone.processes.phone;
   await savePhone(phone);
+}
+
+/** The phone's branch of cgroups, whose processes have ended: folders within folders. */
+async function removeGroups({ name }: Phone): Promise<void> {
+  const mounts = readFileSync('/proc/mounts', 'utf8');
+  const root = /^\S+ (\S+) cgroup2 /m.exec(mounts)?.[1];
+  const group = root === undefined ? undefined : join(root, `sovereign-phone-${name}`);
+  if (group === undefined || !existsSync(group)) return;
+  const { stdout } = await execa('find', [group, '-depth', '-type', 'd']);
+  await execa('rmdir', stdout.split('\n'), { reject: false });
 }
 
 /** Runs a program inside the phone, as root, past adb. */
@@ -372,6 +383,15 @@ export async function plug(name: string | undefined): Promise<void> {
   await execa('ip', ['link', 'set', hostInterface(phone), 'up']);
   phone.plugged = true;
   await savePhone(phone);
+  await connect(phone);
+}
+
+/** What init does to adbd at `adb root` or another USB mode: the end of everything in its cgroup. */
+export async function restartAdbd(name: string | undefined): Promise<void> {
+  const phone = await findPhone(name);
+  const kill = 'echo 1 >/sys/fs/cgroup/uid_0/pid_adbd/cgroup.kill || kill -9 $(pidof adbd)';
+  await inside(phone, ['sh', '-c', kill]);
+  await adb(phone, ['disconnect', serial(phone)]);
   await connect(phone);
 }
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { packageBases, writeLock } from '@sovereign/base';
 import { SovereignError, toSovereignError } from '@sovereign/report';
-import { inside, ota, plug, reboot, setUplink, start, stop, unlock, unplug } from './life.ts';
+import { inside, ota, plug, reboot, restartAdbd, setUplink, start, stop, unlock, unplug } from './life.ts';
 import { allPhones, adbPort, androids, findPhone, flavours, serial, uplinks } from './state.ts';
 import { phoneLockPath, phonePackages } from './tree.ts';
 
@@ -15,6 +15,7 @@ const USAGE = `usage: phone COMMAND [NAME]
                           shut down first; --unlock enters the PIN afterwards
   unlock [NAME]           enters the PIN
   unplug | plug [NAME]    adb goes away and comes back
+  restart-adbd [NAME]     what init does at \`adb root\`: ends everything in adbd's cgroup
   ota [NAME] [--android RELEASE]   an update: other fingerprint, other crosvm, hooks gone
   uplink NAME ${uplinks.join('|')}   the default network changes
   shell [NAME [COMMAND…]] a root shell inside, past adb
@@ -80,6 +81,8 @@ async function run(command: string | undefined, name: string | undefined): Promi
       return unplug(name);
     case 'plug':
       return plug(name);
+    case 'restart-adbd':
+      return restartAdbd(name);
     case 'ota':
       return ota(name, android);
     case 'uplink':

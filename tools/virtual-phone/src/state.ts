@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { withLock, writeFileAtomic } from '@sovereign/store';
 
-export const androids = ['13', '14', '15', '16', '17'] as const;
+export const androids = ['13', '14', '15', '15-QPR2', '16', '17'] as const;
 export type Android = (typeof androids)[number];
 export const flavours = ['magisk', 'kernelsu', 'apatch', 'userdebug'] as const;
 export type Flavour = (typeof flavours)[number];

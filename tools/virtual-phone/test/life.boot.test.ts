@@ -9,23 +9,27 @@ const NAME = 'life-test';
 let phone: Phone;
 let port: string;
 let before: Snapshot;
+/** The interface of this phone, once it is known. */
+let ownLink: string | undefined;
 
 /** What a phone could leave behind on this machine. */
 interface Snapshot {
   links: string[];
   mounts: string[];
   processes: string[];
+  groups: string;
 }
 
 /** Of phones of this name alone: other tests may run theirs at the same time. */
 async function snapshot(): Promise<Snapshot> {
-  const links = (await readdir('/sys/class/net')).filter((name) => name.startsWith('sovphone'));
+  const links = (await readdir('/sys/class/net')).filter((name) => name === ownLink);
   const mounts = (await readFile('/proc/mounts', 'utf8'))
     .split('\n')
     .filter((line) => line.includes(`/${NAME}/`));
   const { stdout } = await execa('ps', ['-e', '-o', 'args']);
   const processes = stdout.split('\n').filter((line) => line.includes(`virtual-phone/${NAME}`));
-  return { links, mounts, processes };
+  const groups = (await execa('find', ['/sys/fs/cgroup', '-name', `sovereign-phone-${NAME}`])).stdout;
+  return { links, mounts, processes, groups };
 }
 
 const adb = (...args: string[]) =>
@@ -38,6 +42,8 @@ beforeAll(async () => {
   const [serial, serverPort = ''] = announced.trim().split(' ');
   expect(serial).toBe(phone.serial);
   port = serverPort;
+  ownLink = `sovphone${phone.serial.split('.')[2] ?? ''}`;
+  expect((await snapshot()).links).toEqual([ownLink]);
 });
 
 afterAll(() => execa(`${import.meta.dirname}/../phone`, ['stop', NAME], { reject: false }));
@@ -112,6 +118,16 @@ test('pulling the cable ends what runs over adb; the phone itself goes on', asyn
   expect(await phone.shell('echo on')).toBe('on');
   await phone.run('plug');
   expect((await adb('get-state')).stdout).toBe('device');
+});
+
+test('a restart of adbd ends what adb shell left running, and nothing that left its cgroup', async () => {
+  const detached = (seconds: number) => `setsid sleep ${seconds} </dev/null >/dev/null 2>&1 &`;
+  await adb('shell', detached(771));
+  await adb('shell', `su -c '${detached(772)}'`);
+  await phone.run('restart-adbd');
+  expect((await adb('get-state')).stdout).toBe('device');
+  expect(await phone.shell('pgrep -f "sleep 77[12]" | wc -l')).toBe('1');
+  expect(await phone.shell('pgrep -f "sleep 77[2]" | wc -l')).toBe('1');
 });
 
 const hook = (folder: string) =>
