@@ -74,9 +74,17 @@ export async function pruneStore(host: Host): Promise<void> {
       agents.add(release.agent.sha256);
     }
   }
-  const currentAgent = (await host.read('agent/current'))?.toString().trim();
   for (const file of await host.list('store')) if (!named.has(file)) await host.remove(storePath(file));
   // Without a service nobody needs a launcher.
-  const kept = agents.size === 0 ? [] : ['current', currentAgent, ...agents];
+  const kept = agents.size === 0 ? [] : ['current', 'good', ...agents, ...(await agentsInUse(host))];
   for (const name of await host.list('agent')) if (!kept.includes(name)) await host.remove(`agent/${name}`);
+}
+
+/** Launchers that are chosen, that run, or that a running one may go back to (docs/formats.md, "Launcher and keeper"). */
+async function agentsInUse(host: Host): Promise<string[]> {
+  const script =
+    'cd "$1" && cat agent/current agent/good keeper/state/before services/*/state/launcher-agent ' +
+    'services/*/state/launcher-before 2>/dev/null; true';
+  const { stdout } = await host.sh(script, [host.root]);
+  return stdout.match(/\b[0-9a-f]{64}\b/g) ?? [];
 }

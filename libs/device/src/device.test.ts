@@ -1,5 +1,6 @@
 import {
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -232,6 +233,24 @@ test('what was never deployed is neither started nor rolled back, and stopping i
   await expect(device.start(definition)).rejects.toEqual(failure('not-deployed'));
   await expect(device.rollback(definition)).rejects.toEqual(failure('not-deployed'));
   await expect(device.ssh(definition)).rejects.toEqual(failure('not-deployed'));
+});
+
+test('a launcher that runs, or that one goes back to, is not pruned; any other is', async () => {
+  const workstation = new Workstation();
+  await workstation.device.deploy(await workstation.bundle('healthy'));
+  const agent = (digit: string) => join(workstation.root, 'agent', digit.repeat(64));
+  for (const digit of ['1', '2', '3', '4']) mkdirSync(agent(digit));
+  mkdirSync(service(workstation, 'state'), { recursive: true });
+  writeFileSync(service(workstation, 'state', 'launcher-agent'), `${'1'.repeat(64)}\n`);
+  writeFileSync(
+    service(workstation, 'state', 'launcher-before'),
+    `${'2'.repeat(64)} 9 boot ${'1'.repeat(64)}\n`,
+  );
+  writeFileSync(join(workstation.root, 'agent', 'good'), `${'3'.repeat(64)}\n`);
+  await workstation.device.deploy(await workstation.bundle('healthy two'));
+  for (const digit of ['1', '2', '3']) expect(existsSync(agent(digit)), digit).toBe(true);
+  expect(existsSync(agent('4'))).toBe(false);
+  expect(existsSync(join(workstation.root, 'agent', 'good'))).toBe(true);
 });
 
 test('space is asked for before the first byte is sent', async () => {

@@ -9,15 +9,17 @@ export function hookPath(root: RootFlavour): string | undefined {
 }
 
 /**
- * The boot hook: it starts the launcher that is current, with the phone's own shell, and does nothing once Sovereign
- * was removed. Pure.
+ * The boot hook: it starts the launcher that is current, with the phone's own shell, or where that one does not start
+ * the one under which a guest was healthy last. It does nothing once Sovereign was removed. Pure.
  */
 export const bootHook = (root: string): string => `#!/system/bin/sh
 # Sovereign: starts this phone's services. "sovereign remove" of the last one takes this file away.
 root=${root}
-[ -f "$root/agent/current" ] || exit 0
-read -r agent <"$root/agent/current"
-launcher=$root/agent/$agent/launch.sh
-[ -f "$launcher" ] || exit 0
-exec /system/bin/sh "$launcher" boot "$root"
+for chosen in current good; do
+  [ -f "$root/agent/$chosen" ] || continue
+  read -r agent <"$root/agent/$chosen"
+  launcher=$root/agent/$agent/launch.sh
+  [ -f "$launcher" ] || continue
+  /system/bin/sh "$launcher" boot "$root" && exit
+done
 `;
