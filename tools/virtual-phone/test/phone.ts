@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execInGuest, readBundle, selectDevice, type Bundle, type Device } from '@sovereign/device';
+import { step } from '@sovereign/report';
+import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
+import { execa } from 'execa';
+import pg from 'pg';
+
+const command = join(import.meta.dirname, '..', 'phone');
+
+/** A test phone, driven by the command that people use. */
+export class Phone {
+  readonly name: string;
+  readonly serial: string;
+
+  private constructor(name: string, serial: string) {
+    this.name = name;
+    this.serial = serial;
+  }
+
+  static async start(name: string, ...flags: string[]): Promise<Phone> {
+    const lines = (await execa(command, ['start', name, ...flags])).stdout.trim().split('\n');
+    return new Phone(name, lines.at(-1) ?? '');
+  }
+
+  /** Another verb of the command, for this phone. */
+  async run(verb: string, ...args: string[]): Promise<void> {
+    await execa(command, [verb, this.name, ...args]);
+  }
+
+  /** Standard output of a script that root's shell runs on the phone itself, whether adb reaches it or not. */
+  async shell(script: string): Promise<string> {
+    return (await execa(command, ['shell', this.name, 'sh', '-c', script])).stdout;
+  }
+
+  stop = (): Promise<void> => this.run('stop');
+}
+
+/** What was built of PostgreSQL, on a phone. The settings are of this test alone: nothing of the user's is touched. */
+export class PhoneService {
+  readonly phone: Phone;
+  readonly device: Device;
+  readonly bundle: Bundle;
+  readonly #found: FoundService;
+
+  static async on(phone: Phone): Promise<PhoneService> {
+    const found = await loadService(join(workspaceRoot(), 'packages/rootfs-sql'));
+    const bundle = await readBundle(workspaceRoot(), found);
+    return new PhoneService(phone, await selectDevice({ serial: phone.serial }), found, bundle);
+  }
+
+  private constructor(phone: Phone, device: Device, found: FoundService, bundle: Bundle) {
+    this.phone = phone;
+    this.device = device;
+    this.bundle = bundle;
+    this.#found = found;
+  }
+
+  get definition(): ServiceDefinition {
+    return this.#found.definition;
+  }
+
+  /** Deploys what was built, starts it and waits for its health. */
+  async up(network?: 'vsock' | 'tap'): Promise<void> {
+    await this.device.deploy(this.bundle, { consent: true, ...(network === undefined ? {} : { network }) });
+    await this.device.start(this.definition);
+    await this.healthy();
+  }
+
+  healthy = (): Promise<void> => this.device.waitHealthy(this.definition, this.definition.health.deadline);
+
+  async status() {
+    const [status] = await this.device.status([this.definition]);
+    if (status === undefined) throw new Error('the device told nothing of the service');
+    return status;
+  }
+
+  /** One statement with the service's own credentials, over the forwarded port. */
+  async query(sql: string): Promise<Record<string, unknown>[]> {
+    const { hostname, port, username, pathname } = new URL((await this.status()).endpoints[0]?.url ?? '');
+    const client = new pg.Client({
+      host: hostname,
+      port: Number(port),
+      user: username,
+      database: pathname.slice(1),
+      password: await this.device.secret(this.definition, 'postgres-password'),
+      connectionTimeoutMillis: 20_000,
+    });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Standard output of a command in the guest. */
+  async inGuest(...argv: string[]): Promise<string> {
+    return (await execInGuest(await this.device.ssh(this.definition), argv)).stdout;
+  }
+
+  /** What the launcher says on the phone itself, without adb: `sql health`, `- gvproxy` and so on to their values. */
+  async told(): Promise<Record<string, string>> {
+    const status = await this.phone.shell(
+      'read -r agent </data/sovereign/agent/current && sh /data/sovereign/agent/$agent/launch.sh status /data/sovereign',
+    );
+    return Object.fromEntries(
+      status.split('\n').flatMap((line) => {
+        const [, key, value] = /^(\S+ \S+) (.*)$/.exec(line) ?? [];
+        return key === undefined || value === undefined ? [] : [[key, value] as const];
+      }),
+    );
+  }
+
+  /** Waits until the launcher, asked on the phone itself, says so. */
+  until(
+    what: string,
+    wanted: (told: Record<string, string>) => boolean,
+    seconds = 120,
+  ): Promise<Record<string, string>> {
+    return step(`wait for ${what}`, async () => {
+      const end = performance.now() + seconds * 1000;
+      let told: Record<string, string> = {};
+      while (performance.now() < end) {
+        told = await this.told().catch(() => ({}));
+        if (wanted(told)) return told;
+        await sleep(250);
+      }
+      throw new Error(`no ${what} after ${seconds} s: ${JSON.stringify(told)}`);
+    });
+  }
+
+  /** Waits for the health of a service that starts, as the launcher sees it. */
+  healthyThere = (): Promise<Record<string, string>> =>
+    this.until(
+      'the service to be healthy, without adb',
+      (told) => told['sql state'] === 'running' && told['sql health'] === 'ok',
+    );
+}
+
+/** An empty home for settings and secrets, until `remove`. */
+export function ownSettings(): { remove: () => void } {
+  const before = process.env.XDG_CONFIG_HOME;
+  const folder = mkdtempSync(join(tmpdir(), 'sovereign-phone-'));
+  process.env.XDG_CONFIG_HOME = folder;
+  return {
+    remove: () => {
+      if (before === undefined) delete process.env.XDG_CONFIG_HOME;
+      else process.env.XDG_CONFIG_HOME = before;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { releaseId } from '@sovereign/service';
+import { sha256File } from '@sovereign/store';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ownSettings, Phone, PhoneService } from './phone.ts';
+
+const settings = ownSettings();
+const folder = mkdtempSync(join(tmpdir(), 'sovereign-releases-'));
+let phone: Phone;
+let sql: PhoneService;
+
+/** The release that was built, with another file as root file system. */
+async function withRoot(file: string): Promise<PhoneService['bundle']> {
+  const root = { sha256: await sha256File(file), size: statSync(file).size };
+  return {
+    ...sql.bundle,
+    release: { ...sql.bundle.release, root },
+    files: { ...sql.bundle.files, root: file },
+  };
+}
+
+const kept = async (): Promise<void> =>
+  expect(await sql.query('select value from kept')).toEqual([{ value: 'a row' }]);
+
+beforeAll(async () => {
+  phone = await Phone.start('sql-test');
+  sql = await PhoneService.on(phone);
+  // What a predecessor left on this phone is nobody's business.
+  await phone.shell('mkdir -p /data/sovereign/vm/sql && echo old >/data/sovereign/vm/sql/start.sh');
+  await sql.up();
+  await sql.query("create table kept as select 'a row' as value");
+});
+
+afterAll(async () => {
+  await phone.stop();
+  settings.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a service on a phone has its address over vsock and answers over the forwarded port', async () => {
+  await kept();
+  expect(await sql.inGuest('ip', '-4', 'address', 'show', 'eth0')).toContain('inet 192.168.127.2/24');
+  expect(await sql.inGuest('ip', 'route')).toContain('default via 192.168.127.1 dev eth0');
+  expect(await sql.status()).toMatchObject({ healthy: true, slot: 'a', trial: false });
+});
+
+test('deploying the same release sends nothing and changes nothing', async () => {
+  expect(await sql.device.deploy(sql.bundle)).toMatchObject({ changed: false, bytesSent: 0 });
+});
+
+describe('what is killed comes back', () => {
+  /** Kills processes that the launcher's status names, and waits until it names others. */
+  async function kill(
+    ...keys: string[]
+  ): Promise<{ before: Record<string, string>; after: Record<string, string> }> {
+    const before = await sql.told();
+    const pids = keys.map((key) => before[key]);
+    expect(pids).not.toContain(undefined);
+    await phone.shell(`kill -9 ${pids.join(' ')}`);
+    const after = await sql.until(`another ${keys.join(', ')}`, (told) =>
+      keys.every((key) => told[key] !== undefined && told[key] !== before[key]),
+    );
+    return { before, after };
+  }
+
+  test('the virtual machine', async () => {
+    await kill('sql pid');
+    await sql.healthy();
+    await kept();
+  });
+
+  test('the launcher, and the machine goes on', async () => {
+    const { before, after } = await kill('sql launcher');
+    expect(after['sql pid']).toBe(before['sql pid']);
+    await sql.healthy();
+    await kept();
+  });
+
+  test('the network program', async () => {
+    await kill('- gvproxy');
+    await expect
+      .poll(() => sql.query('select 1 as one').catch(String), { timeout: 60_000, interval: 500 })
+      .toEqual([{ one: 1 }]);
+    await kept();
+  });
+
+  test('keeper, launcher, network and machine at once, by the next start', async () => {
+    const {
+      '- keeper': keeper,
+      'sql launcher': launcher,
+      '- gvproxy': gvproxy,
+      'sql pid': vm,
+    } = await sql.told();
+    await phone.shell(`kill -9 ${keeper} ${launcher} ${gvproxy} ${vm}`);
+    await sql.device.start(sql.definition);
+    await sql.healthy();
+    await kept();
+  });
+});
+
+test('a release that panics is taken back with adb unplugged, and status says so afterwards', async () => {
+  const image = join(folder, 'no-file-system');
+  writeFileSync(image, randomBytes(1024 * 1024));
+  await sql.device.deploy(await withRoot(image));
+  await sql.device.start(sql.definition);
+  await phone.run('unplug');
+  await sql.until('the trial to end', (told) => told['sql trial'] === undefined, 240);
+  await sql.healthyThere();
+  await phone.run('plug');
+  const status = await sql.status();
+  expect(status).toMatchObject({
+    healthy: true,
+    trial: false,
+    slot: 'a',
+    release: releaseId(sql.bundle.release),
+  });
+  expect(status.attention).toContain('taken back');
+  await kept();
+});
+
+test('adb that goes away while a release is sent is told, and the next deploy ends it', async () => {
+  // Zeros behind the end of a file system change nothing but the digest.
+  const image = join(folder, 'padded');
+  copyFileSync(sql.bundle.files.root, image);
+  await appendFile(image, Buffer.alloc(4096));
+  const next = await withRoot(image);
+  const cut = setTimeout(() => void phone.run('unplug'), 300);
+  await expect(sql.device.deploy(next)).rejects.toMatchObject({ exit: 4 });
+  clearTimeout(cut);
+  expect(await sql.told()).toMatchObject({ 'sql health': 'ok', 'sql slot': 'a' });
+  await phone.run('plug');
+  await sql.device.deploy(next);
+  await sql.device.start(sql.definition);
+  await sql.healthy();
+  expect(await sql.status()).toMatchObject({ release: releaseId(next.release), slot: 'b', trial: false });
+  await kept();
+  await sql.device.rollback(sql.definition);
+  await sql.healthy();
+});
+
+test('a file that is damaged on the phone is found before the start and sent again', async () => {
+  await sql.device.stop(sql.definition, 60);
+  const stored = `/data/sovereign/store/${sql.bundle.release.kernel.sha256}`;
+  await phone.shell(`printf x 1<>${stored}`);
+  await expect(sql.device.start(sql.definition)).rejects.toMatchObject({ code: 'damaged-store' });
+  const { bytesSent } = await sql.device.deploy(sql.bundle);
+  expect(bytesSent).toBe(sql.bundle.release.kernel.size);
+  await sql.device.start(sql.definition);
+  await sql.healthy();
+  await kept();
+});
+
+test('after a restart of the phone the service is back without the workstation', async () => {
+  await phone.run('unplug');
+  await phone.run('reboot');
+  await sql.healthyThere();
+  await phone.run('plug');
+  await kept();
+});
+
+test('rounds of start and stop leave rules, interfaces and processes as they were', async () => {
+  await sql.device.stop(sql.definition, 60);
+  const rounds = process.env.SOVEREIGN_LONG === '1' ? 20 : 3;
+  const before = await left();
+  for (let round = 0; round < rounds; round++) {
+    await sql.device.start(sql.definition);
+    await sql.healthy();
+    await sql.device.stop(sql.definition, 60);
+  }
+  expect(await left()).toEqual(before);
+});
+
+test('removing the last service takes back what was set, and nothing else', async () => {
+  await sql.device.remove(sql.definition, { data: true });
+  expect((await phone.shell('ls /data/sovereign')).trim()).toBe('vm');
+  expect(await phone.shell('cat /data/sovereign/vm/sql/start.sh')).toContain('old');
+  expect((await phone.shell('ls /data/adb/service.d')).trim()).toBe('');
+});
+
+/** What a service could leave behind on a phone. */
+async function left(): Promise<string[]> {
+  return Promise.all([
+    phone.shell('ip rule; ip link | grep -v "link/"'),
+    phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
+    phone.shell("ps -A -o ARGS | grep -v -e '^ps ' -e '^sleep ' -e '^sh -c' -e grep | sort"),
+  ]);
+}

@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ownSettings, Phone, PhoneService } from './phone.ts';
+
+const settings = ownSettings();
+let phone: Phone;
+let sql: PhoneService;
+let before: string[];
+
+/** Rules and interfaces of the phone. */
+const rules = (): Promise<string[]> =>
+  Promise.all([
+    phone.shell('ip rule; ip link | grep -v "link/"'),
+    phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
+  ]);
+
+beforeAll(async () => {
+  phone = await Phone.start('tap-test', '--root', 'kernelsu', '--android', '14');
+  before = await rules();
+  sql = await PhoneService.on(phone);
+  await sql.up('tap');
+  await sql.query("create table kept as select 'a row' as value");
+});
+
+afterAll(async () => {
+  await phone.stop();
+  settings.remove();
+});
+
+test('a service with a TAP device has its address and answers over the forwarded port', async () => {
+  expect(await sql.inGuest('ip', '-4', 'address', 'show', 'eth0')).toContain('inet 192.168.127.2/24');
+  expect(await phone.shell('ip link show sov-sql')).toContain('sov-sql');
+});
+
+test('after a restart of the phone it is back without the workstation', async () => {
+  await phone.run('unplug');
+  await phone.run('reboot');
+  await sql.healthyThere();
+  await phone.run('plug');
+  expect(await sql.query('select value from kept')).toEqual([{ value: 'a row' }]);
+});
+
+test('a stop leaves rules and interfaces as they were', async () => {
+  await sql.device.stop(sql.definition, 60);
+  await expect.poll(rules, { timeout: 20_000, interval: 500 }).toEqual(before);
+});
