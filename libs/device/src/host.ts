@@ -91,6 +91,8 @@ export interface Host {
 export interface ScriptOptions {
   /** Milliseconds after which the script is given up. */
   timeout?: number;
+  /** It changes nothing: what was read before still holds. */
+  readOnly?: boolean;
 }
 
 export interface ScriptResult {

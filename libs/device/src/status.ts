@@ -46,7 +46,10 @@ echo '${IDENTITY}'
 
 /** Asks a device for all that is to be known of it, in one round trip. One without a launcher has no services. */
 export async function askDevice(host: Host): Promise<DeviceReport> {
-  const { status, stdout, stderr } = await host.sh(REPORT, [host.root], { timeout: STATUS_TIMEOUT });
+  const { status, stdout, stderr } = await host.sh(REPORT, [host.root], {
+    timeout: STATUS_TIMEOUT,
+    readOnly: true,
+  });
   const [lines, ports, identity] = `${stdout}\n`.split(new RegExp(`^(?:${PORTS}|${IDENTITY})\n`, 'm'));
   if (status !== 0 || lines === undefined || ports === undefined || identity === undefined) {
     throw new SovereignError({

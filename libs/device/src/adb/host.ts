@@ -124,9 +124,8 @@ export class AdbHost implements Host {
   }
 
   async sh(script: string, args: readonly string[], options: ScriptOptions = {}): Promise<ScriptResult> {
-    this.#snapshot = undefined;
     const { status, stdout, stderr } = await this.#run(script, args, options);
-    this.#snapshot = undefined;
+    if (options.readOnly !== true) this.#snapshot = undefined;
     return { status, stdout: stdout.toString(), stderr };
   }
 

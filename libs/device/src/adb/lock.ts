@@ -12,7 +12,14 @@ const LOCK = `
 while :; do
   [ -d "$1" ] || { echo absent; exit 0; }
   exec 9>>"$1/lock"
-  flock -n 9 9<&9 || { read -r owner <"$1/lock.owner"; echo "busy $owner"; flock 9 9<&9 || exit 1; }
+  if ! flock -n 9 9<&9; then
+    # Whoever has it just began.
+    [ -s "$1/lock.owner" ] || sleep 1
+    owner='another sovereign process'
+    [ ! -s "$1/lock.owner" ] || read -r owner <"$1/lock.owner"
+    echo "busy $owner"
+    flock 9 9<&9 || exit 1
+  fi
   # Whoever had it may have removed all there was.
   [ "$(stat -c %i "$1/lock" 2>/dev/null)" != "$(stat -L -c %i /proc/$$/fd/9)" ] || break
 done

@@ -9,7 +9,8 @@ import { sha256File } from '@sovereign/store';
 import type { PhoneShell } from './shell.ts';
 
 /**
- * Appends to `$1.part`, on the file system where the file is to be, and gives it its name once it has the digest `$2`.
+ * Appends to `$1.part`, on the file system where the file is to be, and gives it its name once it has the digest `$2`
+ * and so many bytes as `$3` says.
  * Says how many bytes are there already, and reads in one line how the rest comes.
  */
 const PUT = `
@@ -24,6 +25,8 @@ case $how in
   *raw) cat >>"$part" || exit 1 ;;
   *) exit 1 ;;
 esac
+# A connection that is cut looks like the end of the input: what came is kept, to go on from there.
+[ "$(stat -c %s "$part")" = "$3" ] || exit 66
 set -- "$1" "$2" $(sha256sum <"$part")
 if [ "$2" != "$3" ]; then
   rm -f "$part"
@@ -33,6 +36,7 @@ fsync "$part" 2>/dev/null || sync
 mv -f "$part" "$1"
 `;
 const WRONG_DIGEST = 65;
+const WRONG_SIZE = 66;
 
 /** Part of the file's size below which its compressed form has to be for compression to pay. */
 const PAYS = 0.85;
@@ -75,7 +79,7 @@ export async function upload(shell: PhoneShell, serial: string, file: Upload): P
 /** True where the phone has the file now, false where its digest was wrong. */
 async function send(shell: PhoneShell, serial: string, file: Upload, fresh: boolean): Promise<boolean> {
   const { size } = await stat(file.local);
-  const process = await shell.start(PUT, [file.path, file.sha256]);
+  const process = await shell.start(PUT, [file.path, file.sha256, String(size)]);
   let said = '';
   process.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   try {
@@ -102,7 +106,7 @@ async function send(shell: PhoneShell, serial: string, file: Upload, fresh: bool
       sent.catch(() => undefined);
     }
     const status = await process.status;
-    if (status === WRONG_DIGEST) return false;
+    if (status === WRONG_DIGEST || status === WRONG_SIZE) return false;
     if (status !== 0) throw notWritten(serial, file.path, said);
     await sent;
     return true;

@@ -1,0 +1,332 @@
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { releaseId } from '@sovereign/service';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { definition, Workstation } from '../testing/workstation.ts';
+import { PhoneFolder } from '../testing/phone-folder.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+const CONSENT = { consent: true };
+const failure = (code: string, exit = 1): unknown => expect.objectContaining({ code, exit });
+const service = ({ root }: PhoneFolder, ...parts: string[]): string =>
+  join(root, 'services', 'sql', ...parts);
+const stored = ({ root }: PhoneFolder): string[] => readdirSync(join(root, 'store')).sort();
+
+function setUp() {
+  const workstation = new Workstation();
+  const phone = new PhoneFolder();
+  const notes: string[] = [];
+  const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    notes.push(String(text));
+    return true;
+  });
+  onTestFinished(() => {
+    write.mockRestore();
+  });
+  return { workstation, phone, notes };
+}
+
+describe('a deploy', () => {
+  test('brings a release, and what the launcher needs to know', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    const report = await phone.device().deploy(bundle, CONSENT);
+    expect(report).toMatchObject({ release: releaseId(bundle.release), slot: 'a', changed: true });
+    const conf = readFileSync(join(phone.root, 'device.conf'), 'utf8');
+    expect(conf).toMatch(/^kind adb$/m);
+    expect(conf).toMatch(/^network vsock$/m);
+    expect(conf).toContain(`gvproxy ${bundle.release.network?.gvproxy.arm64.sha256}\n`);
+    expect(conf).toMatch(/^reserve 512$/m);
+    expect(readFileSync(join(phone.root, 'net', 'gvproxy.yaml'), 'utf8')).toContain('192.168.127.1');
+    expect(readFileSync(service(phone, 'a', 'launch'), 'utf8')).toMatch(/^publish 25432 5432$/m);
+    expect(stored(phone)).toContain(bundle.release.network?.gvproxy.arm64.sha256);
+    const disk = statSync(service(phone, 'data.img'));
+    expect(disk.mode & 0o777).toBe(0o600);
+    // In full: 512-byte blocks.
+    expect(disk.blocks * 512).toBeGreaterThanOrEqual(disk.size);
+    const uuid = readFileSync(service(phone, 'data.id'), 'utf8').trim();
+    expect(readFileSync(service(phone, 'data.img')).subarray(0, 128).toString().replace(/\0+$/, '')).toBe(
+      `sovereign-new ${uuid}\n`,
+    );
+  });
+
+  test('of what is there already sends nothing, changes nothing, and asks the phone five times', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    await phone.device().deploy(bundle, CONSENT);
+    phone.count = 0;
+    const again = await phone.device().deploy(bundle);
+    expect(again).toMatchObject({ changed: false, bytesSent: 0 });
+    // Lock, look, status, digests; the probe that a real phone also needs is a stand-in here.
+    expect(phone.count).toBeLessThanOrEqual(4);
+  });
+
+  test('to a phone that was never used needs a yes, and changes nothing without', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    await expect(phone.device().deploy(bundle)).rejects.toEqual(failure('not-prepared', 2));
+    expect(existsSync(phone.root)).toBe(false);
+  });
+
+  test('shares what another service brought, and a status is one round trip', async () => {
+    const { workstation, phone } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    phone.count = 0;
+    const [state] = await phone.device().status([definition]);
+    expect(phone.count).toBe(1);
+    expect(state).toMatchObject({
+      state: 'stopped',
+      slot: 'a',
+      endpoints: [{ url: 'postgresql://postgres@127.0.0.1:25432/postgres' }],
+    });
+  });
+
+  test('finds a file that was damaged in the store, and sends it again', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    await phone.device().deploy(bundle, CONSENT);
+    writeFileSync(join(phone.root, 'store', bundle.release.kernel.sha256), 'damaged');
+    expect(await phone.device().deploy(bundle)).toMatchObject({ bytesSent: 'kernel'.length });
+    expect(readFileSync(join(phone.root, 'store', bundle.release.kernel.sha256), 'utf8')).toBe('kernel');
+  });
+
+  test('refuses what this phone cannot run before the first byte', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    const host = phone.host();
+    host.command = () => Promise.reject(new Error('an option that no variant can express'));
+    const { HostedDevice } = await import('../device.ts');
+    await expect(new HostedDevice(host).deploy(bundle, CONSENT)).rejects.toThrow('no variant');
+    expect(existsSync(join(phone.root, 'store'))).toBe(false);
+  });
+
+  test('by two workstations at once is done one after the other, and the second says whom it waits for', async () => {
+    const { workstation, phone, notes } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    await phone.device().deploy(bundle, CONSENT);
+    const next = await workstation.bundle('healthy two');
+    const waiting = /waiting: \S+@\S+ since \S+, process \d+ changes phone/;
+    const held = phone
+      .host()
+      .exclusively(() => expect.poll(() => notes.join(''), { timeout: 30_000 }).toMatch(waiting));
+    await expect.poll(() => existsSync(join(phone.root, 'lock.owner'))).toBe(true);
+    const reports = await Promise.all([phone.device().deploy(next), phone.device().deploy(next), held]).then(
+      ([one, other]) => [one, other],
+    );
+    expect(reports.map(({ changed }) => changed).sort()).toEqual([false, true]);
+    expect(existsSync(join(phone.root, 'lock.owner'))).toBe(false);
+  });
+});
+
+describe('a transfer', () => {
+  /** Not compressible, so that bytes of the file are bytes on the wire. */
+  const noise = Buffer.from(randomBytes(300_000).map((byte) => byte & 127));
+
+  async function large() {
+    const all = setUp();
+    const bundle = await all.workstation.bundle(noise.toString('latin1'));
+    return { ...all, bundle, root: bundle.release.root };
+  }
+
+  test('goes on where it was cut', async () => {
+    const { phone, bundle, root } = await large();
+    phone.cutInput = 150_000;
+    await expect(phone.device().deploy(bundle, CONSENT)).rejects.toEqual(failure('adb-lost', 4));
+    const part = join(phone.root, 'store', `${root.sha256}.part`);
+    await expect.poll(() => statSync(part).size).toBeGreaterThan(50_000);
+    const there = statSync(part).size;
+    phone.cutInput = undefined;
+    const counts: number[] = [];
+    const host = phone.host();
+    await host.put(bundle.files.root, `store/${root.sha256}`, root.sha256, (count) => counts.push(count));
+    expect(counts[0]).toBe(there);
+    expect(counts.reduce((sum, count) => sum + count)).toBe(statSync(bundle.files.root).size);
+    expect(readFileSync(join(phone.root, 'store', root.sha256))).toEqual(readFileSync(bundle.files.root));
+    expect(existsSync(part)).toBe(false);
+  });
+
+  test('that went on from damaged bytes is done once more from the beginning', async () => {
+    const { phone, bundle, root } = await large();
+    await phone.device().deploy(await new Workstation().bundle('healthy'), CONSENT);
+    writeFileSync(join(phone.root, 'store', `${root.sha256}.part`), 'not the beginning of it');
+    const counts: number[] = [];
+    await phone
+      .host()
+      .put(bundle.files.root, `store/${root.sha256}`, root.sha256, (count) => counts.push(count));
+    expect(readFileSync(join(phone.root, 'store', root.sha256))).toEqual(readFileSync(bundle.files.root));
+  });
+
+  test('is compressed where it pays, and whole in the end', async () => {
+    const { phone, workstation } = setUp();
+    const bundle = await workstation.bundle('the same words again and again\n'.repeat(20_000));
+    phone.program('cat', ['echo "cat $*" >>"${0%/bin/*}/cats"', 'exec /usr/bin/toybox cat "$@"']);
+    phone.program('gunzip', ['echo gunzip >>"${0%/bin/*}/cats"', 'exec /usr/bin/toybox gunzip "$@"']);
+    await phone.device().deploy(bundle, CONSENT);
+    expect(readFileSync(join(phone.folder, 'cats'), 'utf8')).toContain('gunzip');
+    expect(readFileSync(join(phone.root, 'store', bundle.release.root.sha256))).toEqual(
+      readFileSync(bundle.files.root),
+    );
+  });
+
+  test('of a file that is not the one that was built leaves nothing of it', async () => {
+    const { phone, workstation } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    writeFileSync(bundle.files.root, 'changed after the build');
+    await expect(phone.device().deploy(bundle, CONSENT)).rejects.toEqual(failure('wrong-digest'));
+    expect(stored(phone)).toEqual([bundle.release.kernel.sha256]);
+    expect(existsSync(service(phone, 'current'))).toBe(false);
+  });
+});
+
+describe('a phone that is full', () => {
+  test('is found out before the first byte, the data disk counted in', async () => {
+    const { phone, workstation } = setUp();
+    phone.program('stat', ['case "$*" in -f*) echo "16384 4096";; *) exec /usr/bin/toybox stat "$@";; esac']);
+    // 64 MiB are free, which the data disk alone needs.
+    await expect(phone.device().deploy(await workstation.bundle('healthy'), CONSENT)).rejects.toEqual(
+      failure('no-space'),
+    );
+    expect(existsSync(join(phone.root, 'store'))).toBe(false);
+  });
+
+  test.for(['cat', 'gunzip', 'fallocate', 'tar', 'mkdir'])(
+    'while %s writes is an error that a second run repairs',
+    async (tool) => {
+      const { phone, workstation } = setUp();
+      const first = await workstation.bundle('healthy '.repeat(4000));
+      const full = [`echo "${tool}: write: No space left on device" >&2`, 'exit 1'];
+      phone.program(
+        tool,
+        tool === 'mkdir'
+          ? ['case "$*" in *store*) ;; *) exec /usr/bin/toybox mkdir "$@";; esac', ...full]
+          : full,
+      );
+      await expect(phone.device().deploy(first, CONSENT)).rejects.toMatchObject({ exit: 1 });
+      expect(existsSync(service(phone, 'current'))).toBe(false);
+      phone.restore(tool);
+      expect(await phone.device().deploy(first, CONSENT)).toMatchObject({ slot: 'a', changed: true });
+      expect(stored(phone).filter((name) => name.endsWith('.part'))).toEqual([]);
+    },
+  );
+});
+
+describe('a deploy that is cut off at any round trip', () => {
+  test.for(['before', 'after'] as const)(
+    '(%s it) leaves the last good release; a second one goes on',
+    async (when) => {
+      const { phone, workstation } = setUp();
+      const first = await workstation.bundle('healthy one');
+      let cuts = 0;
+      for (let at = 1; ; at++) {
+        phone.count = 0;
+        phone.cut = { at, when };
+        const error: unknown = await phone
+          .device()
+          .deploy(first, CONSENT)
+          .then(() => undefined)
+          .catch((thrown: unknown) => thrown);
+        phone.cut = undefined;
+        if (error === undefined) break;
+        expect(error).toEqual(failure('adb-lost', 4));
+        cuts += 1;
+        // Each cut is one of a first deploy, until that would take a data disk away.
+        if (!existsSync(service(phone, 'data.id'))) rmSync(phone.root, { recursive: true, force: true });
+        if (existsSync(service(phone, 'current'))) break;
+      }
+      expect(cuts).toBeGreaterThan(8);
+      await phone.device().deploy(first, CONSENT);
+      const uuid = readFileSync(service(phone, 'data.id'), 'utf8');
+
+      cuts = 0;
+      for (let at = 1; ; at++) {
+        const next = await workstation.bundle(`healthy number ${at}`);
+        phone.count = 0;
+        phone.cut = { at, when };
+        const cut = await phone
+          .device()
+          .deploy(next)
+          .then(
+            () => false,
+            () => true,
+          );
+        phone.cut = undefined;
+        expect(readFileSync(service(phone, 'current'), 'utf8')).toBe('a\n');
+        const kept = JSON.parse(
+          readFileSync(service(phone, 'a', 'release.json'), 'utf8'),
+        ) as typeof first.release;
+        expect(kept).toEqual(first.release);
+        for (const { sha256 } of [kept.kernel, kept.root, kept.network?.gvproxy.arm64 ?? kept.kernel]) {
+          expect(stored(phone)).toContain(sha256);
+        }
+        if (!cut) break;
+        cuts += 1;
+        await phone.device().deploy(next);
+        const [state] = await phone.device().status([definition]);
+        expect(state).toMatchObject({ slot: 'b', release: releaseId(next.release), trial: true });
+      }
+      expect(cuts).toBeGreaterThan(6);
+      expect(readFileSync(service(phone, 'data.id'), 'utf8')).toBe(uuid);
+      expect(stored(phone).filter((name) => name.endsWith('.part'))).toEqual([]);
+    },
+  );
+});
+
+describe('the device', () => {
+  test('says when what it runs on was updated since the last deploy', async () => {
+    const { phone, workstation } = setUp();
+    phone.program('getprop', ['echo vendor/phone:15']);
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    const platform = join(phone.root, 'platform');
+    const attention = async () => (await phone.device().status([definition]))[0]?.attention;
+    expect(readFileSync(platform, 'utf8')).toContain('virt');
+    expect(await attention()).toMatch(/platform changed/);
+    writeFileSync(platform, 'vendor/phone:15 virt none crosvm none\n');
+    expect(await attention()).toBeUndefined();
+  });
+
+  test('is left as it was found once its last service is removed', async () => {
+    const { phone, workstation } = setUp();
+    const device = phone.device();
+    await device.deploy(await workstation.bundle('healthy'), CONSENT);
+    await device.remove(definition, { data: false });
+    expect(readdirSync(service(phone)).sort()).toEqual(['data.id', 'data.img']);
+    for (const name of ['device.conf', 'net', 'keeper', 'platform'])
+      expect(readdirSync(phone.root)).not.toContain(name);
+    await device.remove(definition, { data: true });
+    expect(existsSync(phone.root)).toBe(false);
+    await device.remove(definition, { data: true });
+    expect(existsSync(phone.root)).toBe(false);
+  });
+
+  test('keeps what is not ours', async () => {
+    const { phone, workstation } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    appendFileSync(join(phone.root, 'sovereign_start.sh'), '# of the predecessor\n');
+    await phone.device().remove(definition, { data: true });
+    expect(readdirSync(phone.root)).toEqual(['sovereign_start.sh']);
+  });
+
+  test('is taken over by another workstation, with its passwords and host keys', async () => {
+    const { phone, workstation } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    const device = phone.device();
+    await device.deploy(bundle, CONSENT);
+    const password = await device.secret(definition, 'postgres-password');
+    vi.stubEnv('XDG_CONFIG_HOME', join(workstation.folder, 'another'));
+    await expect(device.deploy(bundle)).rejects.toEqual(failure('no-secrets'));
+    expect(await device.adopt()).toEqual(['sql']);
+    expect(await device.adopt()).toEqual([]);
+    expect(await device.secret(definition, 'postgres-password')).toBe(password);
+    expect(await device.deploy(bundle)).toMatchObject({ changed: false });
+  });
+});
