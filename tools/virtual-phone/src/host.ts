@@ -1,12 +1,10 @@
 import { realpath } from 'node:fs/promises';
 import { basename, delimiter, dirname, isAbsolute, join } from 'node:path';
 import { existsSync } from 'node:fs';
-import { SovereignError, step } from '@sovereign/report';
-import { contentKeyed, sha256, workspaceRoot } from '@sovereign/store';
+import { SovereignError } from '@sovereign/report';
+import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
-
-/** Gives a VM a vsock device where the machine has none. A test tool only. */
-const VSOCK = { crate: 'vhost-device-vsock', version: '0.3.0' } as const;
+import { vhostDeviceVsock } from './vsock.ts';
 
 /** Where a file of this machine is inside a phone. */
 const inPhone = (path: string): string =>
@@ -44,21 +42,6 @@ export function checkMachine(): void {
     nsenter: 'util-linux',
   };
   for (const [name, apt] of Object.entries(packages)) findProgram(name, `On Debian: apt-get install ${apt}`);
-}
-
-async function vhostDeviceVsock(): Promise<string> {
-  const { crate, version } = VSOCK;
-  const make = (folder: string) =>
-    step(`build ${crate} ${version}`, async () => {
-      const cargo = findProgram('cargo', 'Install Rust 1.85 or newer (Debian 13: apt-get install cargo)');
-      const args = ['install', '--locked', '--version', version, '--root', folder, crate];
-      // Below the entry, which disappears when it fails.
-      const target = join(folder, 'target');
-      await execa(cargo, args, { env: { CARGO_TARGET_DIR: target }, stdin: 'ignore' });
-      await execa('rm', ['-rf', target]);
-    });
-  const { folder } = await contentKeyed('virtual-phone-vsock', sha256(`${crate} ${version}`), make, 1);
-  return join(folder, 'bin', crate);
 }
 
 /** Folders of the libraries that these programs of this machine load, and their loader. */

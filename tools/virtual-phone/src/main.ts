@@ -4,6 +4,7 @@ import { SovereignError, toSovereignError } from '@sovereign/report';
 import { inside, ota, plug, reboot, restartAdbd, setUplink, start, stop, unlock, unplug } from './life.ts';
 import { allPhones, adbPort, androids, findPhone, flavours, serial, uplinks } from './state.ts';
 import { phoneLockPath, phonePackages } from './tree.ts';
+import { rustLockPath, rustPackages } from './vsock.ts';
 
 const USAGE = `usage: phone COMMAND [NAME]
 
@@ -20,7 +21,7 @@ const USAGE = `usage: phone COMMAND [NAME]
   uplink NAME ${uplinks.join('|')}   the default network changes
   shell [NAME [COMMAND…]] a root shell inside, past adb
   list                    NAME SERIAL PORT ANDROID ROOT, one phone a line
-  lock                    pins the packages that phones are made of
+  lock                    pins the packages that phones, and what compiles their vsock, are made of
 NAME is "phone" where none is given and none other runs.`;
 
 function oneOf<T extends string>(option: string, allowed: readonly T[], value: string): T {
@@ -99,11 +100,13 @@ async function run(command: string | undefined, name: string | undefined): Promi
         process.stdout.write(`${fields.join(' ')}\n`);
       }
       return;
-    case 'lock':
-      return writeLock(
-        phoneLockPath,
-        await packageBases.debian.lock({ packages: phonePackages, arch: 'amd64' }),
-      );
+    case 'lock': {
+      const lock = async (path: string, packages: readonly string[]) =>
+        writeLock(path, await packageBases.debian.lock({ packages, arch: 'amd64' }));
+      await lock(phoneLockPath, phonePackages);
+      await lock(rustLockPath, rustPackages);
+      return;
+    }
     default:
       throw new SovereignError({
         code: 'usage',
