@@ -39,8 +39,8 @@ export const manifestSchema = z.discriminatedUnion('kind', [
     kind: z.literal('network'),
     /** The network of a device's guests; runs on the device. */
     gvproxy: z.strictObject({ amd64: file, arm64: file }),
-    /** Joins a guest to that network; part of every root image. */
-    gvforwarder: z.strictObject({ arm64: file }),
+    /** Joins a guest to that network; for arm64 part of every root image, else for tests. */
+    gvforwarder: z.strictObject({ amd64: file, arm64: file }),
   }),
 ]);
 

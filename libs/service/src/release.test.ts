@@ -24,7 +24,7 @@ const release = makeRelease(definition, {
     schema: 1,
     kind: 'network',
     gvproxy: { amd64: file('5'), arm64: file('6') },
-    gvforwarder: { arm64: file('7') },
+    gvforwarder: { amd64: file('7'), arm64: file('8') },
   },
 });
 

@@ -1,25 +1,10 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { gvproxyConfig } from '@sovereign/device';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { onTheWire, synFrame } from './frames.ts';
+import { freePort, listenOnLoopback } from './ports.ts';
 import { ask, endOf, runGvproxy, type Running } from './running.ts';
-
-async function listenOnLoopback(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the server has no port');
-  return address.port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listenOnLoopback(server);
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Whether a packet that a guest sends there opens a connection to this machine's loopback address. */
 async function reachesLoopback({ guests }: Running, to: string): Promise<boolean> {

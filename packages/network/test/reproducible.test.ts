@@ -21,7 +21,7 @@ test.skipIf(process.env.SOVEREIGN_LONG === undefined)(
       await compilePrograms({ ...networkPrograms, module }, await openToolchain(), out, {
         cache: join(folder, 'cache'),
       });
-      for (const { name, sha256 } of [gvproxy.amd64, gvproxy.arm64, gvforwarder.arm64]) {
+      for (const { name, sha256 } of [...Object.values(gvproxy), ...Object.values(gvforwarder)]) {
         expect([name, await sha256File(join(out, name))]).toEqual([name, sha256]);
       }
     } finally {

@@ -10,6 +10,12 @@ import { vi } from 'vitest';
 
 const dist = join(import.meta.dirname, '../dist');
 
+/** Path of what was built for this machine. */
+export async function program(name: 'gvproxy' | 'gvforwarder'): Promise<string> {
+  const manifest = await readManifest(dist, 'network');
+  return join(dist, manifest[name][hostArch()].name);
+}
+
 export interface Running {
   /** Socket of the API for the device itself. */
   api: string;
@@ -18,9 +24,12 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Runs the gvproxy that was built for this machine, in a folder of its own. */
-export async function runGvproxy(config: string): Promise<Running> {
-  const { child, folder, api, guests } = await start(config);
+/**
+ * Runs the gvproxy that was built for this machine, with a folder of its own for its API.
+ * @param socket where guests connect, in that folder where it is not given
+ */
+export async function runGvproxy(config: string, socket?: string): Promise<Running> {
+  const { child, folder, api, guests } = await start(config, socket);
   const ended = once(child, 'exit');
   await vi.waitUntil(() => existsSync(api), { timeout: 5000, interval: 10 });
   return {
@@ -29,6 +38,7 @@ export async function runGvproxy(config: string): Promise<Running> {
     stop: async () => {
       child.kill('SIGKILL');
       await ended;
+      rmSync(guests, { force: true });
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -47,9 +57,8 @@ async function start(config: string, socket?: string) {
   const [yaml, api] = [join(folder, 'gvproxy.yaml'), join(folder, 'api.sock')];
   const guests = socket ?? join(folder, 'connect.sock');
   writeFileSync(yaml, config);
-  const { gvproxy } = await readManifest(dist, 'network');
   const args = ['-config', yaml, '-listen', `unix://${guests}`, '-services', `unix://${api}`];
-  const child = spawn(join(dist, gvproxy[hostArch()].name), args, { stdio: 'ignore' });
+  const child = spawn(await program('gvproxy'), args, { stdio: 'ignore' });
   return { child, folder, api, guests };
 }
 

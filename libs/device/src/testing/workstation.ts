@@ -88,7 +88,7 @@ export class Workstation {
         schema: 1,
         kind: 'network',
         gvproxy: { amd64: image('gvproxy amd64'), arm64: image('gvproxy arm64') },
-        gvforwarder: { arm64: image('gvforwarder') },
+        gvforwarder: { amd64: image('gvforwarder amd64'), arm64: image('gvforwarder arm64') },
       },
     });
     return { definition: changed, release, files };
