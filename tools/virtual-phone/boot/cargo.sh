@@ -14,5 +14,4 @@ mount -t proc proc "$tree/proc"
 mount -t tmpfs tmpfs "$tree/tmp"
 mount --bind "$out" "$tree/out"
 mount --bind "$home" "$tree/cargo"
-export CARGO_HOME=/cargo HOME=/tmp PATH=/usr/bin:/bin TMPDIR=/tmp
-exec chroot "$tree" /usr/bin/cargo "$@"
+exec chroot "$tree" /usr/bin/env CARGO_HOME=/cargo HOME=/tmp TMPDIR=/tmp PATH=/usr/bin:/bin /usr/bin/cargo "$@"

@@ -59,6 +59,8 @@ for file in "$checkout"/tools/virtual-phone/stand-ins/*; do
   [ -d "$file" ] || cp "$file" "$root/system/bin/"
 done
 mv "$root/system/bin/crosvm.sh" "$root/apex/com.android.virt/bin/crosvm"
+# Another release's crosvm is another file.
+sed -n -e 's/^android/# Android/p' -e 's/^virt-version/# version/p' "$work.conf" >>"$root/apex/com.android.virt/bin/crosvm"
 # Under a name of its own: the user shell may not look into every folder above it.
 mount --bind "$checkout" "$root/.phone/checkout"
 cp "$checkout"/tools/virtual-phone/boot/*.sh "$root/.phone/bin/"

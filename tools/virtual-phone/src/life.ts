@@ -143,6 +143,7 @@ async function configuration(phone: Phone): Promise<string> {
     ...Object.entries(properties).map(([name, value]) => `property ${name} ${value}`),
     `android ${phone.android}`,
     `root ${phone.root}`,
+    `max-cpus ${phone.cpus}`,
     `virt-version ${virt + phone.updates}`,
     `adb-address ${phoneAddress(phone)}/30`,
     'boot-seconds 1',
@@ -263,6 +264,7 @@ export interface StartOptions {
   android: Phone['android'];
   root: Phone['root'];
   uplink: Uplink;
+  cpus: number;
   /** Size of /data in MiB; it takes no more of this machine than is written. */
   data: number;
 }

@@ -8,7 +8,7 @@ import { rustLockPath, rustPackages } from './vsock.ts';
 
 const USAGE = `usage: phone COMMAND [NAME]
 
-  start [NAME] [--android ${androids.join('|')}] [--root ${flavours.join('|')}] [--data MIB]
+  start [NAME] [--android ${androids.join('|')}] [--root ${flavours.join('|')}] [--data MIB] [--cpus N]
                           prints the serial as the last line; the adb server's port is in
                           /run/sovereign/virtual-phones/NAME
   stop [NAME]             takes everything away, /data included
@@ -42,6 +42,7 @@ const { values, positionals } = parseArgs({
     android: { type: 'string' },
     root: { type: 'string', default: 'magisk' },
     data: { type: 'string', default: '16384' },
+    cpus: { type: 'string', default: '8' },
     clean: { type: 'boolean', default: false },
     unlock: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -55,10 +56,11 @@ async function run(command: string | undefined, name: string | undefined): Promi
     case 'start': {
       const root = oneOf('--root', flavours, String(values.root));
       const data = Number(values.data);
-      if (!/^[a-z][a-z0-9-]{0,30}$/.test(name ?? 'phone') || !Number.isInteger(data) || data < 64) {
+      const cpus = Number(values.cpus);
+      if (!/^[a-z][a-z0-9-]{0,30}$/.test(name ?? 'phone') || !(data >= 64) || !(cpus >= 1)) {
         throw new SovereignError({
           code: 'usage',
-          what: 'a NAME is of a-z, 0-9 and -, --data at least 64',
+          what: 'a NAME is of a-z, 0-9 and -, --data at least 64, --cpus at least 1',
           exit: 2,
         });
       }
@@ -68,6 +70,7 @@ async function run(command: string | undefined, name: string | undefined): Promi
         root,
         uplink: 'v4-rmnet0',
         data,
+        cpus,
       } as const;
       process.stdout.write(`${await start(options)}\n`);
       return;

@@ -24,6 +24,8 @@ export interface Phone {
   android: Android;
   root: Flavour;
   uplink: Uplink;
+  /** With more of them a guest is reset in early boot. */
+  cpus: number;
   /** Whether the cable is in. */
   plugged: boolean;
   /** How often an update of Android came (`ota`). */

@@ -103,6 +103,11 @@ test.each([
     'already specified',
   ],
   ['cid and vsock together', ['--cid', '5', '--vsock', 'cid=5'], 'cannot be specified together'],
+  [
+    'a flat --mac without its address',
+    ['--tap-name', 't', '--mac', '52:53:56:00:00:02'],
+    '`host-ip` missing',
+  ],
   ['a size that is no number', ['--mem', 'much'], 'expected number'],
   ['a switch with a value', ['--disable-sandbox=yes'], 'Unrecognized argument'],
   [

@@ -269,7 +269,7 @@ const harmless = new Set(
 );
 
 const read = new Set(
-  `mem cpus params initrd disk rwdisk root rwroot block serial net tap-name mac cid vsock socket no-balloon
+  `mem cpus params initrd disk rwdisk root rwroot block serial net tap-name cid vsock socket no-balloon
   no-rng`.split(/\s+/),
 );
 
@@ -298,6 +298,15 @@ export function parseRun(release: Release, argv: readonly string[]): Machine {
     throw new ArgumentError('`cid` and `vsock` cannot be specified together. Use `vsock` only');
   }
 
+  // The flat --mac belongs to --host-ip; with a TAP device by name only --net takes one.
+  for (const name of ['host-ip', 'netmask', 'mac']) {
+    if ((has('host-ip') || has('netmask') || has('mac')) && !has(name)) {
+      throw new ArgumentError(
+        `\`${name.replace('-', release === '13' ? '_' : '-')}\` missing from network config`,
+      );
+    }
+  }
+
   const serials = all('serial').map((text) => serial(release, text));
   checkSerials(release, serials);
   const disks = given
@@ -310,7 +319,6 @@ export function parseRun(release: Release, argv: readonly string[]): Machine {
     cidText === undefined
       ? undefined
       : plainNumber(release, has('cid') ? 'cid' : 'vsock', cidText, 'cid', has('cid') ? [] : ['device']);
-  const mac = one('mac');
   const initrd = one('initrd');
   const socket = one('socket');
   return {
@@ -327,7 +335,7 @@ export function parseRun(release: Release, argv: readonly string[]): Machine {
         ? serials
         : [{ type: 'stdout', hardware: 'serial', num: 1, console: true, earlycon: false, stdin: false }],
     nets: [
-      ...all('tap-name').map((tapName) => ({ tapName, ...(mac === undefined ? {} : { mac }) })),
+      ...all('tap-name').map((tapName) => ({ tapName })),
       ...all('net').map((text) => net(release, text)),
     ],
     ...(cid === undefined ? {} : { cid }),

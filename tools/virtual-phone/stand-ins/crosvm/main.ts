@@ -125,6 +125,11 @@ async function run(machine: Machine): Promise<number> {
   const why = refusal(machine);
   if (why !== undefined) throw new Error(`this stand-in for crosvm has ${why}`);
   checkKernel(machine.kernel);
+  if (machine.cpus > Number(conf.get('max-cpus') ?? Infinity)) {
+    // As on some phones: the guest is reset in early boot.
+    await sleep(500);
+    return RESET;
+  }
   const locks = machine.disks.filter(({ lock }) => lock).map(lockDisk);
   const vsock = machine.cid === undefined ? undefined : await startVsock(machine.cid);
   const control = withInput(machine);
