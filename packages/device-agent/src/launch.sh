@@ -84,7 +84,7 @@ service=${3:-}
 
 # Seconds between two looks at what we wait for: a fraction where this device's sleep knows them.
 nap=1
-if sleep 0.01 2>/dev/null; then nap=0.2; fi
+if [ "$verb" != status ] && sleep 0.01 2>/dev/null; then nap=0.2; fi
 
 # The service's folder is the working directory from here on: every other path is relative to it.
 enter_service() {

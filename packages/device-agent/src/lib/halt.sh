@@ -78,6 +78,7 @@ halt_device() {
     sleep "$nap"
     uptime_now
   done
+  self_pid
   keeper_lock || die 1 "another keeper begins: see $PWD/log"
   halt_services "$1"
   net_down

@@ -16,8 +16,8 @@ keep() {
   enter_keeper
   read_device_conf || keeper_refuses "$device_error"
   detach
-  keeper_lock || exit 0
   self_pid
+  keeper_lock || exit 0
   halting=''
   trap 'halting=signal' TERM INT
   # Somebody changed what is wanted: the nap ends at once.
@@ -61,7 +61,8 @@ keeper_lock() {
   tries=0
   until flock -n 9 9<&9; do
     tries=$((tries + 1))
-    [ $tries -le 30 ] && ! alive '' || return 1
+    [ $tries -le 30 ] || return 1
+    if alive '' && [ "$pid" != "$self" ]; then return 1; fi
     sleep 1
   done
 }
@@ -153,7 +154,7 @@ spawn_keeper() {
   setsid sh "$chosen" keep "$root" </dev/null >>"$root/keeper/log/keeper.log" 2>&1 7>&- 8>&- 9>&- &
 }
 
-# dismiss_keeper: after a stop; returns when the keeper has cleared up, where nothing is left to look after.
+# dismiss_keeper: after a stop; returns when everything is cleared up, where nothing is left to look after.
 dismiss_keeper() {
   active=''
   each_service note_active
@@ -167,9 +168,16 @@ dismiss_keeper() {
     sleep "$nap"
   done
   # Its record goes before it does: the lock says that it has cleared up.
-  [ -d "$root/keeper" ] || return 0
-  cd "$root/keeper" || return
-  keeper_lock || alive '' || die 1 "the keeper does not end: see $root/keeper/log"
+  enter_keeper
+  self_pid
+  if ! keeper_lock; then
+    alive '' || die 1 "the keeper does not end: see $PWD/log"
+    return 0
+  fi
+  # One that was killed did not.
+  rm -f state/before
+  net_down
+  awake_off
 }
 
 note_active() {

@@ -129,6 +129,7 @@ boot_vm() {
   set_phase starting
   healthy_once=''
   overdue_at=$((now + plan_deadline))
+  launcher_gets_time
   log "starting slot $slot${on_trial:+ on trial} (release $plan_release)"
   if with_arguments "$slot/argv.$variant" vm_start; then
     net_publish "$PWD" "$slot"

@@ -32,10 +32,21 @@ update_launcher() {
     revert_launcher "$new" "$own"
     return 0
   fi
-  boot_id
-  put state/launcher-before "$own $((now + plan_deadline)) $boot $new" || return 0
+  launcher_proves_itself "$own" "$new" || return 0
   log "going over to launcher $new"
   become "$new"
+}
+
+# launcher_proves_itself OLD NEW: from now on, within the plan's deadline.
+launcher_proves_itself() {
+  boot_id
+  before_deadline=$((now + plan_deadline))
+  put state/launcher-before "$1 $before_deadline $boot $2"
+}
+
+# launcher_gets_time: a VM that starts during the proof has the whole deadline for its boot.
+launcher_gets_time() {
+  [ -z "$before" ] || launcher_proves_itself "$before" "$own"
 }
 
 # starts_up DIGEST: all of its parts can be read.
@@ -134,7 +145,7 @@ keeper_update() {
   boot_id
   put state/before "$own $boot $new" || return 0
   log "going over to the keeper of launcher $new"
-  rm -f state/pid
+  # Its record stays true meanwhile: it is the same process.
   exec 9>&-
   exec sh "$root/agent/$new/launch.sh" keep "$root"
 }

@@ -196,7 +196,9 @@ export class DeviceFolder {
       if (Date.now() > end) throw new Error('no keeper came');
       await sleep(50);
     }
-    for (const pid of [keeper, (await this.status()).launcher]) process.kill(Number(pid), 'SIGKILL');
+    // At once: either of them brings back the other.
+    const { launcher } = await this.status();
+    for (const pid of [keeper, launcher]) process.kill(Number(pid), 'SIGKILL');
   }
 
   /** As when the power is cut: nothing of what runs here ends in order. */
