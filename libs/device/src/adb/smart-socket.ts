@@ -40,24 +40,22 @@ export async function openService(
   }
 }
 
-/** Takes so many bytes and leaves the rest in the socket. */
-async function readExactly(socket: Socket, serial: string, count: number): Promise<Buffer> {
-  for (;;) {
-    const bytes = socket.read(count) as Buffer | null;
-    if (bytes?.length === count) return bytes;
-    if (bytes !== null || socket.readableEnded || socket.destroyed) throw adbLost(serial);
-    await more(socket);
-  }
-}
-
-const events = ['readable', 'end', 'close'] as const;
-
-function more(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const event of events) socket.removeListener(event, done);
-      resolve();
+/** Takes so many bytes and leaves the rest in the socket, which is paused then. */
+function readExactly(socket: Socket, serial: string, count: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let held: Buffer = Buffer.alloc(0);
+    const lost = (): void => reject(adbLost(serial));
+    const take = (chunk: Buffer): void => {
+      held = Buffer.concat([held, chunk]);
+      if (held.length < count) return;
+      socket.removeListener('data', take);
+      socket.removeListener('close', lost);
+      socket.pause();
+      if (held.length > count) socket.unshift(held.subarray(count));
+      resolve(held.subarray(0, count));
     };
-    for (const event of events) socket.once(event, done);
+    socket.once('close', lost);
+    socket.on('data', take);
+    socket.resume();
   });
 }
