@@ -4,7 +4,8 @@ import { toSovereignError } from '@sovereign/report';
 import type { PhoneShell } from './shell.ts';
 
 /**
- * Prints what is appended to a file, from byte `$2` on, and from its beginning again once it is shorter than before.
+ * Prints what is appended to a file, from byte `$2` on, and from its beginning again once it is shorter than before;
+ * on standard error, up to which byte that was.
  * The wait for our standard input is what ends it when nobody listens any more.
  */
 const FOLLOW = `
@@ -15,6 +16,7 @@ while :; do
   if [ "$size" -gt "$at" ]; then
     tail -c +$((at + 1)) "$1" | head -c $((size - at))
     at=$size
+    echo "$at" >&2
   fi
   [ "$3" = follow ] || exit 0
   read -r -t 1 end
@@ -44,9 +46,11 @@ export async function* phoneLines(
       const stop = (): void => tail.end();
       signal.addEventListener('abort', stop, { once: true });
       try {
-        tail.stderr.resume();
+        tail.stderr.on(
+          'data',
+          (said: Buffer) => (offset = Number(said.toString().trim().split('\n').at(-1))),
+        );
         for await (const chunk of tail.stdout as AsyncIterable<Buffer>) {
-          offset += chunk.length;
           const lines = (rest + decoder.write(chunk)).split('\n');
           rest = lines.pop() ?? '';
           yield* lines.map((line) => line.replace(/\r$/, ''));

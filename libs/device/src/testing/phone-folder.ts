@@ -2,6 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { adbLost } from '../adb/errors.ts';
 import type { Forwards } from '../adb/forward.ts';
@@ -36,7 +37,7 @@ export class PhoneFolder implements PhoneShell {
       symlinkSync('/usr/bin/toybox', join(this.#bin, tool));
     }
     onTestFinished(() => {
-      for (const process of this.#running) process.end();
+      this.unplug();
       rmSync(this.folder, { recursive: true, force: true });
     });
   }
@@ -70,13 +71,18 @@ export class PhoneFolder implements PhoneShell {
     symlinkSync('/usr/bin/toybox', join(this.#bin, name));
   }
 
+  /** Ends every connection that is open now. */
+  unplug(): void {
+    for (const process of this.#running) process.end();
+  }
+
   start(script: string, args: readonly string[]): Promise<PhoneProcess> {
     this.count += 1;
     const { cut } = this;
     const dead =
       cut !== undefined && (this.count > cut.at || (this.count === cut.at && cut.when === 'before'));
     if (dead) {
-      for (const process of this.#running) process.end();
+      this.unplug();
       return Promise.reject(adbLost('phone'));
     }
     const child = spawn(join(this.#bin, 'sh'), ['-c', script, 'sh', ...args], {
@@ -86,6 +92,10 @@ export class PhoneFolder implements PhoneShell {
     let ended = false;
     child.stdin.on('error', () => undefined);
     const lost = cut?.at === this.count;
+    const stdout = child.stdout.pipe(new PassThrough());
+    const stderr = child.stderr.pipe(new PassThrough());
+    // What still comes after the end is nobody's.
+    for (const stream of [stdout, stderr]) stream.on('error', () => undefined);
     const status = new Promise<number>((resolve, reject) => {
       child.once('close', (code) => {
         this.#running.delete(process);
@@ -96,14 +106,14 @@ export class PhoneFolder implements PhoneShell {
     status.catch(() => undefined);
     const process: PhoneProcess = {
       stdin: child.stdin,
-      stdout: child.stdout,
-      stderr: child.stderr,
+      stdout,
+      stderr,
       status,
       end: () => {
         ended = true;
         child.stdin.destroy();
-        child.stdout.destroy();
-        child.stderr.destroy();
+        stdout.end();
+        stderr.end();
       },
     };
     this.#running.add(process);
