@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { makeRelease, readManifest, type FoundService } from '@sovereign/service';
+import { findServices, guestAddress, makeRelease, readManifest, type FoundService } from '@sovereign/service';
 import type { Bundle } from './contract.ts';
 
 /** What `build` left of everything that a release is made of, as a device takes it. */
@@ -10,11 +10,12 @@ export async function readBundle(workspace: string, { folder, definition }: Foun
     agent: join(workspace, 'packages/device-agent/dist'),
     network: join(workspace, 'packages/network/dist'),
   };
-  const [kernel, root, agent, network] = await Promise.all([
+  const [kernel, root, agent, network, services] = await Promise.all([
     readManifest(dist.kernel, 'kernel'),
     readManifest(dist.root, 'root'),
     readManifest(dist.agent, 'agent'),
     readManifest(dist.network, 'network'),
+    findServices(workspace),
   ]);
   return {
     definition,
@@ -28,5 +29,9 @@ export async function readBundle(workspace: string, { folder, definition }: Foun
         arm64: join(dist.network, network.gvproxy.arm64.name),
       },
     },
+    neighbours: services.map((service) => ({
+      name: service.definition.name,
+      address: guestAddress(service.definition),
+    })),
   };
 }

@@ -40,7 +40,7 @@ const NEW_DATA = 256 * 1024 * 1024;
  */
 export async function deploy(
   host: Host,
-  { definition, release, files }: Bundle,
+  { definition, release, files, neighbours }: Bundle,
   { consent = false, network, dns }: DeployOptions = {},
 ): Promise<DeployReport> {
   const { name } = definition;
@@ -80,7 +80,7 @@ export async function deploy(
   await installAgent(host, release.agent.sha256);
 
   const dataUuid = await ensureDataDisk(host, definition);
-  await writeConfigDisk(host, identity.id, definition, dataUuid);
+  await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours);
   await writeDeviceConf(host, release);
   if (mode === 'vsock') await writeIfChanged(host, GVPROXY_CONFIG, gvproxyConfig());
   const platform = await host.platform();
@@ -186,6 +186,7 @@ async function writeConfigDisk(
   deviceId: string,
   definition: ServiceDefinition,
   dataUuid: string,
+  neighbours: Bundle['neighbours'],
 ): Promise<void> {
   const [secrets, owner, server] = await Promise.all([
     serviceSecrets(deviceId, definition),
@@ -202,7 +203,8 @@ async function writeConfigDisk(
     dns,
     // The launcher sets the clock.
     ntp: [],
-    hosts: [],
+    // QEMU's user network has nobody else on it.
+    hosts: mode === 'user' ? [] : neighbours.map(({ name, address }) => `${address} ${name}`),
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets,

@@ -91,7 +91,7 @@ export class Workstation {
         gvforwarder: { amd64: image('gvforwarder amd64'), arm64: image('gvforwarder arm64') },
       },
     });
-    return { definition: changed, release, files };
+    return { definition: changed, release, files, neighbours: [{ name: 'sql', address: '192.168.127.190' }] };
   }
 
   #file(content: string): string {
