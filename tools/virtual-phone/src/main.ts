@@ -12,8 +12,8 @@ const USAGE = `usage: phone COMMAND [NAME]
                           prints the serial as the last line; the adb server's port is in
                           /run/sovereign/virtual-phones/NAME
   stop [NAME]             takes everything away, /data included
-  reboot [NAME]           cuts the power and boots again, hooks before the unlock; --clean asks the phone to
-                          shut down first; --unlock enters the PIN afterwards
+  reboot [NAME]           cuts the power and boots again, hooks before the unlock; --clean tells the phone
+                          first; --unlock enters the PIN afterwards
   unlock [NAME]           enters the PIN
   unplug | plug [NAME]    adb goes away and comes back
   restart-adbd [NAME]     what init does at \`adb root\`: ends everything in adbd's cgroup

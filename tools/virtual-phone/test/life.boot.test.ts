@@ -145,6 +145,14 @@ test('a reboot ends everything, keeps /data, and runs the boot hook before the u
   expect(await phone.shell('ls /data/media')).toBe('0');
 });
 
+test('a clean reboot tells by its properties, and gives a program the time to end', async () => {
+  const watch =
+    'until [ -n "$(getprop sys.shutdown.requested)" ]; do sleep 0.1; done; sleep 1; echo ended >/data/local/tmp/clean';
+  await phone.shell(`setsid sh -c '${watch}' </dev/null >/dev/null 2>&1 &`);
+  await phone.run('reboot', '--clean');
+  expect(await phone.shell('cat /data/local/tmp/clean')).toBe('ended');
+});
+
 test('a reboot with the cable out leaves adb away', async () => {
   await phone.run('unplug');
   await phone.run('reboot');
