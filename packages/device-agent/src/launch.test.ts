@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import { runs, type Shell, shells } from './testing/device-folder.ts';
@@ -106,6 +114,20 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(1);
     expect((await device.stop(10)).status).toBe(0);
     expect(await device.status()).toMatchObject({ state: 'stopped', exit: '0' });
+  });
+
+  test('a launcher from before there were keepers is replaced by a start, the VM kept', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    rmSync(join(device.service, 'state', 'launcher-agent'));
+    expect((await device.start()).status).toBe(0);
+    const replaced = await device.until({ state: 'running', health: 'ok' });
+    expect(replaced.pid).toBe(pid);
+    expect(replaced.launcher).not.toBe(launcher);
   });
 
   test('a VM without a launcher is told of, and can be stopped', async ({ expect, service }) => {

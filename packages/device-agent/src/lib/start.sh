@@ -10,6 +10,7 @@ start_supervisor() {
   give_up_at=$((now + START_WAIT))
   spawned=''
   tries=0
+  end_ancient_launcher
   ask_for_start
   until is_up; do
     if ! alive launcher- && ! is_coming; then
@@ -24,6 +25,11 @@ start_supervisor() {
     [ "$now" -lt "$give_up_at" ] || die 1 "$service did not start within $START_WAIT s: see $PWD/log"
     sleep "$nap"
   done
+}
+
+# A supervisor of a launcher from before there were keepers would refuse the plans of today. Its VM is adopted.
+end_ancient_launcher() {
+  if alive launcher- && ! [ -e state/launcher-agent ]; then kill -KILL "$pid"; fi
 }
 
 # The phase is this supervisor's: it clears what an earlier one left before it is recorded.
