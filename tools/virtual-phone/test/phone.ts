@@ -22,6 +22,8 @@ export class Phone {
   }
 
   static async start(name: string, ...flags: string[]): Promise<Phone> {
+    // One that a killed run left.
+    await execa(command, ['stop', name], { reject: false });
     const lines = (await execa(command, ['start', name, ...flags])).stdout.trim().split('\n');
     return new Phone(name, lines.at(-1) ?? '');
   }
