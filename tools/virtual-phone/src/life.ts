@@ -356,7 +356,8 @@ async function restart(phone: Phone): Promise<void> {
  */
 async function shutDown(phone: Phone): Promise<void> {
   const [framework, init] = SHUTDOWN_SECONDS;
-  const own = /^(tini|adbd|sleep|ps|sh \/\.phone\/bin\/init\.sh)\b/;
+  // With the empty line that stands for a heading.
+  const own = /^$|^(tini|adbd|sleep|ps|sh \/\.phone\/bin\/init\.sh)\b/;
   const alone = async () => {
     const { stdout } = await inside(phone, ['ps', '-A', '-o', 'args=']);
     return (stdout ?? '').split('\n').every((args) => own.test(args.trim()));
