@@ -85,6 +85,6 @@ async function agentsInUse(host: Host): Promise<string[]> {
   const script =
     'cd "$1" && cat agent/current agent/good keeper/state/before services/*/state/launcher-agent ' +
     'services/*/state/launcher-before 2>/dev/null; true';
-  const { stdout } = await host.sh(script, [host.root]);
+  const { stdout } = await host.sh(script, [host.root], { readOnly: true });
   return stdout.match(/\b[0-9a-f]{64}\b/g) ?? [];
 }
