@@ -18,6 +18,7 @@ import {
   hostInterface,
   identify,
   isAlive,
+  listens,
   phoneAddress,
   readPhone,
   register,
@@ -85,11 +86,7 @@ async function startAdbServer(phone: Phone): Promise<void> {
   );
   phone.processes.adb = identify(pid);
   await savePhone(phone);
-  const listens = async () => {
-    const { stdout } = await execa('ss', ['-Hltn', `sport = :${port}`]);
-    return stdout !== '';
-  };
-  await until('the start of the adb server', 10, listens);
+  await until('the start of the adb server', 10, () => listens(port));
 }
 
 export const adb = (phone: Phone, args: string[]) =>

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { existsSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { withLock, writeFileAtomic } from '@sovereign/store';
@@ -97,6 +99,19 @@ export async function forget(phone: Phone): Promise<void> {
   await rm(dataImage(phone.name), { force: true });
 }
 
+/** Whether somebody listens at this port of 127.0.0.1. */
+export async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
 /** Takes the smallest free index under a lock. @throws SovereignError `exists` */
 export async function register(
   wanted: Omit<Phone, 'index' | 'processes' | 'plugged' | 'updates'>,
@@ -113,9 +128,8 @@ export async function register(
       });
     }
     const taken = new Set(phones.map(({ index }) => index));
-    let index = 1;
-    while (taken.has(index)) index += 1;
-    const phone: Phone = { ...wanted, index, plugged: true, updates: 0, processes: {} };
+    const phone: Phone = { ...wanted, index: 1, plugged: true, updates: 0, processes: {} };
+    while (taken.has(phone.index) || (await listens(adbPort(phone)))) phone.index += 1;
     await mkdir(stateFolder(phone.name), { recursive: true });
     await savePhone(phone);
     return phone;
