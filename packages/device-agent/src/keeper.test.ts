@@ -46,7 +46,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     expect(device.read('log/launcher.log')).toMatch(/ended while nobody supervised it: signal 9/);
   });
 
-  test(`${ROUNDS} rounds of start and stop leave nothing behind`, async ({ expect, service }) => {
+  const all = { timeout: 60_000 + ROUNDS * 20_000 };
+  test(`${ROUNDS} rounds of start and stop leave nothing behind`, all, async ({ expect, service }) => {
     const device = service(shell, 'healthy');
     const before = device.processes();
     for (let round = 0; round < ROUNDS; round++) {

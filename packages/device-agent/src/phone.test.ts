@@ -31,7 +31,6 @@ const MAY_RAISE_LIMITS =
 const ENABLED = 'wifi force-hi-perf-mode enabled';
 const DISABLED = 'wifi force-hi-perf-mode disabled';
 
-// Needs root: the tests see a /sys of their own, in a mount namespace.
 describe.concurrent.for(Object.keys(shells) as Shell[])(
   'a phone, under %s',
   { timeout: 120_000 },

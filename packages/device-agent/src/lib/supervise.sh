@@ -110,6 +110,7 @@ network_comes() {
     log "no network for the guest: $net_error"
     if [ "$failures" -gt "$plan_restarts" ]; then
       attention "no network for the guest: $net_error"
+      final=failed
       return 1
     fi
     back_off "$failures" || return

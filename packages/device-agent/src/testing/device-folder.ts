@@ -136,7 +136,7 @@ export class DeviceFolder {
     writeFileSync(join(this.root, 'agent', 'current'), `${name}\n`);
   }
 
-  /** Makes everything that is launched from now on see `folder` at that place, in a mount namespace. Needs root. */
+  /** Makes everything that is launched from now on see `folder` at that place, in a mount namespace. */
   mount(folder: string, place: string): void {
     this.#mounts.push([folder, place]);
   }
@@ -155,7 +155,10 @@ export class DeviceFolder {
     const command = [join(this.root, 'bin', 'sh'), this.#launcher, ...args];
     const mounts = this.#mounts.map((pair) => `/usr/bin/mount --bind '${pair.join("' '")}' && `);
     if (mounts.length > 0) {
-      command.unshift('/usr/bin/unshare', '--mount', '/bin/sh', '-c', `${mounts.join('')}exec "$@"`, 'sh');
+      // Who is not root is, in a user namespace.
+      const root = process.getuid?.() === 0 ? [] : ['--map-root-user'];
+      const inside = `${mounts.join('')}exec "$@"`;
+      command.unshift('/usr/bin/unshare', '--mount', ...root, '/bin/sh', '-c', inside, 'sh');
     }
     const [program = '', ...rest] = command;
     return new Promise((resolve) => {
