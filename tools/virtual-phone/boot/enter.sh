@@ -58,9 +58,13 @@ cp "$work.conf" "$root/dev/.phone/conf"
 for file in "$checkout"/tools/virtual-phone/stand-ins/*; do
   [ -d "$file" ] || cp "$file" "$root/system/bin/"
 done
-mv "$root/system/bin/crosvm.sh" "$root/apex/com.android.virt/bin/crosvm"
+# The virtualization module is mounted twice, once with its version.
+module=$root/apex/com.android.virt@$(sed -n 's/^virt-version //p' "$work.conf")
+mkdir -p "$module/bin"
+mv "$root/system/bin/crosvm.sh" "$module/bin/crosvm"
 # Another release's crosvm is another file.
-sed -n -e 's/^android/# Android/p' -e 's/^virt-version/# version/p' "$work.conf" >>"$root/apex/com.android.virt/bin/crosvm"
+sed -n -e 's/^android/# Android/p' -e 's/^virt-version/# version/p' "$work.conf" >>"$module/bin/crosvm"
+mount --bind "$module" "$root/apex/com.android.virt"
 # Under a name of its own: the user shell may not look into every folder above it.
 mount --bind "$checkout" "$root/.phone/checkout"
 cp "$checkout"/tools/virtual-phone/boot/*.sh "$root/.phone/bin/"
