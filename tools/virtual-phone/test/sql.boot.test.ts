@@ -181,11 +181,11 @@ test('removing the last service takes back what was set, and nothing else', asyn
   expect((await phone.shell('ls /data/adb/service.d')).trim()).toBe('');
 });
 
-/** What a service could leave behind on a phone. */
+/** What a service could leave behind on a phone; one question after the other, since each is a process itself. */
 async function left(): Promise<string[]> {
-  return Promise.all([
-    phone.shell('ip rule; ip link | grep -v "link/"'),
-    phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
-    phone.shell("ps -A -o ARGS | grep -v -e '^ps ' -e '^sleep ' -e '^sh -c' -e grep | sort"),
-  ]);
+  return [
+    await phone.shell('ip rule; ip link | grep -v "link/"'),
+    await phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
+    await phone.shell("ps -A -o ARGS | grep -v -e '^ps ' -e '^sleep ' -e '^sh -c' -e grep | sort"),
+  ];
 }
