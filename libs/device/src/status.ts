@@ -20,6 +20,8 @@ export interface DeviceReport {
   identity: Identity | undefined;
   /** Android, its virtualization module or its VMM is another one than at the last deploy. */
   platformChanged: boolean;
+  /** The boot hook that was installed is gone, as after an update of the root manager. */
+  hookMissing: boolean;
 }
 
 /** Each begins a file in the answer. */
@@ -34,6 +36,9 @@ if [ -f "$root/platform" ]; then
   read -r before <"$root/platform"
   [ "$(platform)" = "$before" ] || echo '- platform changed'
 fi
+[ ! -f "$root/device.conf" ] || while read -r key value; do
+  [ "$key" != hook ] || [ -f "$value" ] || echo '- hook missing'
+done <"$root/device.conf"
 if [ -f "$root/agent/current" ]; then
   read -r agent <"$root/agent/current"
   sh "$root/agent/$agent/launch.sh" status "$root" || exit 1
@@ -65,6 +70,7 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
     ports: parsePorts(host, ports.trim() === '' ? undefined : ports),
     identity: identity.trim() === '' ? undefined : parseIdentity(identity, host),
     platformChanged: agent.get('-')?.platform === 'changed',
+    hookMissing: agent.get('-')?.hook === 'missing',
   };
 }
 
@@ -93,9 +99,10 @@ export async function serviceStatus(
   host: Host,
   definitions: readonly ServiceDefinition[],
 ): Promise<ServiceStatus[]> {
-  const { agent, ports, platformChanged } = await askDevice(host);
+  const { agent, ports, platformChanged, hookMissing } = await askDevice(host);
   const device = [
     ...(platformChanged ? [PLATFORM_CHANGED] : []),
+    ...(hookMissing ? [HOOK_MISSING] : []),
     ...(agent.get('-')?.attention === undefined ? [] : [agent.get('-')?.attention ?? '']),
   ];
   return Promise.all(
@@ -108,6 +115,8 @@ export async function serviceStatus(
   );
 }
 
+const HOOK_MISSING =
+  'the boot hook is gone: until the next deploy, services do not come back when the phone restarts';
 const PLATFORM_CHANGED =
   'platform changed: Android or its virtualization module was updated since the last deploy; deploy again to look at it anew';
 

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { releaseId } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { definition, Workstation } from '../testing/workstation.ts';
+import { HostedDevice } from '../device.ts';
 import { PhoneFolder } from '../testing/phone-folder.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -106,7 +107,6 @@ describe('a deploy', () => {
     const bundle = await workstation.bundle('healthy');
     const host = phone.host();
     host.command = () => Promise.reject(new Error('an option that no variant can express'));
-    const { HostedDevice } = await import('../device.ts');
     await expect(new HostedDevice(host).deploy(bundle, CONSENT)).rejects.toThrow('no variant');
     expect(existsSync(join(phone.root, 'store'))).toBe(false);
   });
@@ -293,6 +293,19 @@ describe('the device', () => {
     expect(await attention()).toMatch(/platform changed/);
     writeFileSync(platform, 'vendor/phone:15 virt none crosvm none\n');
     expect(await attention()).toBeUndefined();
+  });
+
+  test('says when its boot hook is gone', async () => {
+    const { phone, workstation } = setUp();
+    const host = phone.host();
+    const hook = join(phone.folder, 'hook');
+    host.settings = () => Promise.resolve({ reserve: 0, awake: false, hook });
+    writeFileSync(hook, '');
+    await new HostedDevice(host).deploy(await workstation.bundle('healthy'), CONSENT);
+    const attention = async () => (await phone.device().status([definition]))[0]?.attention ?? '';
+    expect(await attention()).not.toMatch(/boot hook/);
+    rmSync(hook);
+    expect(await attention()).toMatch(/the boot hook is gone/);
   });
 
   test('is left as it was found once its last service is removed', async () => {
