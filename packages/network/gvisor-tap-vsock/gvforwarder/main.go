@@ -19,11 +19,11 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/url"
 	"os"
-	"syscall"
+	"strconv"
 	"time"
 
-	"github.com/containers/gvisor-tap-vsock/pkg/transport"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,10 +31,12 @@ const (
 	ethernetHeader = 14
 	vlanTag        = 4
 	retry          = time.Second
+	// Ports below are root's (net/vmw_vsock/af_vsock.c, LAST_RESERVED_PORT).
+	reservedPorts = 1024
 )
 
 func main() {
-	url := flag.String("url", "", "`URL` of gvproxy: vsock://CID:PORT or unix://PATH")
+	endpoint := flag.String("url", "", "`URL` of gvproxy: vsock://CID:PORT or unix://PATH")
 	iface := flag.String("iface", "", "`name` of the TAP device")
 	mtu := flag.Int("mtu", 0, "largest packet of the network, in `bytes`")
 	flag.Parse()
@@ -46,16 +48,63 @@ func main() {
 	// Each failure is told once: where nobody listens, it comes back every second.
 	told := ""
 	for ; ; time.Sleep(retry) {
-		conn, _, err := transport.Dial(*url)
+		conn, err := dial(*endpoint)
 		if err == nil {
-			log.Printf("gvforwarder: connected to %s", *url)
+			log.Printf("gvforwarder: connected to %s", *endpoint)
 			err = carry(tap, conn, largest)
 		}
 		if err.Error() != told {
 			told = err.Error()
-			log.Printf("gvforwarder: %s: %s", *url, told)
+			log.Printf("gvforwarder: %s: %s", *endpoint, told)
 		}
 	}
+}
+
+// dial connects to gvproxy.
+func dial(endpoint string) (io.ReadWriteCloser, error) {
+	parsed, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if parsed.Scheme != "vsock" {
+		return net.Dial(parsed.Scheme, parsed.Path)
+	}
+	cid, err := strconv.ParseUint(parsed.Hostname(), 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(parsed.Port(), 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return dialVsock(uint32(cid), uint32(port))
+}
+
+// dialVsock connects from a port that only root can have: gvproxy admits no other, or any program of the guest could
+// join the network past the guest's firewall.
+func dialVsock(cid, port uint32) (io.ReadWriteCloser, error) {
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The one before may not have let go of its port yet.
+	for local := uint32(reservedPorts - 1); ; local-- {
+		err = unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: local})
+		if !errors.Is(err, unix.EADDRINUSE) || local < reservedPorts/2 {
+			break
+		}
+	}
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrVM{CID: cid, Port: port})
+	}
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "vsock"), nil
 }
 
 // openTap attaches to a TAP device, or makes it.
@@ -78,7 +127,7 @@ func openTap(name string) (*os.File, error) {
 }
 
 // carry moves frames both ways until either fails.
-func carry(tap *os.File, conn net.Conn, largest int) error {
+func carry(tap *os.File, conn io.ReadWriteCloser, largest int) error {
 	failed := make(chan error, 2)
 	go func() { failed <- toHost(tap, conn, largest) }()
 	go func() { failed <- toGuest(conn, tap, largest) }()
@@ -91,7 +140,7 @@ func carry(tap *os.File, conn net.Conn, largest int) error {
 	return err
 }
 
-func toHost(tap *os.File, conn net.Conn, largest int) error {
+func toHost(tap io.Reader, conn io.Writer, largest int) error {
 	buffer := make([]byte, 2+largest)
 	for {
 		size, err := tap.Read(buffer[2:])
@@ -105,7 +154,7 @@ func toHost(tap *os.File, conn net.Conn, largest int) error {
 	}
 }
 
-func toGuest(conn net.Conn, tap *os.File, largest int) error {
+func toGuest(conn io.Reader, tap io.Writer, largest int) error {
 	reader := bufio.NewReaderSize(conn, 1<<16)
 	buffer := make([]byte, largest)
 	for {
@@ -120,7 +169,7 @@ func toGuest(conn net.Conn, tap *os.File, largest int) error {
 			return err
 		}
 		// EIO: the interface is not up yet, or no more; a frame is lost, as on any wire.
-		if _, err := tap.Write(buffer[:size]); err != nil && !errors.Is(err, syscall.EIO) {
+		if _, err := tap.Write(buffer[:size]); err != nil && !errors.Is(err, unix.EIO) {
 			return fmt.Errorf("giving the guest a frame: %w", err)
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/containers/gvisor-tap-vsock/pkg/transport"
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
 	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
+	"github.com/mdlayher/vsock"
 	"gopkg.in/yaml.v3"
 )
 
@@ -93,10 +94,22 @@ func admit(ctx context.Context, network *virtualnetwork.VirtualNetwork, listener
 		if err != nil {
 			return err
 		}
+		if !fromRoot(conn.RemoteAddr()) {
+			log.Printf("refused, since no guest's root: %v", conn.RemoteAddr())
+			conn.Close()
+			continue
+		}
 		log.Printf("a guest joins: %v", conn.RemoteAddr())
 		// How it ended is logged by the switch.
 		go func() { _ = network.AcceptStdio(ctx, newGuest(conn, mtu)) }()
 	}
+}
+
+// fromRoot tells a connection of a guest's root: the guest's kernel gives the ports below 1024 to nobody else. What
+// comes over a unix socket has no port; whoever can open that file is trusted.
+func fromRoot(peer net.Addr) bool {
+	address, ok := peer.(*vsock.Addr)
+	return !ok || address.Port < 1024
 }
 
 // readConfig reads what gvisor-tap-vsock's own program calls stack. A key that it does not know is an error.
