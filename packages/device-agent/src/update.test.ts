@@ -66,4 +66,19 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     await new Promise((resolve) => setTimeout(resolve, 3000));
     expect(device.read('state/launcher-agent')).toBe('old');
   });
+
+  test('a killed launcher comes back as the one that runs, not as one that nobody has tried', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'ill');
+    device.install('old');
+    await device.start();
+    const { launcher } = await device.until({ launcher: /./ });
+    await expect.poll(() => device.status('-'), PATIENT).toHaveProperty('keeper');
+    device.install('broken', { supervise: 'exit 1' });
+    process.kill(Number(launcher), 'SIGKILL');
+    await device.until({ launcher: new RegExp(`^(?!${launcher ?? ''}$)`) });
+    expect(device.read('state/launcher-agent')).toBe('old');
+  });
 });

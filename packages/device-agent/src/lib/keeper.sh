@@ -144,13 +144,15 @@ keeper_ensure() {
   alive '' "$root/keeper/state" && return
   [ "$now" -ge "${keeper_spawn_at:-0}" ] || return
   keeper_spawn_at=$((now + RESPAWN))
+  keeper_script=$launcher
   dead_new_keeper
-  spawn_keeper
+  spawn_keeper "$keeper_script"
 }
 
+# spawn_keeper SCRIPT
 spawn_keeper() {
   mkdir -p "$root/keeper/log" || return
-  choose_launcher
+  choose_launcher "$1"
   setsid sh "$chosen" keep "$root" </dev/null >>"$root/keeper/log/keeper.log" 2>&1 7>&- 8>&- 9>&- &
 }
 
@@ -189,7 +191,7 @@ note_active() {
 boot_device() {
   enter_keeper
   each_service forget_phase
-  spawn_keeper
+  spawn_keeper "$launcher"
 }
 
 forget_phase() {

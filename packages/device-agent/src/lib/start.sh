@@ -61,7 +61,7 @@ ask_for_start() {
 
 # A session of its own, and none of the caller's descriptors: adb waits for whoever holds them.
 spawn() {
-  choose_launcher
+  choose_launcher "$launcher"
   setsid sh "$chosen" run "$root" "$service" </dev/null >>log/launcher.log 2>&1 9>&- &
   spawned=$!
 }

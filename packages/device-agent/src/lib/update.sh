@@ -10,12 +10,11 @@ LAUNCHER_GRACE=10
 # Digest of the launcher that runs: the name of its folder.
 own=${here##*/}
 
-# choose_launcher: sets $chosen to the script that shall run next.
+# choose_launcher SCRIPT: sets $chosen to it, or where it is gone to the current one. Whoever starts another process
+# starts it from its own launcher: a new one proves itself first.
 choose_launcher() {
-  chosen=$launcher
-  if get "$root/agent/current" && [ -r "$root/agent/$value/launch.sh" ]; then
-    chosen=$root/agent/$value/launch.sh
-  fi
+  chosen=$1
+  if ! [ -r "$chosen" ] && get "$root/agent/current"; then chosen=$root/agent/$value/launch.sh; fi
 }
 
 # new_launcher: true where another one is due; sets $new to its digest.
@@ -150,7 +149,7 @@ keeper_update() {
   exec sh "$root/agent/$new/launch.sh" keep "$root"
 }
 
-# dead_new_keeper: for a supervisor that found no keeper.
+# dead_new_keeper: for a supervisor that found no keeper; sets $keeper_script where the one before has to come back.
 dead_new_keeper() {
   get "$root/keeper/state/before" || return 0
   # shellcheck disable=SC2086
@@ -160,5 +159,6 @@ dead_new_keeper() {
   [ "${2:-}" = "$boot" ] || return 0
   log "the keeper of launcher $3 did not last: going back to $1"
   put "$root/keeper/state/refused" "the new launcher $3 was taken back: its keeper did not last"
+  keeper_script=$root/agent/$1/launch.sh
   revert_launcher "$3" "$1"
 }
