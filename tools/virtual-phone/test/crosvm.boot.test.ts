@@ -31,7 +31,7 @@ const machine = (init: string, ...more: string[]) =>
   ].join(' ');
 
 beforeAll(async () => {
-  phone = await Phone.start(NAME);
+  phone = await Phone.start(NAME, '--cpus', '1');
   port = (await readFile(`/run/sovereign/virtual-phones/${NAME}`, 'utf8')).trim().split(' ')[1] ?? '';
   const files = ['packages/kernel/dist/Image', 'packages/rootfs-sql/dist/root.erofs'];
   await adb('push', ...files.map((file) => join(workspaceRoot(), file)), '/data/local/tmp/');
@@ -59,6 +59,11 @@ test('a stop of the guest, a reset and a panic have statuses of their own', asyn
   expect(await asRoot(machine('/bin/busybox -- reboot -f'))).toEqual({ status: 32, output: '' });
   expect(await asRoot(machine('/bin/busybox -- true'))).toEqual({ status: 34, output: '' });
   expect(await phone.shell('cat /data/local/tmp/log')).toContain('Attempted to kill init');
+});
+
+test('more processors than the phone bears reset the guest before it says anything', async () => {
+  const two = machine('/bin/busybox -- poweroff -f').replace('--cpus 1', '--cpus 2');
+  expect(await asRoot(two)).toEqual({ status: 32, output: '' });
 });
 
 test('a file that is no kernel is refused as crosvm does it', async () => {
