@@ -73,14 +73,43 @@ export async function openToolchain(): Promise<Toolchain> {
   const expected = sums[arch];
   const make = (folder: string) =>
     step(`prepare ${version}`, async () => {
-      const { dir, sum: actual } = await download(arch, join(folder, 'path'));
-      if (actual !== expected) throw wrongSum(version, expected, actual);
-      await rename(dir, join(folder, 'go'));
+      await installToolchain(await download(arch, join(folder, 'path')), expected, join(folder, 'go'));
       await rm(join(folder, 'path'), { recursive: true });
-      await markExecutable(join(folder, 'go'));
     });
   const { folder } = await contentKeyed('go-toolchain', sha256(`${version} ${expected}`), make, 2);
   return { version, go: join(folder, 'go/bin/go') };
+}
+
+export interface FetchedModule {
+  /** Where its files are. */
+  dir: string;
+  /** As in go.sum. */
+  sum: string;
+}
+
+/**
+ * Moves the toolchain's files to their place.
+ * @throws SovereignError `wrong-digest` where they are not what the lock names
+ */
+export async function installToolchain(
+  fetched: FetchedModule,
+  expected: string,
+  target: string,
+): Promise<void> {
+  if (fetched.sum !== expected) {
+    throw new SovereignError({
+      code: 'wrong-digest',
+      what: `${TOOLCHAIN} is not what the lock names: ${fetched.sum}, expected ${expected}; it was discarded`,
+      on: toolchainLockPath(),
+      hint: 'Try another module proxy, and tell the maintainers when it stays so',
+    });
+  }
+  await rename(fetched.dir, target);
+  // Module archives carry no modes; the same files as cmd/go/internal/toolchain marks.
+  for (const folder of ['bin', 'pkg/tool']) {
+    const entries = await readdir(join(target, folder), { recursive: true, withFileTypes: true });
+    for (const entry of entries) if (entry.isFile()) await chmod(join(entry.parentPath, entry.name), 0o755);
+  }
 }
 
 /** Asks for the sums of the toolchain, for every kind of host; whoever vouches for modules has confirmed them. */
@@ -101,7 +130,7 @@ export async function lockToolchain(): Promise<void> {
 const downloaded = z.object({ Dir: z.string(), Sum: sum });
 
 /** Fetches the toolchain's module with the bootstrap into a module cache of its own. */
-async function download(arch: HostArch, path: string): Promise<{ dir: string; sum: string }> {
+async function download(arch: HostArch, path: string): Promise<FetchedModule> {
   const go = await openBootstrap();
   await mkdir(path, { recursive: true });
   const args = ['mod', 'download', '-json', `golang.org/toolchain@v0.0.1-${TOOLCHAIN}.linux-${arch}`];
@@ -126,22 +155,6 @@ async function openBootstrap(): Promise<string> {
   const { folder } = await contentKeyed('go-bootstrap', lockDigest(lock), make, 2);
   return join(folder, 'usr/lib/go-1.24/bin/go');
 }
-
-/** Module archives carry no modes; the same files as cmd/go/internal/toolchain marks. */
-async function markExecutable(root: string): Promise<void> {
-  for (const folder of ['bin', 'pkg/tool']) {
-    const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true });
-    for (const entry of entries) if (entry.isFile()) await chmod(join(entry.parentPath, entry.name), 0o755);
-  }
-}
-
-const wrongSum = (version: string, expected: string, actual: string) =>
-  new SovereignError({
-    code: 'wrong-digest',
-    what: `${version} is not what the lock names: ${actual}, expected ${expected}; it was discarded`,
-    on: toolchainLockPath(),
-    hint: 'Try another module proxy, and tell the maintainers when it stays so',
-  });
 
 /** Go's own words are kept: they name the server and the reason. */
 export const notFetched = (what: string, cause: unknown): unknown =>
