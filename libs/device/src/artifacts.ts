@@ -38,16 +38,21 @@ export async function putArtifacts(
   const total = missing.reduce((sum, { size }) => sum + size, 0);
   await requireSpace(host, total + extra);
   if (missing.length === 0) return 0;
+  let bytes = 0;
   await step(`send ${missing.map(({ name }) => name).join(', ')} to ${host.id}`, async (work) => {
     let sent = 0;
+    const began = performance.now();
     for (const { file, sha256 } of missing) {
-      await host.put(file, storePath(sha256), sha256, (count) => {
+      bytes += await host.put(file, storePath(sha256), sha256, (count) => {
         sent += count;
         work.progress(sent, total, 'bytes');
       });
     }
+    const megabytes = bytes / 1e6;
+    const perSecond = (megabytes * 1000) / (performance.now() - began);
+    work.detail(`${megabytes.toFixed(1)} MB, ${perSecond.toFixed(1)} MB/s`);
   });
-  return total;
+  return bytes;
 }
 
 async function requireSpace(host: Host, needed: number): Promise<void> {

@@ -42,9 +42,10 @@ export interface Host {
   /**
    * Copies a file of this workstation onto the device and compares its digest there; under a temporary name, so that
    * what is interrupted never looks finished.
-   * @param onBytes called with the bytes sent since the last call
+   * @param onBytes called with the bytes of the file that got there since the last call
+   * @returns the bytes of the file that were sent now, without those that an interrupted try had brought
    */
-  put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<void>;
+  put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<number>;
   /**
    * Makes the file of a data disk with `mark` in its first block; nothing else is on it.
    * @param size in bytes

@@ -98,11 +98,12 @@ async function named(serial: string, byVariable: boolean, search: PhoneSearch): 
   const phone = (await find(false)) ?? (await find(true));
   if (phone !== undefined) return phoneDevice(phone);
   const devices = await listDevices(search);
+  const known = (await knownDevices()).some(({ serials }) => serials.includes(serial));
   throw new SovereignError({
     code: 'no-such-device',
     what: `there is no device ${serial}${byVariable ? ', which ANDROID_SERIAL names' : ''}`,
     on: serial,
-    hint: `Known here: ${devices.map(({ id }) => id).join(', ')}`,
+    hint: `${known ? 'It was used from here before: connect it and unlock it. ' : ''}Attached now: ${devices.map(({ id }) => id).join(', ')}`,
     exit: 4,
   });
 }

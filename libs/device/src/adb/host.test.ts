@@ -149,7 +149,10 @@ describe('a transfer', () => {
     phone.cutInput = undefined;
     const counts: number[] = [];
     const host = phone.host();
-    await host.put(bundle.files.root, `store/${root.sha256}`, root.sha256, (count) => counts.push(count));
+    const sent = await host.put(bundle.files.root, `store/${root.sha256}`, root.sha256, (count) =>
+      counts.push(count),
+    );
+    expect(sent).toBe(statSync(bundle.files.root).size - there);
     expect(counts[0]).toBe(there);
     expect(counts.reduce((sum, count) => sum + count)).toBe(statSync(bundle.files.root).size);
     expect(readFileSync(join(phone.root, 'store', root.sha256))).toEqual(readFileSync(bundle.files.root));

@@ -223,10 +223,10 @@ export class AdbHost implements Host {
     return found;
   }
 
-  async put(local: string, path: string, digest: string, onBytes: (count: number) => void): Promise<void> {
+  async put(local: string, path: string, digest: string, onBytes: (count: number) => void): Promise<number> {
     this.#snapshot = undefined;
     const sent = upload(this.#shell, this.id, { local, path: this.#path(path), sha256: digest, onBytes });
-    await (this.#lock === undefined ? sent : Promise.race([sent, this.#lock.lost]));
+    return this.#lock === undefined ? sent : Promise.race([sent, this.#lock.lost]);
   }
 
   /** In full: a full phone must not become a write error in somebody's database. */

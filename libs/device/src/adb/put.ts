@@ -54,10 +54,12 @@ export interface Upload {
 
 /**
  * Sends a file, going on where an earlier try ended; what arrived wrong is sent once more from the beginning.
- * @throws SovereignError `wrong-digest`, `not-sent`, `no-space`, `adb-lost`
+ * @returns the bytes of the file that were sent
+ * @throws SovereignError `wrong-digest`, `damaged-transfer`, `no-space`, `not-written`, `adb-lost`
  */
-export async function upload(shell: PhoneShell, serial: string, file: Upload): Promise<void> {
-  if (await send(shell, serial, file, false)) return;
+export async function upload(shell: PhoneShell, serial: string, file: Upload): Promise<number> {
+  const sent = await send(shell, serial, file, false);
+  if (sent !== undefined) return sent;
   if ((await sha256File(file.local)) !== file.sha256) {
     throw new SovereignError({
       code: 'wrong-digest',
@@ -66,8 +68,8 @@ export async function upload(shell: PhoneShell, serial: string, file: Upload): P
       hint: 'Build it again',
     });
   }
-  const again = { ...file, onBytes: () => undefined };
-  if (await send(shell, serial, again, true)) return;
+  const again = await send(shell, serial, { ...file, onBytes: () => undefined }, true);
+  if (again !== undefined) return again;
   throw new SovereignError({
     code: 'damaged-transfer',
     what: 'the file arrived damaged twice',
@@ -76,8 +78,13 @@ export async function upload(shell: PhoneShell, serial: string, file: Upload): P
   });
 }
 
-/** True where the phone has the file now, false where its digest was wrong. */
-async function send(shell: PhoneShell, serial: string, file: Upload, fresh: boolean): Promise<boolean> {
+/** The bytes that were sent; undefined where what the phone has now is not the file. */
+async function send(
+  shell: PhoneShell,
+  serial: string,
+  file: Upload,
+  fresh: boolean,
+): Promise<number | undefined> {
   const { size } = await stat(file.local);
   const process = await shell.start(PUT, [file.path, file.sha256, String(size)]);
   let said = '';
@@ -87,8 +94,10 @@ async function send(shell: PhoneShell, serial: string, file: Upload, fresh: bool
     const first = await lines.next();
     const there = first.done === true ? NaN : Number(first.value);
     let sent: Promise<void> = Promise.resolve();
+    let left = 0;
     if (Number.isInteger(there)) {
       const start = fresh || there > size ? 0 : there;
+      left = size - start;
       file.onBytes(start);
       const compressed = await pays(file.local, start, size);
       process.stdin.write(`${start === there ? '' : 'fresh '}${compressed ? 'gzip' : 'raw'}\n`);
@@ -106,10 +115,10 @@ async function send(shell: PhoneShell, serial: string, file: Upload, fresh: bool
       sent.catch(() => undefined);
     }
     const status = await process.status;
-    if (status === WRONG_DIGEST || status === WRONG_SIZE) return false;
+    if (status === WRONG_DIGEST || status === WRONG_SIZE) return undefined;
     if (status !== 0) throw notWritten(serial, file.path, said);
     await sent;
-    return true;
+    return left;
   } finally {
     process.end();
   }

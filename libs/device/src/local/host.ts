@@ -94,11 +94,13 @@ export class LocalHost implements Host {
     return found;
   }
 
-  async put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<void> {
+  async put(local: string, path: string, sha256: string, onBytes: (count: number) => void): Promise<number> {
     await this.#folderOf(path);
     const temporary = `${this.#path(path)}.${randomUUID()}.tmp`;
+    let size = 0;
     const count = new Transform({
       transform(chunk: Buffer, _encoding, done) {
+        size += chunk.length;
         onBytes(chunk.length);
         done(null, chunk);
       },
@@ -119,6 +121,7 @@ export class LocalHost implements Host {
         });
       }
       await rename(temporary, this.#path(path));
+      return size;
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;

@@ -67,10 +67,13 @@ describe('the live picture', () => {
     display.show(event({}));
     now = 3500;
     display.show(event({ state: 'progress', done: 50_000_000, total: 100_000_000, unit: 'bytes' }));
+    now = 5500;
+    display.show(event({ state: 'progress', done: 90_000_000, total: 100_000_000, unit: 'bytes' }));
     const text = stripVTControlCharacters(err());
     display.close();
     expect(text).toContain('fetching 0.0 s');
     expect(text).toContain('50 % of 100.0 MB 2.5 s');
+    expect(text).toContain('90 % of 100.0 MB 20.0 MB/s 4.5 s');
   });
 
   it('leaves no running line behind when it is closed', () => {

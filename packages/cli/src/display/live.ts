@@ -7,6 +7,8 @@ interface Running {
   event: StepEvent;
   /** Milliseconds of the monotonic clock. */
   since: number;
+  /** Where the first progress stood, and when: what was there before is no part of the rate. */
+  first?: { done: number; at: number };
 }
 
 type Paint = (style: 'cyan' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
@@ -15,6 +17,8 @@ const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 /** Milliseconds between two drawings. */
 const INTERVAL = 100;
 const BAR = 24;
+/** Milliseconds until a rate is shown. */
+const RATE_AFTER = 1000;
 
 /** Running steps move at the bottom with their time and a bar; what is finished stays above them, one line each. */
 export function liveDisplay(
@@ -36,7 +40,9 @@ export function liveDisplay(
       const key = `${event.project ?? ''} ${event.target ?? ''} ${event.step}`;
       const known = running.get(key);
       if (event.state === 'start' || event.state === 'progress') {
-        running.set(key, { event, since: known?.since ?? clock() });
+        const now = clock();
+        const first = known?.first ?? (event.done === undefined ? undefined : { done: event.done, at: now });
+        running.set(key, { event, since: known?.since ?? now, ...(first === undefined ? {} : { first }) });
         draw();
         return;
       }
@@ -57,8 +63,15 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 const title = ({ project, step }: StepEvent): string =>
   project === undefined ? step : `${project}: ${step}`;
 
-function runningLine({ event, since }: Running, now: number, paint: Paint): string {
-  return `${title(event)} ${bar(event)}${paint('dim', seconds(now - since))}`;
+function runningLine(step: Running, now: number, paint: Paint): string {
+  const { event, since } = step;
+  return `${title(event)} ${bar(event)}${paint('dim', `${rate(step, now)}${seconds(now - since)}`)}`;
+}
+
+/** Bytes a second since the first progress, once that means something. */
+function rate({ event: { done, unit }, first }: Running, now: number): string {
+  if (done === undefined || unit !== 'bytes' || first === undefined || now - first.at < RATE_AFTER) return '';
+  return `${((done - first.done) / 1e3 / (now - first.at)).toFixed(1)} MB/s `;
 }
 
 function finishedLine(event: StepEvent, paint: Paint): string {
