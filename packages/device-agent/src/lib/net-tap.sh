@@ -81,7 +81,7 @@ tap_watch() {
 }
 
 tap_look() {
-  tap_up && net_publish_all
+  net_mode_up && net_publish_all
   if [ "$now" -ge "$net_log_at" ]; then
     net_log_at=$((now + NET_LOG_INTERVAL))
     rotate log/relay.log "$NET_LOG"

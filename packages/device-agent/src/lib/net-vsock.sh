@@ -7,7 +7,8 @@ VSOCK_DEVICE=/dev/vsock
 VSOCK_PORT=1024
 
 vsock_up() {
-  if alive ''; then return 0; fi
+  if vsock_runs; then return 0; fi
+  vsock_down
   vsock_start || return 1
   if ! net_until vsock_answers ''; then
     net_problem "gvproxy does not run: $(tail -n 1 log/gvproxy.log)"
@@ -18,13 +19,16 @@ vsock_up() {
   net_publish_all
 }
 
+# True while gvproxy runs, and it is the one that shall.
+vsock_runs() {
+  alive '' && get state/gvproxy && [ "$value" = "$device_gvproxy" ]
+}
+
 vsock_answers() {
   alive '' && vsock_request GET all ''
 }
 
 vsock_start() {
-  # What it left would keep it from listening.
-  rm -f api.sock connect.sock state/pid
   net_program=$root/store/$device_gvproxy
   net_have=''
   if [ -r "$net_program" ]; then net_have=$(sha256sum <"$net_program"); fi
@@ -39,12 +43,13 @@ vsock_start() {
   fi
   net_listen=unix://$PWD/connect.sock
   [ ! -c "$VSOCK_DEVICE" ] || net_listen=vsock://:$VSOCK_PORT
+  put state/gvproxy "$device_gvproxy"
   net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -listen "$net_listen" \
     -services "unix://$PWD/api.sock"
 }
 
 vsock_watch() {
-  if alive ''; then
+  if vsock_runs; then
     if net_retry_due; then net_locked net_publish_all; fi
     if [ "$now" -ge "$net_log_at" ]; then
       net_log_at=$((now + NET_LOG_INTERVAL))
@@ -54,13 +59,14 @@ vsock_watch() {
   fi
   [ "$now" -ge "$net_again_at" ] || return 0
   net_back_off
-  log "gvproxy is gone, starting it again"
+  log "gvproxy is gone or another one than it should be, starting it"
   net_locked net_mode_up
 }
 
+# What it left would keep the next one from listening.
 vsock_down() {
   net_end '' || net_problem "gvproxy (pid $pid) cannot be killed"
-  rm -f api.sock connect.sock
+  if [ -e api.sock ] || [ -e connect.sock ]; then rm -f api.sock connect.sock; fi
 }
 
 # Publishes net_port as net_address:net_guest_port.

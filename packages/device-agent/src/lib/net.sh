@@ -37,6 +37,12 @@ net_conf() {
   [ -z "$net_error" ]
 }
 
+# A deploy may have changed the settings since: the mode, or the gvproxy that shall run.
+net_conf_again() {
+  read_device_conf || return 0
+  net_mode=$device_network
+}
+
 # Safe to repeat: does what is missing.
 net_up() {
   [ "$net_mode" = user ] || net_locked net_mode_up
@@ -44,6 +50,7 @@ net_up() {
 
 # Once a round of the keeper. Starts no process while all is well, but for a look every few seconds.
 net_watch() {
+  net_conf_again
   [ "$net_mode" != user ] || return 0
   uptime_now
   net_from=$PWD
@@ -61,6 +68,7 @@ net_down() {
 }
 
 net_attach() {
+  net_conf_again
   [ "$net_mode" = user ] || net_with_plan "$1" "$2" net_attach_now
 }
 
@@ -91,8 +99,7 @@ net_status() {
 # net_locked COMMAND…: runs it in ROOT/net while nobody else changes the network.
 net_locked() {
   net_lock_from=$PWD
-  mkdir -p "$net_folder/state" "$net_folder/log" "$net_folder/published"
-  if ! cd "$net_folder"; then
+  if ! { [ -d "$net_folder" ] || mkdir -p "$net_folder"; } || ! cd "$net_folder"; then
     net_error="cannot write in $net_folder"
     return 1
   fi
@@ -100,6 +107,7 @@ net_locked() {
   # No exec: mksh can keep a copy of what exec opened, and with it the lock.
   {
     if net_take_lock; then
+      [ -d published ] || mkdir -p state log published
       if "$@"; then net_result=0; fi
     else
       net_error="the network of this device is locked by another launcher"
@@ -154,7 +162,8 @@ net_forget_other_boot() {
   boot_id
   if get state/network-boot && [ "$value" = "$boot" ]; then return; fi
   rm -rf state published api.sock connect.sock
-  mkdir state published && put state/network-boot "$boot"
+  mkdir state published
+  put state/network-boot "$boot"
 }
 
 net_take_back() {
@@ -291,7 +300,7 @@ net_end() {
     net_left=$((net_left - 1))
     sleep "$nap"
   done
-  rm -f "state/$1pid" "state/$1start" "state/$1boot"
+  [ ! -e "state/$1pid" ] || rm -f "state/$1pid" "state/$1start" "state/$1boot"
 }
 
 is_port() {

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -171,9 +172,13 @@ export class PhoneNetwork {
   /** In mode `vsock`, with the real gvproxy, which `nx run network:build` made. */
   static async vsock(): Promise<PhoneNetwork> {
     const network = await PhoneNetwork.create('network vsock\n');
-    network.storeGvproxy(readFileSync(gvproxy));
+    network.storeGvproxy(network.gvproxy());
     network.configureGvproxy();
     return network;
+  }
+
+  gvproxy(): Buffer {
+    return readFileSync(gvproxy);
   }
 
   configureGvproxy(): void {
@@ -188,8 +193,11 @@ export class PhoneNetwork {
     );
   }
 
+  /** As a deploy writes: the old content or the new one. */
   write(path: string, content: string): void {
-    writeFileSync(join(this.root, path), content);
+    const file = join(this.root, path);
+    writeFileSync(`${file}.new`, content);
+    renameSync(`${file}.new`, file);
   }
 
   read(path: string): string | undefined {
