@@ -39,6 +39,14 @@ export class Phone {
   }
 
   stop = (): Promise<void> => this.run('stop');
+
+  /** Its rules and interfaces, without what is numbered anew by a restart. */
+  async rules(): Promise<string[]> {
+    return [
+      await this.shell("ip rule; ip link | grep -v link/ | sed 's/@[^:]*//'"),
+      await this.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
+    ];
+  }
 }
 
 /** What was built of PostgreSQL, on a phone. The settings are of this test alone: nothing of the user's is touched. */

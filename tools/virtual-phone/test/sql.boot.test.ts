@@ -184,8 +184,7 @@ test('removing the last service takes back what was set, and nothing else', asyn
 /** What a service could leave behind on a phone; one question after the other, since each is a process itself. */
 async function left(): Promise<string[]> {
   return [
-    await phone.shell('ip rule; ip link | grep -v "link/"'),
-    await phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
+    ...(await phone.rules()),
     await phone.shell("ps -A -o ARGS | grep -v -e '^ps ' -e '^sleep ' -e '^sh -c' -e grep | sort"),
   ];
 }

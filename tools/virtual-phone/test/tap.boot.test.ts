@@ -6,6 +6,14 @@ let phone: Phone;
 let sql: PhoneService;
 let before: string[];
 
+beforeAll, expect, test } from 'vitest';
+import { ownSettings, Phone, PhoneService } from './phone.ts';
+
+const settings = ownSettings();
+let phone: Phone;
+let sql: PhoneService;
+let before: string[];
+
 /** Rules and interfaces of the phone. */
 const rules = (): Promise<string[]> =>
   Promise.all([
@@ -15,7 +23,7 @@ const rules = (): Promise<string[]> =>
 
 beforeAll(async () => {
   phone = await Phone.start('tap-test', '--root', 'kernelsu', '--android', '14');
-  before = await rules();
+  before = await phone.rules();
   sql = await PhoneService.on(phone);
   await sql.up('tap');
   await sql.query("create table kept as select 'a row' as value");
@@ -41,5 +49,5 @@ test('after a restart of the phone it is back without the workstation', async ()
 
 test('a stop leaves rules and interfaces as they were', async () => {
   await sql.device.stop(sql.definition, 60);
-  await expect.poll(rules, { timeout: 20_000, interval: 500 }).toEqual(before);
+  await expect.poll(() => phone.rules(), { timeout: 20_000, interval: 500 }).toEqual(before);
 });
