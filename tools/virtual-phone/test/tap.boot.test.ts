@@ -6,21 +6,6 @@ let phone: Phone;
 let sql: PhoneService;
 let before: string[];
 
-beforeAll, expect, test } from 'vitest';
-import { ownSettings, Phone, PhoneService } from './phone.ts';
-
-const settings = ownSettings();
-let phone: Phone;
-let sql: PhoneService;
-let before: string[];
-
-/** Rules and interfaces of the phone. */
-const rules = (): Promise<string[]> =>
-  Promise.all([
-    phone.shell('ip rule; ip link | grep -v "link/"'),
-    phone.shell("iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'"),
-  ]);
-
 beforeAll(async () => {
   phone = await Phone.start('tap-test', '--root', 'kernelsu', '--android', '14');
   before = await phone.rules();
