@@ -287,7 +287,10 @@ function cutAt(host: Host, n: number): Host {
       const value: unknown = Reflect.get(target, property, receiver);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]) => {
-        if (['write', 'remove', 'rename', 'put', 'makeDisk'].includes(String(property)) && ++changes === n) {
+        if (
+          ['write', 'writeFolder', 'remove', 'rename', 'put', 'makeDisk'].includes(String(property)) &&
+          ++changes === n
+        ) {
           return Promise.reject(new SovereignError({ code: 'cut', what: 'cut off' }));
         }
         return (value as (...all: unknown[]) => unknown).apply(target, args);

@@ -29,6 +29,8 @@ export interface Host {
   read(path: string): Promise<Buffer | undefined>;
   /** Replaces a small file by rename, and makes the folders above it. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  /** Replaces a folder by one that holds exactly these small files; it appears whole, by one rename. */
+  writeFolder(path: string, files: Readonly<Record<string, string>>): Promise<void>;
   /** Names in a folder, sorted; none where it does not exist. */
   list(folder: string): Promise<string[]>;
   /** Removes a file or a folder with all that is in it; what is not there is no error. */

@@ -59,12 +59,7 @@ async function readRelease(host: Host, slot: string): Promise<Release | undefine
 
 /** Replaces a slot that is not in use; it appears whole, by one rename. */
 export async function writeSlot(host: Host, service: string, slot: Slot, files: SlotFiles): Promise<void> {
-  const folder = `${folderOf(service)}/${slot}`;
-  const fresh = `${folder}.new`;
-  await host.remove(fresh);
-  for (const [name, content] of Object.entries(files)) await host.write(`${fresh}/${name}`, content);
-  await host.remove(folder);
-  await host.rename(fresh, folder);
+  await host.writeFolder(`${folderOf(service)}/${slot}`, files);
 }
 
 /** Brings the files of a slot in use up to date, one by one; false where they already were. */

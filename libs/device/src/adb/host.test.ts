@@ -93,6 +93,23 @@ describe('a deploy', () => {
     });
   });
 
+  test('brings the files of a slot in one round trip, or none of them', async () => {
+    const { phone } = setUp();
+    const host = phone.host();
+    const folder = join(phone.root, 'services', 'sql', 'a');
+    await host.writeFolder('services/sql/a', { launch: 'one\n', 'argv.1': 'crosvm\n' });
+    expect(phone.count).toBe(1);
+    phone.cutInput = 700;
+    await expect(host.writeFolder('services/sql/a', { launch: 'two\n' })).rejects.toEqual(
+      failure('adb-lost', 4),
+    );
+    await expect.poll(() => readdirSync(join(folder, '..'))).toEqual(['a']);
+    expect(readFileSync(join(folder, 'launch'), 'utf8')).toBe('one\n');
+    phone.cutInput = undefined;
+    await host.writeFolder('services/sql/a', { launch: 'two\n' });
+    expect(readdirSync(folder)).toEqual(['launch']);
+  });
+
   test('finds a file that was damaged in the store, and sends it again', async () => {
     const { workstation, phone } = setUp();
     const bundle = await workstation.bundle('healthy');

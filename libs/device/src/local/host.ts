@@ -66,6 +66,14 @@ export class LocalHost implements Host {
     await writeFileAtomic(this.#path(path), content, mode);
   }
 
+  async writeFolder(path: string, files: Readonly<Record<string, string>>): Promise<void> {
+    const fresh = `${path}.new`;
+    await this.remove(fresh);
+    for (const [name, content] of Object.entries(files)) await this.write(`${fresh}/${name}`, content);
+    await this.remove(path);
+    await this.rename(fresh, path);
+  }
+
   async list(folder: string): Promise<string[]> {
     const names = await unlessMissing(() => readdir(this.#path(folder)));
     return (names ?? []).sort();

@@ -134,5 +134,11 @@ export class PhoneFolder implements PhoneShell {
       setTimeout(() => process.end(), 50);
       return true;
     }) as typeof process.stdin.write;
+    const end = process.stdin.end.bind(process.stdin) as () => unknown;
+    process.stdin.end = ((chunk?: Uint8Array) => {
+      if (chunk !== undefined) process.stdin.write(chunk);
+      end();
+      return process.stdin;
+    }) as typeof process.stdin.end;
   }
 }
