@@ -6,6 +6,8 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/*.boot.test.ts', '**/node_modules/**', '**/dist/**'],
     passWithNoTests: false,
+    // Tests that run side by side are the launcher's, and those wait most of their time.
+    maxConcurrency: 12,
     // The selftest counts the tests of every project from these reports.
     reporters: ['default', 'json'],
     outputFile: { json: 'dist/test-results.json' },
