@@ -47,7 +47,7 @@ fi`;
 const host = { ip: 'ip', iptables: 'iptables-legacy', 'iptables-save': 'iptables-legacy-save' };
 const hostPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** A network namespace with its own view of /sys, held by a process that waits. */
+/** A network namespace with its own view of /sys, held by a process that ends with this one. */
 export class Namespace {
   readonly #holder: ChildProcess;
   readonly #children: ChildProcess[] = [];
@@ -60,8 +60,8 @@ export class Namespace {
     const own = readlinkSync('/proc/self/ns/mnt');
     const holder = spawn(
       'unshare',
-      ['--net', '--mount', 'sh', '-c', 'mount -t sysfs none /sys && ip link set lo up && exec sleep 600'],
-      { stdio: 'ignore', env: { PATH: hostPath } },
+      ['--net', '--mount', 'sh', '-c', 'mount -t sysfs none /sys && ip link set lo up && exec cat'],
+      { stdio: ['pipe', 'ignore', 'ignore'], env: { PATH: hostPath } },
     );
     const namespace = new Namespace(holder);
     const end = Date.now() + 10_000;
@@ -78,7 +78,7 @@ export class Namespace {
 
   #ready(own: string): boolean {
     const proc = `/proc/${String(this.pid)}`;
-    return readlinkSync(`${proc}/ns/mnt`) !== own && readFileSync(`${proc}/comm`, 'utf8') === 'sleep\n';
+    return readlinkSync(`${proc}/ns/mnt`) !== own && readFileSync(`${proc}/comm`, 'utf8') === 'cat\n';
   }
 
   get pid(): number {
