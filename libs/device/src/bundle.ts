@@ -29,9 +29,8 @@ export async function readBundle(workspace: string, { folder, definition }: Foun
         arm64: join(dist.network, network.gvproxy.arm64.name),
       },
     },
-    neighbours: services.map((service) => ({
-      name: service.definition.name,
-      address: guestAddress(service.definition),
-    })),
+    neighbours: services
+      .filter((service) => service.definition.name !== definition.name)
+      .map((service) => ({ name: service.definition.name, address: guestAddress(service.definition) })),
   };
 }

@@ -86,7 +86,7 @@ export interface Bundle {
   release: Release;
   /** Local paths of the artifacts that the release names. */
   files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
-  /** Every service of the workspace, with its address where services share a network. */
+  /** Every other service of the workspace, with its address where services share a network. */
   neighbours: readonly { name: string; address: string }[];
 }
 

@@ -51,7 +51,7 @@ describe('a deploy', () => {
     expect(readFileSync(join(phone.root, 'net', 'gvproxy.yaml'), 'utf8')).toContain('192.168.127.1');
     expect(readFileSync(service(phone, 'a', 'launch'), 'utf8')).toMatch(/^publish 25432 5432$/m);
     expect(stored(phone)).toContain(bundle.release.network?.gvproxy.arm64.sha256);
-    expect(readFileSync(service(phone, 'config.img'), 'latin1')).toContain('192.168.127.190 sql\n');
+    expect(readFileSync(service(phone, 'config.img'), 'latin1')).toContain('192.168.127.191 other\n');
     const disk = statSync(service(phone, 'data.img'));
     expect(disk.mode & 0o777).toBe(0o600);
     // In full: 512-byte blocks.

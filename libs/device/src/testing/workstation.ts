@@ -91,7 +91,12 @@ export class Workstation {
         gvforwarder: { amd64: image('gvforwarder amd64'), arm64: image('gvforwarder arm64') },
       },
     });
-    return { definition: changed, release, files, neighbours: [{ name: 'sql', address: '192.168.127.190' }] };
+    return {
+      definition: changed,
+      release,
+      files,
+      neighbours: [{ name: 'other', address: '192.168.127.191' }],
+    };
   }
 
   #file(content: string): string {
