@@ -346,6 +346,8 @@ export class AdbHost implements Host {
       await this.#change(this.root, 'mkdir -p "$1" && chmod 700 "$1"', [this.root]);
       this.#lock = await lockDevice(this.#shell, this.id, this.root);
     }
+    const { foreign } = await this.capabilities();
+    if (foreign.length > 0) note(`left alone in ${this.root}, since it is not ours: ${foreign.join(', ')}`);
     const hook = await this.#hook();
     if (hook === undefined) {
       note(`${this.id} has no boot hook: after a restart of the phone, services have to be started again`);
