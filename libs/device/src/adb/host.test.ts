@@ -80,7 +80,16 @@ describe('a deploy', () => {
     expect(existsSync(phone.root)).toBe(false);
   });
 
-  test('shares what another service brought, and a status is one round trip', async () => {
+  test('of a second service sends nothing of what the first one brought', async () => {
+    const { workstation, phone } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    const other = await workstation.bundle('another root', { name: 'other', net: { index: 191 }, ports: [] });
+    const { bytesSent } = await phone.device().deploy(other);
+    expect(bytesSent).toBe('another root'.length);
+    expect(readdirSync(join(phone.root, 'services')).sort()).toEqual(['other', 'sql']);
+  });
+
+  test('and then a status is one round trip', async () => {
     const { workstation, phone } = setUp();
     await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
     phone.count = 0;
