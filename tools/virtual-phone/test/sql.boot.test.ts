@@ -3,6 +3,8 @@ import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node
 import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toSovereignError } from '@sovereign/report';
 import { releaseId } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,6 +14,8 @@ const settings = ownSettings();
 const folder = mkdtempSync(join(tmpdir(), 'sovereign-releases-'));
 let phone: Phone;
 let sql: PhoneService;
+/** What is current on the phone. */
+let deployed: PhoneService['bundle'];
 
 /** The release that was built, with another file as root file system. */
 async function withRoot(file: string): Promise<PhoneService['bundle']> {
@@ -29,6 +33,7 @@ const kept = async (): Promise<void> =>
 beforeAll(async () => {
   phone = await Phone.start('sql-test');
   sql = await PhoneService.on(phone);
+  deployed = sql.bundle;
   // What a predecessor left on this phone is nobody's business.
   await phone.shell('mkdir -p /data/sovereign/vm/sql && echo old >/data/sovereign/vm/sql/start.sh');
   await sql.up();
@@ -122,33 +127,68 @@ test('a release that panics is taken back with adb unplugged, and status says so
   await kept();
 });
 
-test('adb that goes away while a release is sent is told, and the next deploy ends it', async () => {
-  // Zeros behind the end of a file system change nothing but the digest.
-  const image = join(folder, 'padded');
+/** The release that was built with another digest: zeros behind the end of a file system change nothing else. */
+async function padded(): Promise<PhoneService['bundle']> {
+  const image = join(folder, `padded-${randomBytes(4).toString('hex')}`);
   copyFileSync(sql.bundle.files.root, image);
-  await appendFile(image, Buffer.alloc(4096));
-  const next = await withRoot(image);
-  const cut = setTimeout(() => void phone.run('unplug'), 300);
-  await expect(sql.device.deploy(next)).rejects.toMatchObject({ exit: 4 });
-  clearTimeout(cut);
-  expect(await sql.told()).toMatchObject({ 'sql health': 'ok', 'sql slot': 'a' });
-  await phone.run('plug');
+  await appendFile(image, randomBytes(4096));
+  return withRoot(image);
+}
+
+test('adb that goes away during a deploy is told, the service goes on, and the next deploy ends it', async () => {
+  const next = await padded();
+  const cuts: unknown[] = [];
+  for (const milliseconds of [100, 300, 600]) {
+    const cut = sleep(milliseconds).then(() => phone.run('unplug'));
+    cuts.push(await sql.device.deploy(next).then(() => 'done', toSovereignError));
+    await cut;
+    expect(await sql.told()).toMatchObject({ 'sql health': 'ok', 'sql slot': 'a' });
+    await phone.run('plug');
+  }
+  expect(cuts).toContainEqual(expect.objectContaining({ exit: 4 }));
   await sql.device.deploy(next);
   await sql.device.start(sql.definition);
   await sql.healthy();
   expect(await sql.status()).toMatchObject({ release: releaseId(next.release), slot: 'b', trial: false });
+  deployed = next;
   await kept();
-  await sql.device.rollback(sql.definition);
-  await sql.healthy();
+});
+
+test('a phone that restarts twice during a trial goes back to the release before', async () => {
+  await sql.device.deploy(await padded());
+  await sql.device.start(sql.definition);
+  await phone.run('unplug');
+  for (let restart = 0; restart < 2; restart++) {
+    expect(await sql.told()).toMatchObject({ 'sql trial': 'yes' });
+    await phone.run('reboot');
+  }
+  await sql.healthyThere();
+  await phone.run('plug');
+  const status = await sql.status();
+  expect(status).toMatchObject({ healthy: true, trial: false, release: releaseId(deployed.release) });
+  expect(status.attention).toContain('restarted 2 times');
+  await kept();
+});
+
+test('a service on a phone that is nearly full stops cleanly, says so, and comes back when there is room', async () => {
+  await phone.shell(
+    "free=$(df -k /data | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4); fallocate -l $((free / 1024 - 300))m /data/filler",
+  );
+  const full = await sql.until('the service to stop', (told) => told['sql state'] === 'failed');
+  expect(full['sql attention']).toContain('host full');
+  expect(full['sql exit']).toBe('0');
+  await phone.shell('rm /data/filler');
+  await sql.healthyThere();
+  await kept();
 });
 
 test('a file that is damaged on the phone is found before the start and sent again', async () => {
   await sql.device.stop(sql.definition, 60);
-  const stored = `/data/sovereign/store/${sql.bundle.release.kernel.sha256}`;
+  const stored = `/data/sovereign/store/${deployed.release.kernel.sha256}`;
   await phone.shell(`printf x 1<>${stored}`);
   await expect(sql.device.start(sql.definition)).rejects.toMatchObject({ code: 'damaged-store' });
-  const { bytesSent } = await sql.device.deploy(sql.bundle);
-  expect(bytesSent).toBe(sql.bundle.release.kernel.size);
+  const { bytesSent } = await sql.device.deploy(deployed);
+  expect(bytesSent).toBe(deployed.release.kernel.size);
   await sql.device.start(sql.definition);
   await sql.healthy();
   await kept();
