@@ -52,6 +52,9 @@ ln -s ../tun "$root/dev/net/tun"
 ln -s /proc/self/fd "$root/dev/fd"
 mount -t devpts -o newinstance,ptmxmode=666,mode=600 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
+# Each start is a boot of its own, which this machine's kernel does not know.
+cat /proc/sys/kernel/random/uuid >"$root/dev/.phone/boot_id"
+mount --bind "$root/dev/.phone/boot_id" "$root/proc/sys/kernel/random/boot_id"
 
 mount -o loop,nosuid,nodev,noatime "$data" "$root/data"
 cp "$work.conf" "$root/dev/.phone/conf"

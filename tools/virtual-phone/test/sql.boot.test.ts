@@ -171,9 +171,8 @@ test('a phone that restarts twice during a trial goes back to the release before
 });
 
 test('a service on a phone that is nearly full stops cleanly, says so, and comes back when there is room', async () => {
-  await phone.shell(
-    "free=$(df -k /data | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4); fallocate -l $((free / 1024 - 300))m /data/filler",
-  );
+  // 300 MiB stay free, of which blocks of 4096 bytes make 256 a MiB.
+  await phone.shell('fallocate -l $(($(stat -f -c %a /data) / 256 - 300))m /data/filler');
   const full = await sql.until('the service to stop', (told) => told['sql state'] === 'failed');
   expect(full['sql attention']).toContain('host full');
   expect(full['sql exit']).toBe('0');
@@ -221,10 +220,15 @@ test('removing the last service takes back what was set, and nothing else', asyn
   expect((await phone.shell('ls /data/adb/service.d')).trim()).toBe('');
 });
 
-/** What a service could leave behind on a phone; one question after the other, since each is a process itself. */
+/** What a service could leave behind on a phone: rules, interfaces and processes, but for those that look. */
 async function left(): Promise<string[]> {
+  const processes = (await phone.shell('ps -A -o ARGS')).split('\n').map((line) => line.trim());
+  const own = /^(ps |sleep |sh -c )/;
   return [
     ...(await phone.rules()),
-    await phone.shell("ps -A -o ARGS | grep -v -e '^ps ' -e '^sleep ' -e '^sh -c' -e grep | sort"),
+    processes
+      .filter((line) => !own.test(line))
+      .toSorted()
+      .join('\n'),
   ];
 }
