@@ -100,6 +100,21 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.read('log/launcher.log')).toMatch(/exit status 137/);
   });
 
+  test('of a VM that is gone nothing is healthy, also before its launcher knows', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running', health: 'ok' });
+    process.kill(Number(launcher), 'SIGSTOP');
+    process.kill(Number(pid), 'SIGKILL');
+    const { pid: gone, health } = await device.until({ health: 'unknown' });
+    process.kill(Number(launcher), 'SIGCONT');
+    expect([gone, health]).toEqual([undefined, 'unknown']);
+    await device.until({ state: 'running', health: 'ok', restarts: '1' });
+  });
+
   test('a killed launcher leaves the VM running, and the next start adopts it', async ({
     expect,
     service,

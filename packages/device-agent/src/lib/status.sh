@@ -30,7 +30,11 @@ status_one() {
     phase=$(phase_without_launcher "$phase")
   fi
   say state "$phase"
-  if alive ''; then say pid "$pid"; fi
+  vm=''
+  if alive ''; then
+    vm=$pid
+    say pid "$pid"
+  fi
   for key in wanted current; do
     if get "$key"; then say "$key" "$value"; fi
   done
@@ -39,9 +43,9 @@ status_one() {
   for key in stage restarts since exit exit-reason attention; do
     if get "state/$key" && [ -n "$value" ]; then say "$key" "$value"; fi
   done
-  # What a supervisor wrote before it was killed says nothing about now.
+  # What was written before the supervisor or the VM was killed says nothing about now.
   get state/health
-  case $phase in starting | running) ;; *) value=unknown ;; esac
+  case $phase:$vm in starting:?* | running:?*) ;; *) value=unknown ;; esac
   say health "${value:-unknown}"
 }
 
