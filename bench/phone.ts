@@ -9,6 +9,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { execInGuest, localDevice, readBundle, selectDevice, type Device } from '@sovereign/device';
 import { loadService } from '@sovereign/service';
@@ -45,6 +47,9 @@ async function up(device: Device, network?: 'vsock' | 'tap'): Promise<void> {
   await healthy(device);
 }
 
+/** Takes one connection to its end. Its input is a FIFO that never ends, or it would close its side at once. */
+const SINK = 'rm -f /run/sink; mkfifo /run/sink; exec nc -l -p 5432 <>/run/sink >/dev/null';
+
 /** MiB a second of raw TCP through the published port, into a guest that throws them away. */
 async function throughput(device: Device): Promise<number> {
   const guest = await device.ssh(definition);
@@ -53,16 +58,12 @@ async function throughput(device: Device): Promise<number> {
   const { port } = new URL(status?.endpoints[0]?.url ?? '');
   const rates: number[] = [];
   for (let run = 0; run < runs; run++) {
-    const sink = execInGuest(guest, ['sh', '-c', 'echo; exec nc -l -p 5432 >/dev/null']);
+    const sink = execInGuest(guest, ['sh', '-c', SINK]);
     // No way to ask whether it listens that it would not take for its one connection.
     await new Promise((resolve) => setTimeout(resolve, 3000));
-    const socket = connect(Number(port), '127.0.0.1');
-    const chunk = Buffer.alloc(2 ** 20);
+    const chunks = Readable.from(Array<Buffer>(mebibytes).fill(Buffer.alloc(2 ** 20)));
     const took = await seconds(async () => {
-      for (let sent = 0; sent < mebibytes; sent++) {
-        if (!socket.write(chunk)) await new Promise((resolve) => socket.once('drain', resolve));
-      }
-      socket.end();
+      await pipeline(chunks, connect(Number(port), '127.0.0.1'));
       await sink;
     });
     rates.push(mebibytes / took);
