@@ -32,6 +32,15 @@ test('after a restart of the phone it is back without the workstation', async ()
   expect(await sql.query('select value from kept')).toEqual([{ value: 'a row' }]);
 });
 
+test('an update of Android is told, and the next deploy serves again by its crosvm', async () => {
+  await phone.run('ota', '--android', '16');
+  expect((await sql.status()).attention).toContain('platform changed');
+  await sql.up();
+  const { attention } = await sql.status();
+  expect(attention ?? '').not.toContain('platform changed');
+  expect(await sql.query('select value from kept')).toEqual([{ value: 'a row' }]);
+});
+
 test('a stop leaves rules and interfaces as they were', async () => {
   await sql.device.stop(sql.definition, 60);
   await expect.poll(() => phone.rules(), { timeout: 20_000, interval: 500 }).toEqual(before);
