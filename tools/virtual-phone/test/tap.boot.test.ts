@@ -35,6 +35,8 @@ test('after a restart of the phone it is back without the workstation', async ()
 test('an update of Android is told, and the next deploy serves again by its crosvm', async () => {
   await phone.run('ota', '--android', '16');
   expect((await sql.status()).attention).toContain('platform changed');
+  // What a phone can do is asked once a process: another command looks anew.
+  sql = await PhoneService.on(phone);
   await sql.up();
   const { attention } = await sql.status();
   expect(attention ?? '').not.toContain('platform changed');
