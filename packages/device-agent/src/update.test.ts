@@ -32,7 +32,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     ['cannot be read', { 'broken() { (': '' }, /broken was not taken: it does not start up/],
     ['ends at once', { supervise: 'exit 1' }, /broken was taken back: it ended/],
     ['never reads the channel', { control_read: ':' }, /broken was taken back: no health within 6 s/],
-    ['does nothing at all', { supervise: 'sleep 1000' }, /broken was taken back: it did not end by itself/],
+    ['does nothing at all', { supervise: 'sleep 120' }, /broken was taken back: it did not end by itself/],
     ['has no keeper', { keep: 'exit 1' }, /broken was taken back: its keeper did not last/],
   ] as const)(
     'a new launcher that %s is taken back, the VM kept',
