@@ -7,12 +7,12 @@ import { kernelCommandLine } from './cmdline.ts';
 import { configDisk } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
-import { deviceConf, writeIfChanged } from './device-conf.ts';
+import { deviceConf } from './device-conf.ts';
 import { rememberDevice } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
-import { guestInterface, machineNetwork } from './network/guest.ts';
+import { guestInterface, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
 import { assignCid, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
@@ -30,6 +30,7 @@ import {
 } from './slots.ts';
 import { hostKey, ownerKey } from './ssh-keys.ts';
 import { askAgent } from './status.ts';
+import { writeIfChanged } from './write-if-changed.ts';
 
 /** Room for the file system that the guest makes on a new data disk where that is sparse, in bytes. */
 const NEW_DATA = 256 * 1024 * 1024;
@@ -41,7 +42,7 @@ const NEW_DATA = 256 * 1024 * 1024;
 export async function deploy(
   host: Host,
   { definition, release, files, neighbours }: Bundle,
-  { consent = false, network, dns }: DeployOptions = {},
+  options: DeployOptions = {},
 ): Promise<DeployReport> {
   const { name } = definition;
   const before = await readSlots(host, name);
@@ -53,17 +54,22 @@ export async function deploy(
       'Deploy a release that fits; moving data to another format is not built yet',
     );
   }
-  if (host.kind === 'adb' && !consent && (await readIdentity(host)) === undefined) throw notConsented(host);
+  if (host.kind === 'adb' && options.consent !== true && (await readIdentity(host)) === undefined)
+    throw notConsented(host);
   await host.prepare();
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id);
-  if (host.kind === 'adb') await rememberDevice(identity.id, { serial: host.id, network, dns });
-  const { mode } = await host.network();
+  if (host.kind === 'adb') {
+    await rememberDevice(identity.id, { serial: host.id, network: options.network, dns: options.dns });
+  }
+  const network = await host.network();
+  const { mode } = network;
 
   // What this device cannot run is refused before the first byte.
   const running = (await askAgent(host)).get(name)?.pid !== undefined;
   const ports = await assignPorts(host, definition, running);
-  const plan = await planFor(host, { definition, release }, ports);
+  const plan = await planFor(host, { definition, release }, ports, mode);
+  const program = mode === 'vsock' ? await gvproxy(host, release, files) : undefined;
 
   const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
   const newData = host.kind === 'adb' ? definition.data.size * MIB : NEW_DATA;
@@ -73,15 +79,19 @@ export async function deploy(
       { name: 'kernel', sha256: release.kernel.sha256, file: files.kernel },
       { name: 'root filesystem', sha256: release.root.sha256, file: files.root },
       { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
-      ...(mode === 'vsock' ? [await gvproxy(host, release, files)] : []),
+      ...(program === undefined ? [] : [program]),
     ],
     firstTime ? newData : 0,
   );
   await installAgent(host, release.agent.sha256);
 
   const dataUuid = await ensureDataDisk(host, definition);
-  await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours);
-  await writeDeviceConf(host, release);
+  await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
+  await writeIfChanged(
+    host,
+    'device.conf',
+    deviceConf({ ...(await host.settings()), kind: host.kind, network: mode, gvproxy: program?.sha256 }),
+  );
   if (mode === 'vsock') await writeIfChanged(host, GVPROXY_CONFIG, gvproxyConfig());
   const platform = await host.platform();
   if (platform !== undefined) await writeIfChanged(host, 'platform', `${platform}\n`);
@@ -116,6 +126,7 @@ export async function planFor(
   host: Host,
   { definition, release }: Pick<Bundle, 'definition' | 'release'>,
   ports: ServicePorts,
+  mode: NetworkMode,
 ): Promise<SlotFiles> {
   const stored = (sha256: string): string => `${host.root}/${storePath(sha256)}`;
   const folder = `${host.root}/services/${definition.name}`;
@@ -123,7 +134,6 @@ export async function planFor(
     const port = ports[name];
     return port === undefined ? [] : [{ host: port, guest }];
   });
-  const { mode } = await host.network();
   const cid = mode === 'vsock' ? await assignCid(host, definition) : 0;
   const network = machineNetwork(mode, definition, forwards, cid);
   const machine: Machine = {
@@ -187,13 +197,13 @@ async function writeConfigDisk(
   definition: ServiceDefinition,
   dataUuid: string,
   neighbours: Bundle['neighbours'],
+  { mode, dns }: NetworkPlan,
 ): Promise<void> {
   const [secrets, owner, server] = await Promise.all([
     serviceSecrets(deviceId, definition),
     ownerKey(deviceId),
     hostKey(deviceId, definition.name),
   ]);
-  const { mode, dns } = await host.network();
   const disk = await configDisk({
     deviceId,
     service: definition.name,
@@ -212,16 +222,6 @@ async function writeConfigDisk(
   const path = `services/${definition.name}/config.img`;
   if ((await host.digests([path])).get(path) === sha256(disk)) return;
   await host.write(path, disk, 0o600);
-}
-
-async function writeDeviceConf(host: Host, release: Release): Promise<void> {
-  const [{ mode }, settings] = await Promise.all([host.network(), host.settings()]);
-  const gvproxy = mode === 'vsock' ? release.network?.gvproxy[await host.arch()].sha256 : undefined;
-  await writeIfChanged(
-    host,
-    'device.conf',
-    deviceConf({ ...settings, kind: host.kind, network: mode, gvproxy }),
-  );
 }
 
 /** Passwords that are on the device already must not be replaced by new ones that its data does not know. */

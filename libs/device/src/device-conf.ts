@@ -21,10 +21,3 @@ export function deviceConf({ kind, network, gvproxy, reserve, awake, hook }: Dev
   ];
   return lines.map(([key, value]) => `${key} ${value}\n`).join('');
 }
-
-/** Writes a small file of the device only where its content is another one. */
-export async function writeIfChanged(host: Host, path: string, content: string): Promise<boolean> {
-  if ((await host.read(path))?.toString() === content) return false;
-  await host.write(path, content);
-  return true;
-}

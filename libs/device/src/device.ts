@@ -117,10 +117,11 @@ export class HostedDevice implements Device {
     const running = (await askAgent(this.#host)).get(name)?.pid !== undefined;
     if (running) return;
     const ports = await assignPorts(this.#host, definition, running);
+    const { mode } = await this.#host.network();
     for (const slot of ['a', 'b'] as const) {
       const release = slots.releases[slot];
       if (release === undefined) continue;
-      const plan = await planFor(this.#host, { definition, release }, ports);
+      const plan = await planFor(this.#host, { definition, release }, ports, mode);
       await refreshSlot(this.#host, name, slot, plan);
     }
   }

@@ -2,6 +2,7 @@ import { SovereignError } from '@sovereign/report';
 import { releaseId, releaseSchema, type Release } from '@sovereign/service';
 import type { Host } from './host.ts';
 import type { SlotFiles } from './plan.ts';
+import { writeIfChanged } from './write-if-changed.ts';
 
 export type Slot = 'a' | 'b';
 export const otherSlot = (slot: Slot): Slot => (slot === 'a' ? 'b' : 'a');
@@ -72,9 +73,7 @@ export async function refreshSlot(
   const folder = `${folderOf(service)}/${slot}`;
   let changed = false;
   for (const [name, content] of Object.entries(files)) {
-    if ((await host.read(`${folder}/${name}`))?.toString() === content) continue;
-    await host.write(`${folder}/${name}`, content);
-    changed = true;
+    if (await writeIfChanged(host, `${folder}/${name}`, content)) changed = true;
   }
   for (const name of (await host.list(folder)).filter((known) => !(known in files))) {
     await host.remove(`${folder}/${name}`);
