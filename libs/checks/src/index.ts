@@ -1,2 +1,10 @@
 export type { Check, CheckContext, CheckResult, Database, Guest, GuestResult, Outcome } from './contract.ts';
-export { checksOf, liveContext, runCheck, runChecks, type RunOptions } from './run.ts';
+export {
+  checksOf,
+  connectDatabase,
+  databaseOf,
+  liveContext,
+  runCheck,
+  runChecks,
+  type RunOptions,
+} from './run.ts';

@@ -2,8 +2,8 @@ import { Resolver } from 'node:dns/promises';
 import { execInGuest, type Device } from '@sovereign/device';
 import { SovereignError, step, toSovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import type { Check, CheckContext, CheckResult } from './contract.ts';
-import { openDatabase } from './database.ts';
+import type { Check, CheckContext, CheckResult, Database } from './contract.ts';
+import { connect, openDatabase, type Connection } from './database.ts';
 import { deviceChecks } from './devices.ts';
 import { kernelChecks } from './kernel.ts';
 import { networkChecks } from './network.ts';
@@ -69,7 +69,7 @@ export async function liveContext(
   return {
     definition,
     guest: { exec: (argv) => execInGuest(target, argv) },
-    database: openDatabase(() => connection(device, definition)),
+    database: databaseOf(device, definition),
     async restart() {
       await device.stop(definition, STOP_SECONDS);
       await device.start(definition);
@@ -81,10 +81,15 @@ export async function liveContext(
 }
 
 /** Address and password, asked anew each time: a restart may change the port. */
-async function connection(
-  device: Device,
-  definition: ServiceDefinition,
-): Promise<{ url: string; password: string }> {
+/** A service's database with its own credentials, over the published port. */
+export const databaseOf = (device: Device, definition: ServiceDefinition): Database =>
+  openDatabase(() => connection(device, definition));
+
+/** One connection to it, which the caller ends. */
+export const connectDatabase = async (device: Device, definition: ServiceDefinition) =>
+  connect(await connection(device, definition));
+
+async function connection(device: Device, definition: ServiceDefinition): Promise<Connection> {
   const [status] = await device.status([definition]);
   const url = status?.endpoints.find((endpoint) => endpoint.name === 'postgres')?.url;
   if (url === undefined) {

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connectDatabase, databaseOf } from '@sovereign/checks';
 import { localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
-import pg from 'pg';
 import { vi } from 'vitest';
 
 /** What was built, on a device of its own with settings of its own: nothing of the user's is touched. */
@@ -37,32 +37,11 @@ export class TestService {
   }
 
   /** A connection with the service's own credentials, over the published port. */
-  async connect(): Promise<pg.Client> {
-    const [status] = await this.device.status([this.definition]);
-    const { hostname, port, username, pathname } = new URL(status?.endpoints[0]?.url ?? '');
-    const client = new pg.Client({
-      host: hostname,
-      port: Number(port),
-      user: username,
-      database: pathname.slice(1),
-      password: await this.device.secret(this.definition, 'postgres-password'),
-      connectionTimeoutMillis: 20_000,
-    });
-    // A connection that is cut is the subject of some tests; the query in flight fails all the same.
-    client.on('error', () => undefined);
-    await client.connect();
-    return client;
-  }
+  connect = () => connectDatabase(this.device, this.definition);
 
   /** One statement over a connection of its own. */
-  async query(sql: string): Promise<Record<string, unknown>[]> {
-    const client = await this.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  query = (sql: string): Promise<Record<string, unknown>[]> =>
+    databaseOf(this.device, this.definition).query(sql);
 
   async remove(): Promise<void> {
     await this.device.stop(this.definition, 60);

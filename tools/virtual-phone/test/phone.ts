@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { databaseOf } from '@sovereign/checks';
 import { execInGuest, readBundle, selectDevice, type Bundle, type Device } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
-import pg from 'pg';
 
 const command = join(import.meta.dirname, '..', 'phone');
 
@@ -89,24 +89,8 @@ export class PhoneService {
   }
 
   /** One statement with the service's own credentials, over the forwarded port. */
-  async query(sql: string): Promise<Record<string, unknown>[]> {
-    const { hostname, port, username, pathname } = new URL((await this.status()).endpoints[0]?.url ?? '');
-    const client = new pg.Client({
-      host: hostname,
-      port: Number(port),
-      user: username,
-      database: pathname.slice(1),
-      password: await this.device.secret(this.definition, 'postgres-password'),
-      connectionTimeoutMillis: 20_000,
-    });
-    client.on('error', () => undefined);
-    await client.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  query = (sql: string): Promise<Record<string, unknown>[]> =>
+    databaseOf(this.device, this.definition).query(sql);
 
   /** Standard output of a command in the guest. */
   async inGuest(...argv: string[]): Promise<string> {
