@@ -20,6 +20,8 @@ boot_id() {
 # record OWNER PID: notes who the process is, as state/OWNERpid, OWNERstart and OWNERboot. OWNER is empty for the VM.
 # The pid comes last, since it makes the record count.
 record() {
+  # What took over by exec is the same process: its record must not be missing for a moment.
+  if alive "$1" && [ "$pid" = "$2" ]; then return; fi
   start_ticks "$2" || return 1
   boot_id
   rm -f "state/$1pid"

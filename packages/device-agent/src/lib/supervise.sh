@@ -251,9 +251,10 @@ became_healthy() {
   [ "$healthy_once" != late ] || rm -f state/attention
   healthy_once=yes
   failures=0
-  set_phase running
+  # Last, so that who sees it running finds the rest.
   remember_variant
   launcher_proven
+  set_phase running
 }
 
 # The verdict on a VM that is gone. Fails when the supervisor shall end.
