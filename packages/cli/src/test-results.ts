@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** Where the `test` of a project leaves Vitest's report, inside the project's folder (vitest.config.ts). */
 export const RESULTS = 'dist/test-results.json';
@@ -9,6 +9,8 @@ export interface Counts {
   failed: number;
   /** Tests that say why they were not run; they are told, never counted as passed. */
   skipped: number;
+  /** One line for each failed test: project, name, and the first line of what it said. */
+  failures: string[];
 }
 
 /** Fields of Vitest's JSON reporter that are used here; it has the shape of Jest's. */
@@ -17,23 +19,39 @@ interface Report {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { status: 'passed' | 'failed'; assertionResults: unknown[] }[];
+  testResults: {
+    name: string;
+    status: 'passed' | 'failed';
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 }
 
 /** Sums the reports of these project folders; a folder without one adds nothing. */
 export async function countTests(folders: readonly string[]): Promise<Counts> {
   const reports = await Promise.all(folders.map(readReport));
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const report of reports) {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
+  for (const [index, report] of reports.entries()) {
     if (report === undefined) continue;
+    const project = basename(folders[index] ?? '');
     counts.passed += report.numPassedTests;
     // A file that could not even be loaded holds no test, and is a failure all the same.
     const broken = report.testResults.filter((f) => f.status === 'failed' && f.assertionResults.length === 0);
     counts.failed += report.numFailedTests + broken.length;
     counts.skipped += report.numPendingTests + report.numTodoTests;
+    counts.failures.push(
+      ...broken.map(({ name, message }) => describeFailure(project, basename(name), message)),
+      ...report.testResults
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages: [message] }) => describeFailure(project, fullName, message)),
+    );
   }
   return counts;
 }
+
+const describeFailure = (project: string, name: string, message = ''): string =>
+  `${project}: ${name}: ${message.split('\n')[0] ?? ''}`;
 
 async function readReport(folder: string): Promise<Report | undefined> {
   try {

@@ -46,13 +46,31 @@ describe('the last line counts', () => {
 });
 
 describe('reports', () => {
-  it('are summed over projects; a file that could not be loaded is a failure', async () => {
+  it('are summed over projects, failures by name; a file that could not be loaded is one', async () => {
+    const result = (status: string, fullName: string) => ({
+      status,
+      fullName,
+      failureMessages: status === 'failed' ? ['Error: it broke\n    at here'] : [],
+    });
     const report = (passed: number, failed: number, broken: number) => ({
       numPassedTests: passed,
       numFailedTests: failed,
       numPendingTests: 1,
       numTodoTests: 0,
-      testResults: Array.from({ length: broken }, () => ({ status: 'failed', assertionResults: [] })),
+      testResults: [
+        {
+          assertionResults: [
+            result('passed', 'good'),
+            ...Array.from({ length: failed }, () => result('failed', 'a promise')),
+          ],
+        },
+        ...Array.from({ length: broken }, () => ({
+          name: '/somewhere/a.test.ts',
+          status: 'failed',
+          message: 'no such import',
+          assertionResults: [],
+        })),
+      ],
     });
     const folders = ['a', 'b', 'none'].map((name) => join(scratch, name));
     for (const [index, content] of [report(3, 0, 0), report(4, 1, 1)].entries()) {
@@ -60,7 +78,12 @@ describe('reports', () => {
       await mkdir(dirname(file), { recursive: true });
       await writeFile(file, JSON.stringify(content));
     }
-    expect(await countTests(folders)).toEqual({ passed: 7, failed: 2, skipped: 2 });
+    expect(await countTests(folders)).toEqual({
+      passed: 7,
+      failed: 2,
+      skipped: 2,
+      failures: ['b: a.test.ts: no such import', 'b: a promise: Error: it broke'],
+    });
   });
 });
 

@@ -75,7 +75,7 @@ export const selftest: Run = async (session) => {
   const summary = summarize(counts, tasks, unformatted);
   const waits = await namedWaits(root, tasks);
   const text = [
-    ...summary.broken.map((name) => `failed: ${name}`),
+    ...[...summary.broken, ...counts.failures].map((name) => `failed: ${name}`),
     ...slowest(waits).map(
       ({ name, seconds, times }) =>
         `${seconds.toFixed(1).padStart(7)} s  ${name}${times > 1 ? ` (the slowest of ${times})` : ''}`,
@@ -84,7 +84,7 @@ export const selftest: Run = async (session) => {
     `${summary.passed} passed, ${summary.failed} failed`,
   ].join('\n');
   return {
-    json: { ...summary, skipped: counts.skipped, waits },
+    json: { ...summary, skipped: counts.skipped, failures: counts.failures, waits },
     text,
     exit: summary.failed === 0 && failure === undefined ? 0 : 1,
   };
@@ -92,7 +92,7 @@ export const selftest: Run = async (session) => {
 
 /** Adds to the tests what failed without one: a lint or type error, a test that could not start, a bad format. */
 export function summarize(
-  counts: Counts,
+  counts: Omit<Counts, 'failures'>,
   tasks: readonly NxTask[],
   unformatted: readonly string[],
 ): { passed: number; failed: number; broken: string[] } {
