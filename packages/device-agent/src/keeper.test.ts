@@ -154,9 +154,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
       await device.start();
       await device.until({ state: 'running' });
       writeFileSync(down, '');
-      const began = Date.now();
-      await device.until({ state: 'stopped' });
-      expect(Date.now() - began).toBeLessThan(10_000);
+      await device.until({ state: 'stopped' }, 30);
       expect(await device.status()).toMatchObject({ wanted: 'up', exit: '0' });
       expect(device.journal().at(-1)).toBe('stop');
       await expect.poll(() => keeper(device), PATIENT).toBeUndefined();

@@ -94,7 +94,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     process.kill(Number(pid), 'SIGSTOP');
     appendFileSync(join(device.service, 'agent.in'), 'stop\n');
     process.kill(Number(pid), 'SIGKILL');
-    const again = await device.until({ state: 'running', restarts: '1' }, 10);
+    const again = await device.until({ state: 'running', restarts: '1' }, 30);
     expect(again.pid).not.toBe(pid);
     expect(device.journal()).not.toContain('stop');
     expect(device.read('log/launcher.log')).toMatch(/exit status 137/);
