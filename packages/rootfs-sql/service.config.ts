@@ -52,7 +52,15 @@ export default defineService({
   resources: { memory: 256, cpus: 2 },
   data: { kind: 'postgresql', major: 17, collation: 'builtin C.UTF-8', size: 2048 },
   ports: [
-    { name: 'postgres', guest: 5432, host: 15432, scheme: 'postgresql', user: 'postgres', path: '/postgres' },
+    {
+      name: 'postgres',
+      guest: 5432,
+      host: 15432,
+      tailnet: 5432,
+      scheme: 'postgresql',
+      user: 'postgres',
+      path: '/postgres',
+    },
   ],
   secrets: [
     {

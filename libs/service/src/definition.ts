@@ -34,6 +34,8 @@ const portSchema = z.strictObject({
   guest: z.int().min(1).max(65_535),
   /** The port on the device's 127.0.0.1 that is asked for first; the next free one is taken where it is in use. */
   host: z.int().min(1024).max(65_535),
+  /** The port under which the owner's tailnet reaches it; absent where the tailnet shall not. */
+  tailnet: z.int().min(1).max(65_535).optional(),
   /** What opens it: `postgresql`, `http`, `ssh`. */
   scheme: z.enum(['postgresql', 'http', 'ssh']),
   /** User part of the address that is printed, where the scheme has one. */
@@ -73,7 +75,13 @@ export const serviceSchema = z.strictObject({
     cpus: z.int().min(1).max(8),
   }),
   data: dataSchema,
-  ports: z.array(portSchema),
+  ports: z.array(portSchema).superRefine((ports, context) => {
+    const numbers = ports.flatMap(({ tailnet }) => tailnet ?? []);
+    const twice = numbers.find((number, index) => numbers.indexOf(number) !== index);
+    if (twice !== undefined) {
+      context.addIssue({ code: 'custom', message: `two ports have the tailnet's port ${twice}` });
+    }
+  }),
   secrets: z.array(secretSchema),
   /** OpenRC services of this service that have to be started, in addition to those that every guest has. */
   units: z.array(name).min(1),

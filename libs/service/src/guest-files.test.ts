@@ -11,7 +11,7 @@ const definition = defineService({
   resources: { memory: 128, cpus: 1 },
   data: { kind: 'demo', major: 3, collation: 'builtin C.UTF-8', size: 64 },
   ports: [
-    { name: 'web', guest: 80, host: 8080, scheme: 'http' },
+    { name: 'web', guest: 80, host: 8080, tailnet: 443, scheme: 'http' },
     { name: 'ssh', guest: 2222, host: 2222, scheme: 'ssh' },
   ],
   secrets: [],
@@ -33,6 +33,7 @@ test('service.conf has one KEY VALUE line a fact, in a fixed order', () => {
         'data-bases debian',
         'port web 80',
         'port ssh 2222',
+        'tailnet web 443 80',
         'units agent network ssh data demo',
         'health /usr/lib/sovereign/health',
         '',
@@ -43,4 +44,12 @@ test('service.conf has one KEY VALUE line a fact, in a fixed order', () => {
 
 test('a base opens only the data that was made by it, until a test has opened another’s', () => {
   expect(serviceFiles(definition, 'alpine')[0]?.content).toContain('data-bases alpine\n');
+});
+
+test('two ports cannot have one number in the tailnet', () => {
+  const [web, ssh] = definition.ports;
+  if (web === undefined || ssh === undefined) throw new Error('the definition has two ports');
+  expect(() => defineService({ ...definition, ports: [web, { ...ssh, tailnet: 443 }] })).toThrow(
+    /two ports have the tailnet's port 443/,
+  );
 });

@@ -25,6 +25,9 @@ export function serviceFiles(definition: ServiceDefinition, base: Base): GuestFi
     // Bases whose data this image opens. Others join when a test has opened their disk.
     ['data-bases', base],
     ...ports.map((port): [string, string] => ['port', `${port.name} ${port.guest}`]),
+    ...ports.flatMap((port): [string, string][] =>
+      port.tailnet === undefined ? [] : [['tailnet', `${port.name} ${port.tailnet} ${port.guest}`]],
+    ),
     ['units', [...guestUnits, ...units].join(' ')],
     ['health', health.command],
   ];
