@@ -34,6 +34,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(await device.start()).toMatchObject({ status: 0, stderr: '' });
     const running = await device.until({ state: 'running', health: 'ok' });
     expect(running).toMatchObject({ slot: 'a', stage: 'ready', restarts: '0' });
+    expect(running.tailnet).toBe('running 100.64.0.7 demo-phone.tail.example never n1');
     expect(running.release).toMatch(/^[0-9a-f]{64}$/);
     expect(Math.abs(Number(running.since) - Date.now() / 1000)).toBeLessThan(20);
 
@@ -41,7 +42,9 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect((await device.status()).pid).toBe(running.pid);
 
     expect((await device.stop(10)).status).toBe(0);
-    expect(await device.status()).toMatchObject({ state: 'stopped', health: 'unknown', exit: '0' });
+    const stopped = await device.status();
+    expect(stopped).toMatchObject({ state: 'stopped', health: 'unknown', exit: '0' });
+    expect(stopped).not.toHaveProperty('tailnet');
     expect(runs(Number(running.pid))).toBe(false);
     const seen = [`power-on ${running.pid} healthy`, 'time EPOCH', 'open', 'stop'];
     // Each once: a pipe that nobody reads must never be filled.

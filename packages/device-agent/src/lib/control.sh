@@ -13,7 +13,7 @@ CONTROL_FILE=1000000
 
 # A fresh channel: what an earlier machine left unread in the FIFO must not reach the next one.
 control_create() {
-  rm -f agent.in state/guest-boot state/stage
+  rm -f agent.in state/guest-boot state/stage state/tailnet
   mkfifo agent.in && : >agent.out || return 1
   guest_boot=''
   listen_only=''
@@ -82,6 +82,7 @@ control_line() {
   case $key in
     stage) note_state stage "$*" ;;
     health) control_health "$*" ;;
+    tailnet) note_state tailnet "$*" ;;
     bye) log "the guest says good-bye" ;;
     # beat and pong: that they came is all there is to know.
   esac

@@ -47,6 +47,8 @@ status_one() {
   get state/health
   case $phase:$vm in starting:?* | running:?*) ;; *) value=unknown ;; esac
   say health "${value:-unknown}"
+  # Nor does what the guest said of the tailnet outlive its VM.
+  if [ -n "$vm" ] && get state/tailnet; then say tailnet "$value"; fi
 }
 
 # The release that runs, or where nothing runs the one that the next start boots.

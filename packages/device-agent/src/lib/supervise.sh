@@ -187,7 +187,7 @@ ended_alone() {
   exit_reason "$exit_status"
   put state/exit-reason "$reason"
   log "the VM ended while nobody supervised it: $reason"
-  rm -f state/pid state/start state/boot
+  rm -f state/pid state/start state/boot state/tailnet
   network_gone
 }
 
@@ -269,7 +269,7 @@ after_end() {
   exit_reason "$exit_status"
   put state/exit-reason "$reason"
   log "VM ended: exit status $exit_status ($reason), last stage ${stage:-none}"
-  rm -f state/pid state/start state/boot
+  rm -f state/pid state/start state/boot state/tailnet
   network_gone
   put state/health unknown
   case $why in

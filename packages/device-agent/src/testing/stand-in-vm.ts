@@ -40,6 +40,7 @@ if (how === 'early') process.exit(Number(status));
 if (how === 'ends') setTimeout(() => process.exit(Number(status)), 1000);
 say('hello', '1');
 say('stage', 'booting');
+say('tailnet', 'running 100.64.0.7 demo-phone.tail.example never n1');
 write(`00000000-another-boot 1 health ok\n`);
 write(`no line of the protocol \u001b[31m\n`);
 write(`${boot} 99 health ok${'x'.repeat(600)}\n`);
