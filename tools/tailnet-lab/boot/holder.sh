@@ -1,0 +1,7 @@
+#!/bin/sh
+# First process of a lab: reaps what its children leave behind, and ends with its standard input. Everything in the
+# lab ends with it.
+set -eu
+exec 3<&0
+cat <&3 >/dev/null &
+wait "$!"
