@@ -194,14 +194,14 @@ export class DeviceFolder {
   /** Kills launcher and keeper, so that nobody brings them back. */
   async abandon(): Promise<void> {
     const end = Date.now() + 20_000;
-    let keeper: string | undefined;
-    while ((keeper = (await this.status('-')).keeper) === undefined) {
+    while ((await this.status('-')).keeper === undefined) {
       if (Date.now() > end) throw new Error('no keeper came');
       await sleep(50);
     }
-    // At once: either of them brings back the other.
-    const { launcher } = await this.status();
-    for (const pid of [keeper, launcher]) process.kill(Number(pid), 'SIGKILL');
+    const { launcher = '' } = await this.status();
+    // At once: either of them brings back the other, and a second keeper may wait for the first one's lock.
+    const keepers = this.processes().filter((line) => line.includes(' keep '));
+    for (const line of [...keepers, launcher]) process.kill(Number(line.split(' ')[0]), 'SIGKILL');
   }
 
   /** As when the power is cut: nothing of what runs here ends in order. */
