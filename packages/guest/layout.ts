@@ -26,6 +26,7 @@ export const guestLinks: Readonly<Record<string, string>> = {
   'etc/mtab': '/proc/mounts',
   'etc/resolv.conf': '/run/resolv.conf',
   'root/.ssh': '/run/root-ssh',
+  'usr/bin/tailscale': '/usr/sbin/tailscaled',
   'var/lock': '/run/lock',
   'var/log': '/run/log',
   'var/run': '/run',

@@ -11,8 +11,8 @@ import { trimRules } from './trim.ts';
 
 const services = await findServices(join(import.meta.dirname, '../..'));
 const overlay = join(import.meta.dirname, 'overlay');
-/** Stands in for the program that the network's project builds. */
-const programs = { gvforwarder: import.meta.filename };
+/** Stand in for the programs that the network's project builds. */
+const programs = { gvforwarder: import.meta.filename, tailscaled: join(import.meta.dirname, 'recipe.ts') };
 
 describe.each(services)('$definition.name', (service) => {
   test('has every service that it names, in OpenRC form, in a runlevel', () => {
@@ -24,7 +24,8 @@ describe.each(services)('$definition.name', (service) => {
         .map(({ name }) => name),
     );
     const wanted = [...guestUnits, ...service.definition.units];
-    expect(scripts.toSorted()).toEqual(wanted.toSorted());
+    // In no runlevel: `data` starts it where the settings of the device say so.
+    expect(scripts.toSorted()).toEqual([...wanted, 'tailnet'].toSorted());
     expect(enabled.toSorted()).toEqual(wanted.toSorted());
     for (const folder of overlays) {
       for (const name of readdirSync(join(folder, 'etc/init.d'))) {
@@ -50,6 +51,16 @@ describe.each(services)('$definition.name', (service) => {
       content: readFileSync(import.meta.filename),
       mode: 0o755,
     });
+  });
+
+  test('brings the program that joins the tailnet, daemon and client in one file', async () => {
+    const { files, links } = await guestRecipe(service, 'debian', programs);
+    expect(files).toContainEqual({
+      path: 'usr/sbin/tailscaled',
+      content: readFileSync(programs.tailscaled),
+      mode: 0o755,
+    });
+    expect(links).toMatchObject({ 'usr/bin/tailscale': '/usr/sbin/tailscaled' });
   });
 
   test('brings the dependency cache of OpenRC where its base looks for it', async () => {

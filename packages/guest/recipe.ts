@@ -17,13 +17,15 @@ const cacheFolders: Record<Base, string> = { debian: 'usr/lib/rc/cache', alpine:
 export interface GuestPrograms {
   /** For linux/arm64, static. */
   gvforwarder: string;
+  /** For linux/arm64, static; also the client, when it is called as `tailscale`. */
+  tailscaled: string;
 }
 
 /** The programs as `build` of the network's project left them in a workspace. */
 export async function builtPrograms(workspace: string): Promise<GuestPrograms> {
   const dist = join(workspace, 'packages/network/dist');
-  const { gvforwarder } = await readManifest(dist, 'network');
-  return { gvforwarder: join(dist, gvforwarder.arm64.name) };
+  const { gvforwarder, tailscaled } = await readManifest(dist, 'network');
+  return { gvforwarder: join(dist, gvforwarder.arm64.name), tailscaled: join(dist, tailscaled.arm64.name) };
 }
 
 /** Everything but the packages that decides the root file system of a service. */
@@ -52,6 +54,7 @@ export async function guestRecipe(
         content: await readFile(programs.gvforwarder),
         mode: 0o755,
       },
+      { path: 'usr/sbin/tailscaled', content: await readFile(programs.tailscaled), mode: 0o755 },
     ],
   };
 }

@@ -1,4 +1,11 @@
-export { buildPrograms, compilePrograms, type GoBuild, type GoProgram } from './programs.ts';
+export {
+  buildPrograms,
+  compilePrograms,
+  lockModule,
+  runModuleTool,
+  type GoBuild,
+  type GoProgram,
+} from './programs.ts';
 export {
   bootstrapLockPath,
   bootstrapRequest,

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { step, type StepHandle } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256 } from '@sovereign/store';
+import { hostArch } from '@sovereign/tools';
 import { buildEnvironment, fetchEnvironment, fixedEnvironment, runGo } from './go.ts';
 import { notFetched, openToolchain, readToolchainLock, type Toolchain } from './toolchain.ts';
 
@@ -11,6 +12,8 @@ export interface GoProgram {
   /** Import path of its main package, or `./folder` within the module. */
   package: string;
   arch: 'amd64' | 'arm64';
+  /** Build tags, where the module has some to choose from. */
+  tags?: readonly string[];
 }
 
 export interface GoBuild {
@@ -61,11 +64,30 @@ export async function compilePrograms(
       throw notFetched('the Go modules', error);
     },
   );
-  for (const [index, { name, package: path, arch }] of programs.entries()) {
+  for (const [index, { name, package: path, arch, tags = [] }] of programs.entries()) {
     handle?.progress(index, programs.length, 'programs');
-    const args = ['build', ...flags, '-o', join(target, name), path];
+    const chosen = tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
+    const args = ['build', ...flags, ...chosen, '-o', join(target, name), path];
     await runGo({ go, args, cwd: module, env: buildEnvironment(arch, cache) });
   }
+}
+
+/**
+ * Brings go.mod and go.sum in line with the versions that go.mod names, by the machine's own settings for fetching.
+ * @throws SovereignError `no-network` where modules cannot be had
+ */
+export async function lockModule(module: string): Promise<void> {
+  const { go } = await openToolchain();
+  const env = { ...fetchEnvironment(), GOFLAGS: '-modcacherw' };
+  await runGo({ go, args: ['mod', 'tidy'], cwd: module, env }).catch((error: unknown) => {
+    throw notFetched('the Go modules', error);
+  });
+}
+
+/** Runs a tool that go.mod names, and gives what it printed. */
+export async function runModuleTool(module: string, name: string, args: readonly string[]): Promise<string> {
+  const { go } = await openToolchain();
+  return runGo({ go, args: ['tool', name, ...args], cwd: module, env: buildEnvironment(hostArch()) });
 }
 
 /** Digests of the module's own files, by path. */

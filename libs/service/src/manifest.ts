@@ -41,6 +41,8 @@ export const manifestSchema = z.discriminatedUnion('kind', [
     gvproxy: z.strictObject({ amd64: file, arm64: file }),
     /** Joins a guest to that network; for arm64 part of every root image, else for tests. */
     gvforwarder: z.strictObject({ amd64: file, arm64: file }),
+    /** Joins a guest to the owner's tailnet, daemon and client in one; for arm64 part of every root image, else for tests. */
+    tailscaled: z.strictObject({ amd64: file, arm64: file }),
   }),
 ]);
 

@@ -25,6 +25,7 @@ const release = makeRelease(definition, {
     kind: 'network',
     gvproxy: { amd64: file('5'), arm64: file('6') },
     gvforwarder: { amd64: file('7'), arm64: file('8') },
+    tailscaled: { amd64: file('9'), arm64: file('a') },
   },
 });
 

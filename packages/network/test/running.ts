@@ -11,7 +11,7 @@ import { vi } from 'vitest';
 const dist = join(import.meta.dirname, '../dist');
 
 /** Path of what was built for this machine. */
-export async function program(name: 'gvproxy' | 'gvforwarder'): Promise<string> {
+export async function program(name: 'gvproxy' | 'gvforwarder' | 'tailscaled'): Promise<string> {
   const manifest = await readManifest(dist, 'network');
   return join(dist, manifest[name][hostArch()].name);
 }

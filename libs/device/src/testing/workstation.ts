@@ -89,6 +89,7 @@ export class Workstation {
         kind: 'network',
         gvproxy: { amd64: image('gvproxy amd64'), arm64: image('gvproxy arm64') },
         gvforwarder: { amd64: image('gvforwarder amd64'), arm64: image('gvforwarder arm64') },
+        tailscaled: { amd64: image('tailscaled amd64'), arm64: image('tailscaled arm64') },
       },
     });
     return {

@@ -3,7 +3,7 @@ import type { PromiseExecutor } from '@nx/devkit';
 import { buildNetwork } from '@sovereign/network';
 import { projectFolder } from '../lib/project.ts';
 
-/** Builds the network programs: `dist/gvproxy.*`, `dist/gvforwarder.*` and `dist/manifest.json`. */
+/** Builds the network programs: `dist/gvproxy.*`, `dist/gvforwarder.*`, `dist/tailscaled.*` and `dist/manifest.json`. */
 const networkBuild: PromiseExecutor<object> = async (_options, context) => {
   await buildNetwork(join(projectFolder(context), 'dist'));
   return { success: true };

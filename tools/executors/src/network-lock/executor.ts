@@ -1,0 +1,10 @@
+import type { PromiseExecutor } from '@nx/devkit';
+import { lockNetwork } from '@sovereign/network';
+
+/** Pins every module of the network programs by sum, for the versions that their go.mod files name. */
+const networkLock: PromiseExecutor = async () => {
+  await lockNetwork();
+  return { success: true };
+};
+
+export default networkLock;
