@@ -19,8 +19,48 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
   test('admits the ports of the definition as well once it is open', () => {
     expect(ports('open')).toEqual([
       'iifname eth0 ip saddr 10.0.2.2 tcp dport 22 accept',
-      'tcp dport 5432 accept',
+      'iifname "eth*" tcp dport 5432 accept',
     ]);
+  });
+
+  describe('towards the tailnet', () => {
+    const tailnet = (mode: string) =>
+      /chain tailnet {([^}]*)}/
+        .exec(guest.run(`rules ${mode}`).stdout)?.[1]
+        ?.trim()
+        .split('\n')
+        .map((line) => line.trim());
+
+    test('is not there where the settings switch it off', () => {
+      expect(guest.run('rules open').stdout).not.toMatch(/chain tailnet|udp dport 41641/);
+    });
+
+    test('admits nothing while it is closed, and counts it', () => {
+      guest.write('config/guest.conf', 'tailnet yes\n');
+      expect(tailnet('closed')).toEqual(['counter drop comment "not for the tailnet"']);
+      expect(guest.run('rules closed').stdout).toMatch(
+        /iifname "tailscale0" goto tailnet\n\s*udp dport 41641/,
+      );
+    });
+
+    test('admits a ping and the declared ports once it is open', () => {
+      guest.write('config/guest.conf', 'tailnet yes\n');
+      guest.write('service.conf', 'port web 80\nport admin 81\ntailnet web 443 80\nhealth /bin/true\n');
+      expect(tailnet('open')).toEqual([
+        'icmp type echo-request accept',
+        'icmpv6 type echo-request accept',
+        'tcp dport 80 ct original proto-dst 443 accept',
+        '',
+        'counter drop comment "not for the tailnet"',
+      ]);
+      expect(guest.run('rules open').stdout).toContain('iifname "tailscale0" tcp dport 443 redirect to :80');
+    });
+
+    test.each(['open', 'closed'])('takes its addresses from nowhere else, %s', (mode) => {
+      expect(guest.run(`rules ${mode}`).stdout).toMatch(
+        /iifname != "tailscale0" ip saddr 100\.64\.0\.0\/10 counter drop[\s\S]*ip6 saddr fd7a:115c:a1e0::\/48 counter drop[\s\S]*established, related } accept/,
+      );
+    });
   });
 
   test('admits nobody to SSH where no gateway is known', () => {

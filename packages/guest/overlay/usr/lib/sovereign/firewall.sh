@@ -2,34 +2,48 @@
 # The firewall of the guest. Sourced after common.sh.
 #
 # closed: how every boot begins. Only SSH from the gateway, and what the guest began itself.
-# open: also the ports that the service publishes.
+# open: also the ports that the service publishes, and to the tailnet those that it declares for it.
 # Both: nothing is begun towards the gateway but a ping, and name look-ups where it is the name server too. In QEMU's
 # user network that address is the host's own loopback, where things listen that trust whoever reaches them.
+# What is dropped is counted: `nft list table inet sovereign`.
 
 # rules closed|open: the ruleset for nft(8), by builtins.
 rules() {
+	tailnet=
+	! value tailnet "$CONFIG/guest.conf" || [ "$value" != yes ] || tailnet=yes
 	value eth0-gateway "$CONFIG/guest.conf" || :
 	echo '
 		add table inet sovereign
 		delete table inet sovereign
-		table inet sovereign {
+		table inet sovereign {'
+	[ -z "$tailnet" ] || rules_tailnet "$1"
+	echo '
 			chain input {
 				type filter hook input priority filter; policy drop;
 				iifname "lo" accept
-				ct state vmap { established : accept, related : accept, invalid : drop }
+				iifname != "tailscale0" ip saddr 100.64.0.0/10 counter drop comment "no address of the tailnet comes from elsewhere"
+				iifname != "tailscale0" ip6 saddr fd7a:115c:a1e0::/48 counter drop comment "no address of the tailnet comes from elsewhere"
+				ct state { established, related } accept
+				ct state invalid counter drop comment "of no connection"'
+	[ -z "$tailnet" ] || echo '
+				iifname "tailscale0" goto tailnet
+				udp dport 41641 accept comment "packets between the nodes of the tailnet, encrypted"'
+	echo '
 				ip protocol icmp icmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } accept
 				ip6 nexthdr icmpv6 icmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-neighbor-solicit, nd-neighbor-advert } accept
 '
 	[ -z "$value" ] || echo "iifname eth0 ip saddr $value tcp dport 22 accept"
 	if [ "$1" = open ]; then
 		while read -r key _ number; do
-			[ "$key" != port ] || echo "tcp dport $number accept"
+			[ "$key" != port ] || echo "iifname \"eth*\" tcp dport $number accept"
 		done <"$SERVICE_CONF"
 	fi
 	echo '
+				counter comment "dropped"
 			}
 			chain forward {
 				type filter hook forward priority filter; policy drop;
+				counter comment "dropped"
 			}
 			chain output {
 				type filter hook output priority filter; policy accept;
@@ -45,6 +59,32 @@ rules() {
 	echo '
 			}
 		}'
+}
+
+# rules_tailnet closed|open: what comes out of the tunnel. A port is known by the number that the tailnet has for it,
+# also after it was redirected: the guest's own number is no second entrance.
+rules_tailnet() {
+	echo '
+			chain tailnet {'
+	if [ "$1" = open ]; then
+		echo '
+				icmp type echo-request accept
+				icmpv6 type echo-request accept'
+		while read -r key _ number guest; do
+			[ "$key" != tailnet ] || echo "tcp dport $guest ct original proto-dst $number accept"
+		done <"$SERVICE_CONF"
+	fi
+	echo '
+				counter drop comment "not for the tailnet"
+			}
+			chain tailnet_ports {
+				type nat hook prerouting priority dstnat;'
+	while read -r key _ number guest; do
+		[ "$key" != tailnet ] || [ "$number" = "$guest" ] ||
+			echo "iifname \"tailscale0\" tcp dport $number redirect to :$guest"
+	done <"$SERVICE_CONF"
+	echo '
+			}'
 }
 
 # firewall closed|open: loads the rules all at once; the old ones hold until the new ones do.
