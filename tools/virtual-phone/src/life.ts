@@ -25,6 +25,7 @@ import {
   savePhone,
   serial,
   stateFolder,
+  type Elsewhere,
   type Phone,
   type Process,
   type Uplink,
@@ -146,6 +147,7 @@ async function configuration(phone: Phone): Promise<string> {
     `adb-address ${phoneAddress(phone)}/30`,
     'boot-seconds 1',
     `uplink ${phone.uplink}`,
+    ...(phone.elsewhere === undefined ? [] : [`resolver ${phone.elsewhere.resolver}`]),
     ...(await hostLines()),
     '',
   ].join('\n');
@@ -153,8 +155,8 @@ async function configuration(phone: Phone): Promise<string> {
 
 /** Powers the phone on: namespaces, interfaces, its init. */
 async function powerOn(phone: Phone): Promise<void> {
-  const world = phone.processes.world;
-  if (!isAlive(world)) throw new Error('the test world of this phone has ended');
+  const { world } = phone.processes;
+  const ends = phone.elsewhere?.ends ?? { 'v4-rmnet0': world, wlan0: world };
   const work = join(stateFolder(phone.name), 'work');
   await mkdir(work, { recursive: true });
   await writeFile(`${work}.conf`, await configuration(phone));
@@ -177,21 +179,14 @@ async function powerOn(phone: Phone): Promise<void> {
     ['v4-rmnet0', '10.174.7.1/30'],
     ['wlan0', '192.168.178.1/24'],
   ] as const) {
-    await inNet(world, [
-      'ip',
-      'link',
-      'add',
-      name,
-      'type',
-      'veth',
-      'peer',
-      'name',
-      name,
-      'netns',
-      String(init.pid),
-    ]);
-    await inNet(world, ['ip', 'addr', 'add', address, 'dev', name]);
-    await inNet(world, ['ip', 'link', 'set', name, 'up']);
+    const far = ends[name];
+    if (!isAlive(far)) throw new Error(`the network that ${name} of this phone leads to has ended`);
+    // The end of a phone that went may be there for some seconds.
+    await inNet(far, ['ip', 'link', 'del', name]).catch(() => undefined);
+    const peer = ['peer', 'name', name, 'netns', String(init.pid)];
+    await inNet(far, ['ip', 'link', 'add', name, 'type', 'veth', ...peer]);
+    await inNet(far, ['ip', 'addr', 'add', address, 'dev', name]);
+    await inNet(far, ['ip', 'link', 'set', name, 'up']);
   }
   stdin?.end('go\n');
 }
@@ -265,6 +260,7 @@ export interface StartOptions {
   cpus: number;
   /** Size of /data in MiB; it takes no more of this machine than is written. */
   data: number;
+  elsewhere?: Elsewhere;
 }
 
 /** Starts a phone that is unlocked and reached over adb, and gives its serial. */
@@ -279,7 +275,7 @@ export async function start({ data, ...wanted }: StartOptions): Promise<string> 
       await truncate(image, data * 2 ** 20);
       await execa('mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'nodiscard', image]);
       await startAdbServer(phone);
-      await startWorld(phone);
+      if (phone.elsewhere === undefined) await startWorld(phone);
       await powerOn(phone);
       await until('the boot', 60, () => hasBooted(phone));
       await unlock(phone);

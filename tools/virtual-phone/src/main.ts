@@ -1,16 +1,29 @@
+import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { packageBases, writeLock } from '@sovereign/base';
 import { SovereignError, toSovereignError } from '@sovereign/report';
 import { inside, ota, plug, reboot, restartAdbd, setUplink, start, stop, unlock, unplug } from './life.ts';
-import { allPhones, adbPort, androids, findPhone, flavours, serial, uplinks } from './state.ts';
+import {
+  allPhones,
+  adbPort,
+  androids,
+  findPhone,
+  flavours,
+  identify,
+  serial,
+  uplinks,
+  type Elsewhere,
+} from './state.ts';
 import { phoneLockPath, phonePackages } from './tree.ts';
 import { rustLockPath, rustPackages } from './vsock.ts';
 
 const USAGE = `usage: phone COMMAND [NAME]
 
   start [NAME] [--android ${androids.join('|')}] [--root ${flavours.join('|')}] [--data MIB] [--cpus N]
+        [--uplink-to PID[,PID] --resolver ADDRESS]
                           prints the serial as the last line; the adb server's port is in
-                          /run/sovereign/virtual-phones/NAME
+                          /run/sovereign/virtual-phones/NAME. Its uplinks end in the network namespaces of those
+                          processes, v4-rmnet0 in the first and wlan0 in the last, where they are given
   stop [NAME]             takes everything away, /data included
   reboot [NAME]           cuts the power and boots again, hooks before the unlock; --clean tells the phone
                           first; --unlock enters the PIN afterwards
@@ -43,11 +56,32 @@ const { values, positionals } = parseArgs({
     root: { type: 'string', default: 'magisk' },
     data: { type: 'string', default: '16384' },
     cpus: { type: 'string', default: '8' },
+    'uplink-to': { type: 'string' },
+    resolver: { type: 'string' },
     clean: { type: 'boolean', default: false },
     unlock: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
+
+/** Where the phone's uplinks end, where that is not a world of its own. */
+function elsewhere(to: unknown, resolver: unknown): { elsewhere?: Elsewhere } {
+  if (to === undefined && resolver === undefined) return {};
+  const [mobile = 0, wifi = mobile] = String(to).split(',').map(Number);
+  if (!(mobile > 0) || !(wifi > 0) || isIP(String(resolver)) !== 4) {
+    throw new SovereignError({
+      code: 'usage',
+      what: '--uplink-to takes one or two process ids, and --resolver the address of a resolver there',
+      exit: 2,
+    });
+  }
+  return {
+    elsewhere: {
+      ends: { 'v4-rmnet0': identify(mobile), wlan0: identify(wifi) },
+      resolver: String(resolver),
+    },
+  };
+}
 
 async function run(command: string | undefined, name: string | undefined): Promise<void> {
   const android =
@@ -71,6 +105,7 @@ async function run(command: string | undefined, name: string | undefined): Promi
         uplink: 'v4-rmnet0',
         data,
         cpus,
+        ...elsewhere(values['uplink-to'], values.resolver),
       } as const;
       process.stdout.write(`${await start(options)}\n`);
       return;

@@ -33,6 +33,15 @@ export interface Phone {
   /** How often an update of Android came (`ota`). */
   updates: number;
   processes: Partial<Record<'world' | 'adb' | 'phone', Process>>;
+  /** Somebody else's network that the phone is in, instead of in a world of its own. */
+  elsewhere?: Elsewhere;
+}
+
+export interface Elsewhere {
+  /** Processes in whose network namespaces the uplinks end. */
+  ends: Record<Exclude<Uplink, 'none'>, Process>;
+  /** Address of the resolver that both uplinks name. */
+  resolver: string;
 }
 
 const RUN = '/run/sovereign';
