@@ -58,6 +58,9 @@ export const testTools: readonly Tool[] = [
   command('mkfs.ext4', 'mkfs.ext4', 'e2fsprogs'),
   // As Android has it.
   command('iptables', 'iptables-legacy', 'iptables'),
+  // The routers and the certificates of the tailnet's lab.
+  command('nft', 'nft', 'nftables'),
+  command('openssl'),
 ];
 
 export type Need = keyof typeof tools;

@@ -1,0 +1,109 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { step } from '@sovereign/report';
+import { expect } from 'vitest';
+import type { KeyOptions } from '../src/control-server.ts';
+import type { Lab } from '../src/lab.ts';
+
+/** What `status --json` says of a service, as far as these tests read it. */
+export interface Told {
+  state: string;
+  healthy: boolean | null;
+  slot: string;
+  trial: boolean;
+  release: string;
+  attention?: unknown;
+  tailnet?: {
+    state: string;
+    address?: string;
+    name?: string;
+    expires?: string | null;
+    id?: string;
+    detail?: string;
+  };
+  endpoints: { name: string; url: string; via?: string }[];
+}
+
+/** How long anything may take on a machine that has other work, in milliseconds. */
+export const PATIENCE = 60_000;
+
+/** PostgreSQL on the local device at the lab's home, driven by the command line, reached from its laptop. */
+export class SqlAtHome {
+  readonly lab: Lab;
+  #password = '';
+
+  constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  /** Writes a key of the control server to a file. */
+  async keyFile(options?: KeyOptions): Promise<{ key: string; file: string }> {
+    const key = await this.lab.server.key(options);
+    const file = join(this.lab.folder, 'key');
+    await writeFile(file, `${key}\n`, { mode: 0o600 });
+    return { key, file };
+  }
+
+  /** `up`, into the tailnet with a key. */
+  async up(keyFile: string, ...flags: string[]): Promise<void> {
+    await this.lab.sovereignJson([
+      ...['up', '--sql', '-s', 'local', '--tailnet-key', keyFile, '--tailnet-server', this.lab.server.url],
+      ...['--tailnet-ca', this.lab.server.ca, ...flags],
+    ]);
+    this.#password = (
+      await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local'])
+    ).stdout.trim();
+  }
+
+  async told(): Promise<Told> {
+    const { stdout } = await this.lab.sovereign(['status', 'sql', '-s', 'local', '--json']);
+    const { devices } = JSON.parse(stdout) as { devices: { services: Told[] }[] };
+    const found = devices[0]?.services[0];
+    if (found === undefined) throw new Error(`no service in ${stdout}`);
+    return found;
+  }
+
+  /** Waits until the service is in the tailnet, and gives its node. */
+  reachable(): Promise<{ address: string; id: string; name: string }> {
+    return step('wait for the service in the tailnet', async () => {
+      let told: Told | undefined;
+      await expect
+        .poll(
+          async () => {
+            told = await this.told();
+            return told.tailnet?.state;
+          },
+          { timeout: PATIENCE, interval: 1000 },
+        )
+        .toBe('running');
+      const { address = '', id = '', name = '' } = told?.tailnet ?? {};
+      return { address, id, name };
+    });
+  }
+
+  /** One statement from the laptop, over the tailnet; what psql says where it fails. */
+  async query(address: string, sql: string, timeout = PATIENCE): Promise<string> {
+    const { status, stdout, stderr } = await this.lab.run(
+      'laptop',
+      ['psql', '--no-psqlrc', '-h', address, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1', '-Atc', sql],
+      { env: { PGPASSWORD: this.#password, PGCONNECT_TIMEOUT: '10' }, timeout },
+    );
+    return status === 0 ? stdout : `exit ${status}: ${stderr}`;
+  }
+
+  /** Waits until a statement from the laptop gives this. */
+  answers(address: string, sql: string, wanted: string): Promise<void> {
+    return step('wait for an answer over the tailnet', () =>
+      expect.poll(() => this.query(address, sql), { timeout: PATIENCE, interval: 500 }).toBe(wanted),
+    );
+  }
+
+  /** Standard output of a shell's script in the guest. */
+  async inGuest(script: string): Promise<string> {
+    const { status, stdout, stderr } = await this.lab.sovereign([
+      ...['exec', 'sql', '-s', 'local', '--', 'sh', '-c', script],
+    ]);
+    if (status !== 0) throw new Error(`${script}: exit ${status}: ${stderr}`);
+    return stdout;
+  }
+}

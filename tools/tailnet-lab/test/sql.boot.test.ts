@@ -1,0 +1,262 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { TailnetClient } from '../src/client.ts';
+import { Lab } from '../src/lab.ts';
+import { PATIENCE, SqlAtHome } from './service.ts';
+
+/** One guest for all of them, in this order: the last ones take its login away. */
+let lab: Lab;
+let sql: SqlAtHome;
+let key: string;
+let node: { address: string; id: string; name: string };
+
+const TAG = 'tag:sovereign';
+/** Daemon restarts and reboots on one state: 50 in all. */
+const reboots = process.env.SOVEREIGN_LONG === '1' ? 50 : 3;
+const daemonRestarts = 50 - reboots;
+
+const ROW = 'a row';
+const rowComes = (): Promise<void> => sql.answers(node.address, 'select value from kept', ROW);
+const sameNode = async (): Promise<void> => expect(await sql.reachable()).toEqual(node);
+
+beforeAll(async () => {
+  lab = await Lab.start();
+  sql = new SqlAtHome(lab);
+  await lab.laptop.up(lab.server.url, await lab.server.key());
+  const made = await sql.keyFile({ tags: [TAG] });
+  key = made.key;
+  await sql.up(made.file, '--tailnet-tags', TAG);
+  node = await sql.reachable();
+}, 900_000);
+
+afterAll(() => lab.remove());
+
+test('after one command, psql on the laptop reads rows through the tailnet', async () => {
+  await sql.answers(node.address, "create table kept as select 'a row' as value", 'SELECT 1');
+  await rowComes();
+  const { endpoints } = await sql.told();
+  expect(endpoints).toContainEqual({
+    name: 'postgres',
+    url: `postgresql://postgres@${node.address}:5432/postgres`,
+    via: 'tailnet',
+  });
+});
+
+test('a tagged key makes a node that does not expire', async () => {
+  expect((await sql.told()).tailnet).toMatchObject({ state: 'running', expires: null });
+});
+
+test('the wrong password opens nothing', async () => {
+  const { stderr } = await lab.run(
+    'laptop',
+    ['psql', '-h', node.address, '-U', 'postgres', '-c', 'select 1'],
+    {
+      env: { PGPASSWORD: 'wrong' },
+    },
+  );
+  expect(stderr).toContain('password authentication failed');
+});
+
+describe('the key', () => {
+  test('is neither in the guest’s processes nor in its logs', async () => {
+    const seen = await sql.inGuest(
+      'cat /proc/cmdline /proc/[0-9]*/cmdline /proc/[0-9]*/environ /run/tailscale/log 2>/dev/null; dmesg',
+    );
+    expect(seen).toContain('root=/dev/vda');
+    expect(seen).not.toContain(key);
+  });
+
+  test('is in nothing that lies around at home once the node is logged in', async () => {
+    await lab.sovereignJson(['up', '--sql', '-s', 'local']);
+    const holding = await lab.run('home', ['grep', '-rlaF', key, join(lab.folder, 'home')]);
+    expect(holding.stdout).toBe('');
+    const processes = await lab.must('home', ['sh', '-c', 'cat /proc/[0-9]*/cmdline']);
+    expect(processes).toContain('qemu-system-aarch64');
+    expect(processes).not.toContain(key);
+  });
+});
+
+describe('a port that is not declared', () => {
+  /** What answers at a port, asked from a room. */
+  const asked = async (room: 'laptop' | 'home', address: string, port: number): Promise<string> =>
+    (await lab.run(room, ['busybox', 'nc', '-w', '3', address, String(port)])).stdout;
+
+  test('is not reached from the tailnet', async () => {
+    await sql.inGuest('(while echo open | nc -l -p 7777 -w 1; do :; done) >/dev/null 2>&1 &');
+    expect(await asked('laptop', node.address, 7777)).toBe('');
+    // SSH answers with its version where it is reached.
+    expect(await asked('laptop', node.address, 22)).toBe('');
+    expect(await sql.inGuest('nc -w 3 127.0.0.1 7777 </dev/null')).toContain('open');
+  });
+
+  test('is refused by a rule that counts', async () => {
+    expect(await sql.inGuest('nft list chain inet sovereign input')).toMatch(/counter packets [1-9]/);
+  });
+});
+
+describe('the same node and address', () => {
+  test('after a power cut', async () => {
+    const pid = (
+      await readFile(join(lab.folder, 'home/data/sovereign/local/services/sql/state/pid'), 'utf8')
+    ).trim();
+    await lab.must('home', ['kill', '-KILL', pid]);
+    await expect.poll(async () => (await sql.told()).state, { timeout: PATIENCE }).not.toBe('running');
+    await expect
+      .poll(async () => (await sql.told()).healthy, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toBe(true);
+    await sameNode();
+    await rowComes();
+  });
+
+  test('after another release, and back again', async () => {
+    const { release } = await sql.told();
+    await lab.must('home', [process.execPath, join(import.meta.dirname, 'another-release.ts'), '16'], {
+      env: lab.homeEnv,
+    });
+    await lab.sovereignJson(['start', 'sql', '-s', 'local']);
+    await expect
+      .poll(async () => (await sql.told()).trial, { timeout: PATIENCE, interval: 1000 })
+      .toBe(false);
+    expect((await sql.told()).release).not.toBe(release);
+    await sameNode();
+    await rowComes();
+    await lab.sovereignJson(['rollback', 'sql', '-s', 'local']);
+    await expect
+      .poll(async () => (await sql.told()).trial, { timeout: PATIENCE, interval: 1000 })
+      .toBe(false);
+    expect((await sql.told()).release).toBe(release);
+    await sameNode();
+    await rowComes();
+  });
+
+  test(
+    `after ${reboots} reboots and ${daemonRestarts} deaths of the daemon, and no second node`,
+    { timeout: 3_600_000 },
+    async () => {
+      for (let done = 0; done < reboots; done++) {
+        await lab.sovereignJson(['restart', 'sql', '-s', 'local']);
+        await sameNode();
+      }
+      for (let done = 0; done < daemonRestarts; done++) await sql.inGuest(killDaemon);
+      await sameNode();
+      await rowComes();
+      const names = (await lab.server.nodes()).map(({ given_name: name }) => name);
+      expect(names.filter((name) => name.startsWith('sql'))).toHaveLength(1);
+      expect(names).toHaveLength(2);
+    },
+  );
+});
+
+/** Ends the daemon in the middle of its work, its socket left behind, and waits until the next one listens. */
+const killDaemon = `
+old=$(pidof tailscaled) && kill -9 $old
+left=300
+until new=$(pidof tailscaled) && [ "$new" != "$old" ] && tailscale status --json >/dev/null 2>&1; do
+  left=$((left - 1)); [ $left -gt 0 ] || exit 1
+  sleep 0.1
+done`;
+
+describe('the way between', () => {
+  const path = () => lab.laptop.path(node.address);
+
+  test('is direct behind the usual routers', async () => {
+    expect(await path()).toBe('direct');
+  });
+
+  test('brings a result of 10 MB whole over a line with small packets', async () => {
+    await lab.mtu('home', 1300);
+    onTestFinished(() => lab.mtu('home', 1500));
+    const text = await sql.query(node.address, "select repeat('0123456789', 1048576)", 3 * PATIENCE);
+    expect(text).toHaveLength(10_485_760);
+    expect(text).toMatch(/^(0123456789)+$/);
+  });
+
+  test('outlives a router that translates anew, in the middle of a query', async () => {
+    const asking = sql.query(node.address, "select 'still there' from pg_sleep(6)");
+    await lab.rebind('home');
+    expect(await asking).toBe('still there');
+  });
+
+  test('outlives another uplink, in the middle of a query', async () => {
+    onTestFinished(() => lab.uplink('home'));
+    const asking = sql.query(node.address, "select 'still there' from pg_sleep(6)");
+    await lab.uplink('mobile');
+    expect(await asking).toBe('still there');
+    await sameNode();
+  });
+
+  test('stays where the control server and its relay are gone: the direct one alone', async () => {
+    expect(await path()).toBe('direct');
+    await lab.server.down();
+    onTestFinished(() => lab.server.up());
+    await rowComes();
+  });
+
+  test('is the relay where UDP is blocked', async () => {
+    await lab.nat('home', 'udp-blocked');
+    await lab.rebind('home');
+    onTestFinished(() => lab.nat('home', 'port-restricted'));
+    await rowComes();
+    expect(await path()).toBe('relayed');
+  });
+});
+
+describe('what goes wrong', () => {
+  test('a control server that is down at boot holds nothing up', async () => {
+    await lab.server.down();
+    onTestFinished(() => lab.server.up());
+    await lab.sovereignJson(['restart', 'sql', '-s', 'local']);
+    await expect
+      .poll(async () => (await sql.told()).tailnet?.state, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toBe('unreachable');
+    expect((await sql.told()).healthy).toBe(true);
+    await lab.server.up();
+    await sameNode();
+    await rowComes();
+  });
+
+  test('another device of the same name gets another', async () => {
+    const other = new TailnetClient(lab.rooms, 'home', join(lab.folder, 'other'), lab.server.ca);
+    onTestFinished(() => other.stop());
+    const [label = ''] = node.name.split('.');
+    await other.up(lab.server.url, await lab.server.key(), label);
+    expect((await other.status()).Self.DNSName).not.toBe(`${node.name}.`);
+    await sameNode();
+    await rowComes();
+    await other.tailscale(['logout']);
+  });
+
+  test('a node that was expired asks for a login, and is the same with the next key', async () => {
+    const { id } = await ownNode();
+    await lab.server.headscale('nodes', 'expire', '--identifier', String(id));
+    await toldState(/needs-login|refused/);
+    const { file } = await sql.keyFile({ tags: [TAG] });
+    await lab.sovereignJson(['tailnet', 'login', 'sql', '-s', 'local', '--key', file]);
+    const again = await sql.reachable();
+    expect(again.address).toBe(node.address);
+    await rowComes();
+  });
+
+  test('a key that is used up is refused, once, and told', async () => {
+    await lab.sovereignJson(['tailnet', 'logout', 'sql', '-s', 'local', '--yes']);
+    await toldState(/logged-out|needs-login/);
+    const spent = join(lab.folder, 'spent');
+    await writeFile(spent, `${key}\n`, { mode: 0o600 });
+    const { status } = await lab.sovereign(['tailnet', 'login', 'sql', '-s', 'local', '--key', spent]);
+    expect(status).not.toBe(0);
+    await toldState(/refused/);
+    expect((await sql.told()).healthy).toBe(true);
+  });
+});
+
+const ownNode = async () => {
+  const found = (await lab.server.nodes()).find(({ ip_addresses: all }) => all.includes(node.address));
+  if (found === undefined) throw new Error('the control server does not know the node');
+  return found;
+};
+
+const toldState = (wanted: RegExp): Promise<void> =>
+  expect
+    .poll(async () => (await sql.told()).tailnet?.state, { timeout: 2 * PATIENCE, interval: 1000 })
+    .toMatch(wanted);
