@@ -9,6 +9,8 @@
 #   launch.sh keep ROOT                   be the keeper
 #   launch.sh halt ROOT SECONDS           stop every service and the keeper; what is wanted comes back with `boot`
 #   launch.sh remove ROOT                 take back everything that was set on this device
+#   launch.sh ask ROOT SERVICE SECONDS VERB WORD…   what the guest answers over the control channel (docs/formats.md)
+#   launch.sh network ROOT                make the network of the guests anew; connections through it end
 #   launch.sh check ROOT                  nothing: all of this launcher's parts could be read
 #
 # ROOT is the device's folder (docs/formats.md, "Release"). POSIX sh that also runs under Android's mksh with toybox:
@@ -32,6 +34,10 @@ launcher=$here/launch.sh
 . "$here/lib/plan.sh"
 # shellcheck source=lib/control.sh
 . "$here/lib/control.sh"
+# shellcheck source=lib/clock.sh
+. "$here/lib/clock.sh"
+# shellcheck source=lib/ask.sh
+. "$here/lib/ask.sh"
 # shellcheck source=lib/logs.sh
 . "$here/lib/logs.sh"
 # shellcheck source=lib/exit.sh
@@ -74,7 +80,7 @@ launcher=$here/launch.sh
 . "$here/lib/status.sh"
 
 usage() {
-  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, status|boot|keep|remove ROOT, halt ROOT SECONDS"
+  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, ask ROOT SERVICE SECONDS VERB WORD…, status|boot|keep|network|remove ROOT, halt ROOT SECONDS"
 }
 
 [ $# -ge 2 ] || usage
@@ -94,6 +100,12 @@ enter_service() {
 }
 
 case $verb.$# in
+  ask.[5-9])
+    is_number "$4" || usage
+    enter_service
+    shift 3
+    ask_guest "$@"
+    ;;
   start.3) enter_service && start_supervisor ;;
   run.3) enter_service && supervise ;;
   stop.4)
@@ -107,6 +119,7 @@ case $verb.$# in
     is_number "$3" || usage
     halt_device "$3"
     ;;
+  network.2) net_anew ;;
   remove.2) remove_device ;;
   check.2) echo 'sovereign launcher' ;;
   *) usage ;;

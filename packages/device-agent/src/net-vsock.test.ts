@@ -79,6 +79,27 @@ describe.concurrent('with mode vsock', { timeout: 60_000 }, () => {
     expect(await network.status()).not.toHaveProperty('attention');
   });
 
+  test('one that hangs is told while it does, and `network` starts it again with what was published', async ({
+    expect,
+    network,
+  }) => {
+    const sql = network.service('sql', 2, ['15432 5432']);
+    await network.do('net_attach', ...sql);
+    await network.do('net_publish', ...sql);
+    const { gvproxy: pid } = await network.status();
+    process.kill(Number(pid), 'SIGSTOP');
+    await network.do('watch', '1');
+    expect((await network.status()).attention).toMatch(/^gvproxy hangs \(pid \d+\)/);
+    process.kill(Number(pid), 'SIGCONT');
+    await network.do('watch', '1');
+    expect(await network.status()).not.toHaveProperty('attention');
+
+    process.kill(Number(pid), 'SIGSTOP');
+    expect(await network.launch('network', network.root)).toMatchObject({ status: 0, stderr: '' });
+    expect((await network.status()).gvproxy).not.toBe(pid);
+    expect(network.phone.listens(15432)).toBe(true);
+  });
+
   test('a damaged gvproxy is not run', async ({ expect, network }) => {
     const program = network.storeGvproxy('#!/bin/sh\nsleep 60\n');
     writeFileSync(program, '#!/bin/sh\nsleep 61\n');

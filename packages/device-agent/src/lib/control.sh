@@ -13,7 +13,7 @@ CONTROL_FILE=1000000
 
 # A fresh channel: what an earlier machine left unread in the FIFO must not reach the next one.
 control_create() {
-  rm -f agent.in state/guest-boot state/stage state/tailnet
+  rm -f agent.in state/guest-boot state/stage state/tailnet state/silent state/answer ask
   mkfifo agent.in && : >agent.out || return 1
   guest_boot=''
   listen_only=''
@@ -26,7 +26,9 @@ control_open() {
   partial=''
   overlong=''
   health=''
-  health_at=0
+  health_at=$now
+  silent=''
+  [ ! -e state/silent ] || silent=yes
 }
 
 control_close() {
@@ -56,10 +58,18 @@ control_read() {
       break
     fi
   done
-  if [ -n "$health" ] && [ $((now - health_at)) -gt $HEALTH_AGE ]; then
-    health=''
-    note_state health unknown
+  if [ -z "$silent" ] && [ -n "$guest_boot" ] && [ -z "$listen_only" ] && [ $((now - health_at)) -gt $HEALTH_AGE ]; then
+    control_silent
   fi
+}
+
+# A guest that said hello, and says nothing any more: it hangs, or what speaks for it does.
+control_silent() {
+  health=''
+  silent=yes
+  note_state health unknown
+  put state/silent $(($(date +%s) - now + health_at))
+  log "the guest says nothing any more"
 }
 
 # control_line LINE: `BOOT_ID SEQ KEY VALUE`
@@ -83,6 +93,7 @@ control_line() {
     stage) note_state stage "$*" ;;
     health) control_health "$*" ;;
     tailnet) note_state tailnet "$*" ;;
+    answer) control_answer "$@" ;;
     bye) log "the guest says good-bye" ;;
     # beat and pong: that they came is all there is to know.
   esac
@@ -91,6 +102,7 @@ control_line() {
 control_hello() {
   [ "$1" = "$guest_boot" ] && return
   guest_boot=$1
+  health_at=$now
   put state/guest-boot "$1"
   if [ "$2" != 1 ]; then
     attention "the guest speaks control protocol '$2', this launcher speaks 1"
@@ -113,6 +125,11 @@ control_health() {
     *) return 0 ;;
   esac
   health_at=$now
+  if [ -n "$silent" ]; then
+    silent=''
+    rm -f state/silent
+    log "the guest speaks again"
+  fi
   note_state health "$1"
   if [ "$health" = ok ]; then became_healthy; fi
   [ -z "$on_trial" ] || trial_health

@@ -5,6 +5,7 @@
 # Without it the VMM carries vsock itself, to a socket (vhost-device-vsock).
 VSOCK_DEVICE=/dev/vsock
 VSOCK_PORT=1024
+VSOCK_HANGS='gvproxy hangs'
 
 vsock_up() {
   if vsock_runs; then return 0; fi
@@ -54,6 +55,7 @@ vsock_watch() {
     if [ "$now" -ge "$net_log_at" ]; then
       net_log_at=$((now + NET_LOG_INTERVAL))
       rotate log/gvproxy.log "$NET_LOG"
+      vsock_listens
     fi
     return
   fi
@@ -61,6 +63,17 @@ vsock_watch() {
   net_back_off
   log "gvproxy is gone or another one than it should be, starting it"
   net_locked net_mode_up
+}
+
+# One that hangs is told, not killed: connections through it may be worth more than an answer. Asked twice, since a busy
+# device is slow.
+vsock_listens() {
+  if vsock_answers || vsock_answers; then
+    get state/attention
+    case $value in "$VSOCK_HANGS"*) rm -f state/attention ;; esac
+  else
+    net_problem "$VSOCK_HANGS (pid $pid): sovereign diagnose --fix starts it again"
+  fi
 }
 
 # What it left would keep the next one from listening.

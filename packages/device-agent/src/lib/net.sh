@@ -5,7 +5,7 @@
 #   net_conf                         first of all; fails with $net_error
 #   net_up, net_watch, net_down      the keeper's
 #   net_attach, net_publish, net_withdraw, net_detach   SERVICE_DIR SLOT, around each machine, in this order
-#   net_status
+#   net_status, net_anew             the verbs
 #
 # Each keeps the caller's working directory. Those that change something hold ROOT/net/lock (descriptor 6).
 # shellcheck shell=sh
@@ -94,6 +94,19 @@ net_status() {
   if alive ''; then echo "- gvproxy $pid"; fi
   if get state/attention; then echo "- attention $value"; fi
   cd "$net_from" || return 1
+}
+
+# gvproxy is started again with all that is published; guests come back by themselves. What is missing of TAP devices,
+# rules and relays the keeper makes anyway.
+net_anew() {
+  net_conf || die 1 "$net_error"
+  [ "$net_mode" != user ] || return 0
+  net_locked net_anew_now || die 1 "${net_error:-the network could not be made again}"
+}
+
+net_anew_now() {
+  [ "$net_mode" != vsock ] || vsock_down
+  net_mode_up
 }
 
 # net_locked COMMAND…: runs it in ROOT/net while nobody else changes the network.

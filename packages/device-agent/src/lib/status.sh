@@ -48,7 +48,9 @@ status_one() {
   case $phase:$vm in starting:?* | running:?*) ;; *) value=unknown ;; esac
   say health "${value:-unknown}"
   # Nor does what the guest said of the tailnet outlive its VM.
-  if [ -n "$vm" ] && get state/tailnet; then say tailnet "$value"; fi
+  for key in tailnet silent; do
+    if [ -n "$vm" ] && get "state/$key"; then say "$key" "$value"; fi
+  done
 }
 
 # The release that runs, or where nothing runs the one that the next start boots.

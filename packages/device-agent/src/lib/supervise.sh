@@ -207,9 +207,12 @@ adopt_channel() {
 # Until the VM is gone, for whatever reason; $why names ours, empty where it went by itself.
 watch() {
   why=''
+  uptime_now
   logs_at=$now
+  clock_begin
   while :; do
     uptime_now
+    clock_watch
     control_read
     if vm_ended; then return; fi
     if asked_to_end; then
@@ -230,7 +233,10 @@ watch() {
       logs_at=$now
       rotate_all
       control_rotate
+      clock_look
     fi
+    clock_send
+    ask_watch
     if [ -n "$healthy_once" ]; then sleep 1; else sleep "$nap"; fi
   done
 }

@@ -75,6 +75,13 @@ const pipe = (path: string): Socket =>
 const input = channel === 'file' ? pipe('agent.in') : process.stdin;
 createInterface({ input }).on('line', (verb) => {
   remember(verb.replace(/^time \d+$/, 'time EPOCH'));
+  const [, id, question] = /^ask (\S+) (.*)$/.exec(verb) ?? [];
+  if (id !== undefined && question !== undefined) {
+    say('answer', `0-0 line of an older question`);
+    say('answer', `${id} ${question}`);
+    say('answer', `${id} line 2 of it`);
+    say('answer', `${id} end ${question === 'mend nothing' ? 2 : 0}`);
+  }
   if (verb === 'stop' && behaviour !== 'deaf') {
     say('bye');
     setTimeout(() => process.exit(0), 100);

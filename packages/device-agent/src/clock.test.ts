@@ -1,0 +1,39 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe } from 'vitest';
+import { type Shell, shells, type DeviceFolder } from './testing/device-folder.ts';
+import { PATIENT, test } from './testing/launcher-test.ts';
+
+const times = (device: DeviceFolder) => device.journal().filter((line) => line === 'time EPOCH').length;
+
+describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 180_000 }, (shell) => {
+  test('a guest is sent the time again after the device slept', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ health: 'ok' });
+    const before = times(device);
+    // A stand-in for sleep: everything stands still while the uptime goes on.
+    for (const id of [launcher, pid]) process.kill(Number(id), 'SIGSTOP');
+    await sleep(18_000);
+    for (const id of [pid, launcher]) process.kill(Number(id), 'SIGCONT');
+    await expect.poll(() => times(device), PATIENT).toBeGreaterThan(before);
+    expect(device.read('log/launcher.log')).toMatch(/slept for about \d+ s/);
+    // The guest slept too: it is not called silent for it.
+    expect(device.read('log/launcher.log')).not.toContain('says nothing');
+  });
+
+  test('a guest is sent the time again when the device’s clock was set', async ({ expect, service }) => {
+    const device = service(shell, 'healthy', { 'log-interval': '1' });
+    await device.start();
+    await device.until({ health: 'ok' });
+    const before = times(device);
+    // A stand-in for a clock: a year ahead.
+    device.program(
+      'date',
+      'case "$*" in +%s) ;; *) echo 2026-01-01T00:00:00Z; exit ;; esac',
+      'read -r up _ </proc/uptime',
+      'echo $((1790000000 + ${up%.*}))',
+    );
+    await expect.poll(() => times(device), PATIENT).toBeGreaterThan(before);
+    expect(device.read('log/launcher.log')).not.toContain('slept');
+  });
+});

@@ -1,0 +1,46 @@
+# The guest's clock. It starts with the time of its RTC; the launcher sends its own when the guest says hello, and again
+# when either of the two may have moved: after the device slept, and when the device's clock was set.
+# shellcheck shell=sh
+
+# A round of the supervisor that took so many seconds of uptime was held up: the device slept. /proc/uptime counts that.
+CLOCK_HELD=10
+# Difference of two looks, in seconds, from which on the device's clock was set.
+CLOCK_MOVED=2
+# Without any reason the time is sent after so many seconds: two clocks drift apart.
+CLOCK_AGE=3600
+
+clock_begin() {
+  clock_round_at=$now
+  clock_sent_at=$now
+  clock_due=''
+  clock_look
+  clock_due=''
+}
+
+# clock_look: once in a while. It starts a process.
+clock_look() {
+  clock_wall=$(date +%s)
+  clock_moved=$((clock_wall - now - ${clock_offset:-0}))
+  clock_offset=$((clock_wall - now))
+  if [ "${clock_moved#-}" -ge $CLOCK_MOVED ] || [ $((now - clock_sent_at)) -ge $CLOCK_AGE ]; then clock_due=yes; fi
+}
+
+# clock_watch: once a round, after uptime_now and before the channel is read.
+clock_watch() {
+  clock_held=$((now - clock_round_at))
+  clock_round_at=$now
+  if [ "$clock_held" -ge $CLOCK_HELD ]; then
+    log "this device slept for about $clock_held s"
+    # So did the guest: that it said nothing meanwhile tells nothing about it.
+    health_at=$((health_at + clock_held))
+    clock_due=yes
+  fi
+}
+
+# clock_send: what is due, to a guest that reads.
+clock_send() {
+  [ -n "$clock_due" ] && [ -n "$health" ] || return 0
+  clock_due=''
+  clock_sent_at=$now
+  send "time $(date +%s)"
+}
