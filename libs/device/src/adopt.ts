@@ -1,10 +1,13 @@
 import { SovereignError } from '@sovereign/report';
 import { readConfigDisk } from './config-disk.ts';
-import { rememberDevice } from './device-settings.ts';
+import { changeSettings, rememberDevice } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
 import { adoptSecrets, knowsSecrets } from './secrets.ts';
 import { adoptHostKey } from './ssh-keys.ts';
+import { CA_ON_DISK, KEY_ON_DISK, tailnetHostname } from './tailnet/guest.ts';
+import { isDeviceName, type TailnetSettings } from './tailnet/settings.ts';
+import { storeCa, storeKey } from './tailnet/store.ts';
 
 /**
  * Reads a device's secrets and host keys back from its config disks, for a workstation that did not set it up. The
@@ -30,13 +33,48 @@ export async function adopt(host: Host): Promise<string[]> {
     const files = await readConfigDisk(disk);
     const secrets = [...files].flatMap(([path, content]) => {
       const name = /^secrets\/(.+)$/.exec(path)?.[1];
-      return name === undefined ? [] : [[name, content.replace(/\n$/, '')] as const];
+      return name === undefined || path === KEY_ON_DISK ? [] : [[name, content.replace(/\n$/, '')] as const];
     });
     const hostKey = files.get('ssh/host_ed25519_key');
     if (hostKey !== undefined) await adoptHostKey(identity.id, service, hostKey);
     await adoptSecrets(identity.id, service, Object.fromEntries(secrets));
+    await adoptTailnet(identity.id, service, files);
     adopted.push(service);
   }
   if (host.kind === 'adb') await rememberDevice(identity.id, { serial: host.id });
   return adopted;
+}
+
+/** Takes over how a service is reached in the tailnet, so that the next deploy leaves its node as it is. */
+async function adoptTailnet(
+  deviceId: string,
+  service: string,
+  files: ReadonlyMap<string, string>,
+): Promise<void> {
+  const conf = new Map(
+    (files.get('guest.conf') ?? '').split('\n').map((line) => {
+      const [key = '', ...words] = line.split(' ');
+      return [key, words.join(' ')] as const;
+    }),
+  );
+  const hostname = conf.get('tailnet-hostname');
+  if (conf.get('tailnet') !== 'yes' || hostname === undefined) return;
+  const [key, ca] = [files.get(KEY_ON_DISK), files.get(CA_ON_DISK)];
+  if (key !== undefined) await storeKey(deviceId, key);
+  if (ca !== undefined) await storeCa(deviceId, ca);
+  await changeSettings(deviceId, ({ tailnet: before }) => {
+    const server = conf.get('tailnet-server');
+    const tags = conf.get('tailnet-tags')?.split(',');
+    const own = hostname.startsWith(`${service}-`) ? hostname.slice(service.length + 1) : '';
+    const tailnet: TailnetSettings = {
+      ...before,
+      ...(server === undefined ? {} : { server }),
+      ...(tags === undefined ? {} : { tags }),
+      ...(before?.name === undefined && isDeviceName(own) ? { name: own } : {}),
+      // Without a key on its disk a node is logged in, or was never to be by a key.
+      nodes: { ...before?.nodes, [service]: key === undefined ? { id: '', name: hostname } : null },
+    };
+    const hostnames = { ...before?.hostnames, [service]: hostname };
+    return { tailnet: tailnetHostname(service, tailnet) === hostname ? tailnet : { ...tailnet, hostnames } };
+  });
 }

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { extract, pack } from 'tar-stream';
 import type { GuestInterface } from './network/guest.ts';
+import { CA_ON_DISK, KEY_ON_DISK, type GuestTailnet } from './tailnet/guest.ts';
 
 /** Bytes of a config disk. */
 export const CONFIG_DISK_SIZE = 1024 * 1024;
@@ -28,6 +29,8 @@ export interface GuestSettings {
   /** `ssh-ed25519 AAAA…` lines that may log in. */
   authorizedKeys: string[];
   secrets: Record<string, string>;
+  /** Its node in the owner's tailnet; without it the guest has none. */
+  tailnet?: GuestTailnet | undefined;
 }
 
 /**
@@ -36,8 +39,13 @@ export interface GuestSettings {
  * @throws SovereignError `config-too-large`
  */
 export async function configDisk(settings: GuestSettings): Promise<Buffer> {
+  return packConfigDisk(Object.entries(configFiles(settings)), settings.service);
+}
+
+/** @throws SovereignError `config-too-large` */
+async function packConfigDisk(files: Iterable<readonly [string, string]>, service: string): Promise<Buffer> {
   const tar = pack();
-  for (const [name, content] of Object.entries(configFiles(settings))) {
+  for (const [name, content] of files) {
     tar.entry({ name, mode: 0o600, mtime: new Date(0), uid: 0, gid: 0 }, content);
   }
   tar.finalize();
@@ -46,7 +54,7 @@ export async function configDisk(settings: GuestSettings): Promise<Buffer> {
     throw new SovereignError({
       code: 'config-too-large',
       what: `settings and secrets need ${bytes.length} bytes, a config disk holds ${CONFIG_DISK_SIZE}`,
-      on: settings.service,
+      on: service,
       hint: 'Shorten the settings of this service',
     });
   }
@@ -62,9 +70,20 @@ export async function readConfigDisk(disk: Buffer): Promise<Map<string, string>>
   return files;
 }
 
+/** The same disk with other files: as {@link configDisk} would have made it, as long as their order is kept. */
+export async function editConfigDisk(
+  disk: Buffer,
+  service: string,
+  edit: (files: Map<string, string>) => void,
+): Promise<Buffer> {
+  const files = await readConfigDisk(disk);
+  edit(files);
+  return packConfigDisk(files, service);
+}
+
 /** Every file of the disk; names end where ustar's 100 bytes do, so that nothing but ustar is needed to read them. */
 function configFiles(settings: GuestSettings): Record<string, string> {
-  const { deviceId, service, hosts, hostKey, authorizedKeys, secrets } = settings;
+  const { deviceId, service, hosts, hostKey, authorizedKeys, secrets, tailnet } = settings;
   return {
     schema: `${CONFIG_SCHEMA}\n`,
     'device.json': canonicalJson({ schema: 1, id: deviceId }),
@@ -78,11 +97,13 @@ function configFiles(settings: GuestSettings): Record<string, string> {
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([name, value]) => [`secrets/${name}`, `${value}\n`]),
     ),
+    ...(tailnet?.key === undefined ? {} : { [KEY_ON_DISK]: `${tailnet.key}\n` }),
+    ...(tailnet?.ca === undefined ? {} : { [CA_ON_DISK]: `${tailnet.ca}\n` }),
   };
 }
 
 /** KEY VALUE lines, for a guest without a JSON reader. */
-function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings): string {
+function guestConf({ dataUuid, hostname, interfaces, dns, ntp, tailnet }: GuestSettings): string {
   return lines([
     `data-uuid ${dataUuid}`,
     `hostname ${hostname}`,
@@ -94,12 +115,20 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp }: GuestSettings):
     ]),
     ...dns.map((server) => `dns ${server}`),
     ...ntp.map((server) => `ntp ${server}`),
+    ...(tailnet === undefined ? [] : tailnetLines(tailnet)),
   ]);
 }
 
 const vsockLines = (name: string, { port, mtu }: NonNullable<GuestInterface['vsock']>): string[] => [
   `${name}-vsock ${port}`,
   `${name}-mtu ${mtu}`,
+];
+
+const tailnetLines = ({ server, hostname, tags }: GuestTailnet): string[] => [
+  'tailnet yes',
+  ...(server === undefined ? [] : [`tailnet-server ${server}`]),
+  `tailnet-hostname ${hostname}`,
+  ...(tags === undefined ? [] : [`tailnet-tags ${tags.join(',')}`]),
 ];
 
 const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('');

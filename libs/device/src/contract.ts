@@ -1,4 +1,7 @@
 import type { Release, ServiceDefinition } from '@sovereign/service';
+import type { TailnetChange } from './tailnet/change.ts';
+import type { TailnetSettings } from './tailnet/settings.ts';
+import type { TailnetStatus } from './tailnet/state.ts';
 
 /** The device contract: what both kinds of device (this machine, a phone over adb) do for their callers. */
 export interface Device {
@@ -64,6 +67,37 @@ export interface Device {
 
   /** A secret of this service on this device, made when it is first needed. */
   secret(service: ServiceDefinition, name: string): Promise<string>;
+
+  /** How its services are reached in the owner's tailnet. */
+  readonly tailnet: DeviceTailnet;
+}
+
+/** A device's services as nodes of the owner's tailnet. `login`, `logout` and `rename` ask the guest, over SSH. */
+export interface DeviceTailnet {
+  /** What the owner decided; undefined where the tailnet is not on. */
+  settings(): Promise<TailnetSettings | undefined>;
+
+  /**
+   * Whether a deploy could take this change. Changes nothing.
+   * @throws SovereignError with exit 2
+   */
+  check(change: TailnetChange): Promise<void>;
+
+  /**
+   * Begins a login: with a key it is done when this returns, without one a person has to visit the address.
+   * @returns undefined where the node is logged in
+   * @throws SovereignError `tailnet-refused`, `tailnet-off`
+   */
+  login(service: ServiceDefinition, key?: string): Promise<{ url: string } | undefined>;
+
+  /** Logs the node out, which takes it off the owner's list, and forgets the auth key. */
+  logout(service: ServiceDefinition): Promise<void>;
+
+  /** Gives the node another host name, from now on. */
+  rename(service: ServiceDefinition, hostname: string): Promise<void>;
+
+  /** Keeps what these services tell of their nodes, and takes an auth key away that was used. Needs no guest. */
+  settle(services: readonly ServiceDefinition[]): Promise<void>;
 }
 
 export interface Probe {
@@ -98,6 +132,8 @@ export interface DeployOptions {
   network?: 'vsock' | 'tap' | undefined;
   /** Name servers that guests ask, from now on on this phone. */
   dns?: string[] | undefined;
+  /** How services are reached in the owner's tailnet, from now on on this device. */
+  tailnet?: TailnetChange | undefined;
 }
 
 export interface DeployReport {
@@ -124,6 +160,8 @@ export interface ServiceStatus {
   since: string | null;
   restarts: number;
   endpoints: Endpoint[];
+  /** Its node in the owner's tailnet, where it is to have one or still has. */
+  tailnet?: TailnetStatus;
   /** What a person should know: why it failed, that it was rolled back. */
   attention?: string;
 }
@@ -132,6 +170,8 @@ export interface Endpoint {
   name: string;
   /** Never holds a password. */
   url: string;
+  /** `tailnet`: from the owner's other devices. Absent: from this workstation. */
+  via?: 'tailnet';
 }
 
 export interface LogOptions {

@@ -8,7 +8,7 @@ import { configDisk } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
 import { deviceConf } from './device-conf.ts';
-import { rememberDevice } from './device-settings.ts';
+import { deviceSettings, rememberDevice } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
@@ -29,7 +29,12 @@ import {
   type Slots,
 } from './slots.ts';
 import { hostKey, ownerKey } from './ssh-keys.ts';
-import { askAgent } from './status.ts';
+import { askAgent, type AgentStatus } from './status.ts';
+import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
+import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
+import { isOn } from './tailnet/settings.ts';
+import { parseTailnet } from './tailnet/state.ts';
+import { applyTailnet, recordNodes } from './tailnet/store.ts';
 import { writeIfChanged } from './write-if-changed.ts';
 
 /** Room for the file system that the guest makes on a new data disk where that is sparse, in bytes. */
@@ -54,8 +59,10 @@ export async function deploy(
       'Deploy a release that fits; moving data to another format is not built yet',
     );
   }
-  if (host.kind === 'adb' && options.consent !== true && (await readIdentity(host)) === undefined)
-    throw notConsented(host);
+  const known = await readIdentity(host);
+  if (host.kind === 'adb' && options.consent !== true && known === undefined) throw notConsented(host);
+  if (options.tailnet !== undefined)
+    changeTailnet((await deviceSettings(known?.id)).tailnet, options.tailnet);
   await host.prepare();
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id);
@@ -64,9 +71,11 @@ export async function deploy(
   }
   const network = await host.network();
   const { mode } = network;
+  const agent = await askAgent(host);
+  await keepTailnet(host, identity.id, definition, agent, options.tailnet);
 
   // What this device cannot run is refused before the first byte.
-  const running = (await askAgent(host)).get(name)?.pid !== undefined;
+  const running = agent.get(name)?.pid !== undefined;
   const ports = await assignPorts(host, definition, running);
   const plan = await planFor(host, { definition, release }, ports, mode);
   const program = mode === 'vsock' ? await gvproxy(host, release, files) : undefined;
@@ -191,6 +200,27 @@ async function place(
   return { slot, changed: true };
 }
 
+/** Keeps what the owner says of the tailnet now, and which nodes need no auth key any more. */
+async function keepTailnet(
+  host: Host,
+  deviceId: string,
+  definition: ServiceDefinition,
+  agent: ReadonlyMap<string, AgentStatus>,
+  change: TailnetChange | undefined,
+): Promise<void> {
+  if (change !== undefined) await applyTailnet(deviceId, change, () => host.name());
+  const { tailnet } = await deviceSettings(deviceId);
+  if (!isOn(tailnet)) return;
+  const services = [
+    ...new Set([...Object.keys(tailnet.nodes ?? {}), ...(wantsTailnet(definition) ? [definition.name] : [])]),
+  ];
+  const seen = services.map((service) => {
+    const told = agent.get(service)?.tailnet;
+    return [service, told === undefined ? undefined : parseTailnet(told)] as const;
+  });
+  await recordNodes(deviceId, new Map(seen), { fresh: change?.key !== undefined });
+}
+
 async function writeConfigDisk(
   host: Host,
   deviceId: string,
@@ -199,10 +229,11 @@ async function writeConfigDisk(
   neighbours: Bundle['neighbours'],
   { mode, dns }: NetworkPlan,
 ): Promise<void> {
-  const [secrets, owner, server] = await Promise.all([
+  const [secrets, owner, server, tailnet] = await Promise.all([
     serviceSecrets(deviceId, definition),
     ownerKey(deviceId),
     hostKey(deviceId, definition.name),
+    guestTailnet(deviceId, definition),
   ]);
   const disk = await configDisk({
     deviceId,
@@ -218,6 +249,7 @@ async function writeConfigDisk(
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets,
+    tailnet,
   });
   const path = `services/${definition.name}/config.img`;
   if ((await host.digests([path])).get(path) === sha256(disk)) return;

@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
-import { canonicalJson, configDir, writeFileAtomic } from '@sovereign/store';
+import { canonicalJson, configDir, withLock, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
 import { deviceConfigDir, knowsSecrets, makePrivateFolder } from './secrets.ts';
+import { tailnetSettingsSchema } from './tailnet/settings.ts';
 
 const settingsSchema = z.strictObject({
   schema: z.literal(1).default(1),
@@ -15,6 +16,8 @@ const settingsSchema = z.strictObject({
     .optional(),
   /** Virtual CPUs of a machine. */
   cpus: z.int().min(1).max(8).optional(),
+  /** How its services are reached in the owner's tailnet; not at all where it is not set. */
+  tailnet: tailnetSettingsSchema.optional(),
   /** Serials under which this workstation met the device. */
   serials: z.array(z.string()).default([]),
 });
@@ -50,17 +53,25 @@ export async function rememberDevice(
   deviceId: string,
   { serial, network, dns }: { serial: string } & Partial<Pick<OwnerSettings, 'network' | 'dns'>>,
 ): Promise<void> {
-  const before = await deviceSettings(deviceId);
-  const serials = [...new Set([...before.serials, serial])];
-  const after = canonicalJson({
-    ...before,
+  await changeSettings(deviceId, ({ serials }) => ({
     ...(network === undefined ? {} : { network }),
     ...(dns === undefined ? {} : { dns }),
-    serials,
-  });
-  if (after === canonicalJson(before)) return;
+    serials: [...new Set([...serials, serial])],
+  }));
+}
+
+/** Replaces some of a device's settings, while nobody else does; a value of undefined takes the setting away. */
+export async function changeSettings(
+  deviceId: string,
+  change: (before: OwnerSettings) => { [Key in keyof OwnerSettings]?: OwnerSettings[Key] | undefined },
+): Promise<OwnerSettings> {
   await makePrivateFolder(deviceId);
-  await writeFileAtomic(file(deviceId), after, 0o600);
+  return withLock(deviceConfigDir(deviceId, 'settings'), async () => {
+    const before = await deviceSettings(deviceId);
+    const text = canonicalJson({ ...before, ...change(before) });
+    if (text !== canonicalJson(before)) await writeFileAtomic(file(deviceId), text, 0o600);
+    return deviceSettings(deviceId);
+  });
 }
 
 /** Ids of the devices that this workstation set up or took over, with the serials under which it met them. */

@@ -34,6 +34,9 @@ import {
 } from './slots.ts';
 import { forgetHostKey, hostKey, knownHostsFile, ownerKey } from './ssh-keys.ts';
 import { askAgent, askDevice, serviceStatus } from './status.ts';
+import { TailnetControl } from './tailnet/control.ts';
+import { leaveTailnet } from './tailnet/leave.ts';
+import { forgetNode } from './tailnet/store.ts';
 
 /** Between two looks at a service's health, in milliseconds. */
 const HEALTH_INTERVAL = 250;
@@ -48,6 +51,7 @@ const STOP_SECONDS = 60;
 export class HostedDevice implements Device {
   readonly id: string;
   readonly kind: 'local' | 'adb';
+  readonly tailnet: TailnetControl;
   readonly #host: Host;
   /** Release that a start of ours was for, by service. */
   readonly #expected = new Map<string, string>();
@@ -56,6 +60,7 @@ export class HostedDevice implements Device {
     this.#host = host;
     this.id = host.id;
     this.kind = host.kind;
+    this.tailnet = new TailnetControl(host, (service) => this.ssh(service));
   }
 
   probe(): Promise<Probe[]> {
@@ -217,6 +222,7 @@ export class HostedDevice implements Device {
   async #remove(definition: ServiceDefinition, data: boolean): Promise<void> {
     const { name } = definition;
     const folder = `services/${name}`;
+    if (data) await leaveTailnet(this.#host, definition, this.tailnet, () => this.#start(definition));
     await this.stop(definition, STOP_SECONDS);
     await this.#host.endForwards(Object.values((await readPorts(this.#host)).services[name] ?? {}));
     // What makes it a service goes first: an interrupted removal leaves nothing that would start again.
@@ -257,6 +263,7 @@ export class HostedDevice implements Device {
     if (identity === undefined) return;
     await forgetSecrets(identity.id, name);
     await forgetHostKey(identity.id, name);
+    await forgetNode(identity.id, name);
   }
 
   logs({ name }: ServiceDefinition, options: LogOptions): AsyncIterable<string> {

@@ -64,6 +64,8 @@ export interface Host {
   /** Takes away what {@link forward} made for these ports. */
   endForwards(ports: readonly number[]): Promise<void>;
 
+  /** What the device calls itself: its host name, or its model. */
+  name(): Promise<string>;
   /** The device's processor, as Go and Debian spell it. */
   arch(): Promise<'amd64' | 'arm64'>;
   /** One line that changes with what virtual machines run on here; undefined where that is no matter. */

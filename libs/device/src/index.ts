@@ -3,6 +3,7 @@ export type {
   DeployOptions,
   DeployReport,
   Device,
+  DeviceTailnet,
   Endpoint,
   Inventory,
   LogOptions,
@@ -19,3 +20,13 @@ export { toArgs as qemuArgs } from './local/qemu.ts';
 export type { Machine } from './host.ts';
 export { readBundle } from './bundle.ts';
 export { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
+export {
+  checkKey,
+  readTailnetChange,
+  readTailnetKey,
+  type TailnetChange,
+  type TailnetWords,
+} from './tailnet/change.ts';
+export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
+export type { TailnetSettings } from './tailnet/settings.ts';
+export type { TailnetStatus } from './tailnet/state.ts';

@@ -4,7 +4,11 @@ import { platformScript } from './adb/probe-script.ts';
 import type { Endpoint, ServiceState, ServiceStatus } from './contract.ts';
 import type { Host } from './host.ts';
 import { parseIdentity, type Identity } from './identity.ts';
+import { deviceSettings } from './device-settings.ts';
 import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
+import { wantsTailnet } from './tailnet/guest.ts';
+import { isOn } from './tailnet/settings.ts';
+import { parseTailnet, tailnetAttention, type TailnetStatus } from './tailnet/state.ts';
 
 /** What the launcher says of one service: key to value, as `launch.sh status` prints them. */
 export type AgentStatus = Readonly<Record<string, string>>;
@@ -99,7 +103,8 @@ export async function serviceStatus(
   host: Host,
   definitions: readonly ServiceDefinition[],
 ): Promise<ServiceStatus[]> {
-  const { agent, ports, platformChanged, hookMissing } = await askDevice(host);
+  const { agent, ports, identity, platformChanged, hookMissing } = await askDevice(host);
+  const tailnetOn = isOn((await deviceSettings(identity?.id)).tailnet);
   const device = [
     ...(platformChanged ? [PLATFORM_CHANGED] : []),
     ...(hookMissing ? [HOOK_MISSING] : []),
@@ -108,7 +113,12 @@ export async function serviceStatus(
   return Promise.all(
     definitions.map(async (definition) => {
       const seen = agent.get(definition.name);
-      const status = toStatus(definition, seen, await forwarded(host, ports.services[definition.name]));
+      const status = toStatus(
+        definition,
+        seen,
+        await forwarded(host, ports.services[definition.name]),
+        tailnetOn,
+      );
       const attention = [...(status.attention === undefined ? [] : [status.attention]), ...device].join('; ');
       return seen === undefined || attention === '' ? status : { ...status, attention };
     }),
@@ -132,11 +142,15 @@ export function toStatus(
   definition: ServiceDefinition,
   agent: AgentStatus | undefined,
   ports: ServicePorts,
+  tailnetOn = false,
 ): ServiceStatus {
   const seen = agent ?? {};
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
   const slot = seen.slot === 'a' || seen.slot === 'b' ? seen.slot : null;
-  const attention = seen.attention;
+  const tailnet = agent === undefined ? undefined : tailnetOf(definition, seen.tailnet, tailnetOn);
+  const attention = [seen.attention, tailnet && tailnetAttention(tailnet, definition.name)]
+    .filter((text) => text !== undefined)
+    .join('; ');
   return {
     name: definition.name,
     state,
@@ -147,8 +161,9 @@ export function toStatus(
     pid: seen.pid === undefined ? null : Number(seen.pid),
     since: seen.since === undefined ? null : new Date(Number(seen.since) * 1000).toISOString(),
     restarts: Number(seen.restarts ?? 0),
-    endpoints: endpoints(definition, ports),
-    ...(attention === undefined ? {} : { attention }),
+    endpoints: [...endpoints(definition, ports), ...tailnetEndpoints(definition, tailnet)],
+    ...(tailnet === undefined ? {} : { tailnet }),
+    ...(attention === '' ? {} : { attention }),
   };
 }
 
@@ -158,11 +173,40 @@ function health(report: string | undefined): boolean | null {
   return report?.startsWith('bad ') === true ? false : null;
 }
 
+/**
+ * A service's node as far as its guest tells. Undefined where it is to have none and has none: a guest that still runs
+ * with other settings than those of today has what it was started with.
+ */
+export function tailnetOf(
+  definition: ServiceDefinition,
+  told: string | undefined,
+  on: boolean,
+): TailnetStatus | undefined {
+  const status = parseTailnet(told ?? '');
+  if (on && wantsTailnet(definition)) return told === undefined ? { state: 'unknown' } : status;
+  return told === undefined || status.state === 'off' ? undefined : status;
+}
+
+type Port = ServiceDefinition['ports'][number];
+
 function endpoints({ ports: declared }: ServiceDefinition, ports: ServicePorts): Endpoint[] {
-  return declared.flatMap(({ name, scheme, user, path }) => {
-    const port = ports[name];
-    if (port === undefined) return [];
-    const who = user === undefined ? '' : `${user}@`;
-    return [{ name, url: `${scheme}://${who}127.0.0.1:${port}${path ?? (scheme === 'http' ? '/' : '')}` }];
+  return declared.flatMap((declaredPort) => {
+    const port = ports[declaredPort.name];
+    return port === undefined ? [] : [{ name: declaredPort.name, url: url(declaredPort, '127.0.0.1', port) }];
   });
+}
+
+function tailnetEndpoints({ ports }: ServiceDefinition, tailnet: TailnetStatus | undefined): Endpoint[] {
+  const { address } = tailnet ?? {};
+  if (address === undefined) return [];
+  return ports.flatMap((port) =>
+    port.tailnet === undefined
+      ? []
+      : [{ name: port.name, url: url(port, address, port.tailnet), via: 'tailnet' as const }],
+  );
+}
+
+function url({ scheme, user, path }: Port, address: string, port: number): string {
+  const who = user === undefined ? '' : `${user}@`;
+  return `${scheme}://${who}${address}:${port}${path ?? (scheme === 'http' ? '/' : '')}`;
 }

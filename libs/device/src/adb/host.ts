@@ -287,6 +287,10 @@ export class AdbHost implements Host {
     return this.#forwards.close(ports);
   }
 
+  async name(): Promise<string> {
+    return (await this.capabilities()).model;
+  }
+
   async arch(): Promise<'amd64' | 'arm64'> {
     return (await this.capabilities()).arch;
   }

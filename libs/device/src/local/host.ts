@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { release as hostKernel } from 'node:os';
+import { hostname, release as hostKernel } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -177,6 +177,10 @@ export class LocalHost implements Host {
 
   endForwards(): Promise<void> {
     return Promise.resolve();
+  }
+
+  name(): Promise<string> {
+    return Promise.resolve(hostname().split('.')[0] ?? '');
   }
 
   arch(): Promise<'amd64' | 'arm64'> {

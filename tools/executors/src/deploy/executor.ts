@@ -1,10 +1,10 @@
 import type { PromiseExecutor } from '@nx/devkit';
-import { readBundle, selectDevice } from '@sovereign/device';
+import { readBundle, readTailnetChange, selectDevice, type TailnetWords } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService, type Base } from '@sovereign/service';
 import { projectFolder } from '../lib/project.ts';
 
-interface Options {
+interface Options extends TailnetWords {
   device?: string;
   /** How guests are networked on this phone from now on. */
   network?: 'vsock' | 'tap';
@@ -15,15 +15,17 @@ interface Options {
 }
 
 /** Puts the release of a service on a device, in the slot that does not run. */
-const deploy: PromiseExecutor<Options> = async ({ device: serial, network, dns }, context) => {
+const deploy: PromiseExecutor<Options> = async ({ device: serial, network, dns, ...words }, context) => {
   const service = await loadService(projectFolder(context));
   const device = await selectDevice({ serial, services: [service.definition.name] });
   const consent = process.env.SOVEREIGN_CONSENT === device.id;
+  const tailnet = await readTailnetChange(words);
   await step(`deploy ${service.definition.name} to ${device.id}`, async (handle) => {
     const { changed, release, slot } = await device.deploy(await readBundle(context.root, service), {
       consent,
       network,
       dns: dns?.split(','),
+      tailnet,
     });
     if (!changed) handle.cached();
     handle.detail(`release ${release.slice(0, 12)}, slot ${slot}`);

@@ -1,0 +1,78 @@
+/** What is known of a service's node in the tailnet; `tailnet` in `status --json` (docs/interface.md). */
+export interface TailnetStatus {
+  /** `unknown`: it is to be there, and the guest says nothing of it. */
+  state:
+    'off' | 'starting' | 'logged-out' | 'needs-login' | 'refused' | 'unreachable' | 'running' | 'unknown';
+  /** IPv4. */
+  address?: string;
+  /** In MagicDNS without its last dot, or the host name. */
+  name?: string;
+  /** ISO 8601, when the node has to be logged in again; null: never. */
+  expires?: string | null;
+  /** The node's id with its control server. */
+  id?: string;
+  /** Where a person logs it in. */
+  url?: string;
+  /** Why it is refused or not reached. */
+  detail?: string;
+}
+
+/** Days before the end of a node's key from which it is warned of. */
+const WARN_DAYS = 30;
+const DAY = 24 * 3600 * 1000;
+
+/** Reads what a guest told, `STATE WORD…` (docs/formats.md, "Tailnet"); what is not understood is unknown. Pure. */
+export function parseTailnet(told: string): TailnetStatus {
+  const [state = '', ...words] = told.trim().split(' ');
+  const [first, name, expires, id] = words;
+  const detail = words.join(' ');
+  switch (state) {
+    case 'off':
+    case 'starting':
+    case 'logged-out':
+      return { state };
+    case 'needs-login':
+      return { state, ...(first === undefined ? {} : { url: first }) };
+    case 'refused':
+    case 'unreachable':
+      return { state, ...(detail === '' ? {} : { detail }) };
+    case 'running': {
+      if (first === undefined || name === undefined || expires === undefined) break;
+      const end = expires === 'never' ? null : new Date(expires);
+      if (end !== null && Number.isNaN(end.getTime())) break;
+      const node = id === undefined ? {} : { id };
+      return { state, address: first, name, expires: end === null ? null : end.toISOString(), ...node };
+    }
+  }
+  return { state: 'unknown', detail: told };
+}
+
+/** What a person should know or do; undefined where all is well. Pure. */
+export function tailnetAttention(
+  { state, expires, detail, url }: TailnetStatus,
+  service: string,
+  now = Date.now(),
+): string | undefined {
+  const login = `sovereign tailnet login ${service}`;
+  const why = detail === undefined ? '' : `: ${detail}`;
+  switch (state) {
+    case 'needs-login':
+      return `tailnet: the node is not logged in; ${url === undefined ? login : `visit ${url}, or run ${login}`}`;
+    case 'logged-out':
+      return `tailnet: the node is logged out; ${login} logs it in`;
+    case 'refused':
+      return `tailnet: the auth key was refused${why}; make another one and run ${login} --key FILE`;
+    case 'unreachable':
+      return `tailnet: the control server is not reached${why}; the guest goes on trying`;
+    case 'running': {
+      if (expires === undefined || expires === null) return undefined;
+      const left = new Date(expires).getTime() - now;
+      if (left > WARN_DAYS * DAY) return undefined;
+      const day = expires.slice(0, 10);
+      const when = left <= 0 ? `expired on ${day}` : `expires on ${day}, in ${Math.ceil(left / DAY)} days`;
+      return `tailnet: the node's key ${when}; ${login} renews it, and a tagged node's never ends`;
+    }
+    default:
+      return undefined;
+  }
+}
