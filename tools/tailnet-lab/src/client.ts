@@ -56,7 +56,8 @@ export class TailnetClient {
       `--statedir=${this.#folder}`,
       `--socket=${this.#socket}`,
       '--tun=tailscale0',
-      '--port=41641',
+      // Another one at each start: what routers remember of the one before is of no use.
+      '--port=0',
       '--no-logs-no-support',
     ]);
     const daemon = execa(file, args, {

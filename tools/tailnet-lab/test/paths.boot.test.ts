@@ -16,7 +16,7 @@ beforeAll(async () => {
 
 afterAll(() => lab.remove());
 
-/** The daemons start anew, each with another port: what routers remember is of no use to them. */
+/** The daemons start anew, so that routers know nothing of them. */
 async function pathBetween(homeNat: Nat, laptopNat: Nat): Promise<string> {
   await Promise.all([home.stop(), lab.laptop.stop()]);
   await lab.nat('home', homeNat);
