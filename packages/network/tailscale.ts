@@ -40,18 +40,28 @@ const moduleFolder = join(import.meta.dirname, 'tailscale');
 const tagsPath = join(moduleFolder, 'tags.json');
 const tagsSchema = z.strictObject({ schema: z.literal(1), tags: z.array(z.string()).min(1) });
 
+/** Version that go.mod names, without `v`; Tailscale's own builds say theirs in the same place. */
+export async function tailscaleVersion(): Promise<string> {
+  const named = /^require tailscale\.com v(\S+)/m.exec(await readFile(join(moduleFolder, 'go.mod'), 'utf8'));
+  if (named?.[1] === undefined) throw new Error('go.mod names no version of Tailscale in a line of its own');
+  return named[1];
+}
+
 export async function readTailscaleTags(): Promise<string[]> {
   return tagsSchema.parse(JSON.parse(await readFile(tagsPath, 'utf8'))).tags;
 }
 
 /** The one program that is daemon and client: called as `tailscale` it is the client. */
 export async function tailscalePrograms(): Promise<GoBuild> {
-  const tags = await readTailscaleTags();
+  const [tags, version] = await Promise.all([readTailscaleTags(), tailscaleVersion()]);
+  const stamp = 'tailscale.com/version';
   const program = (arch: 'amd64' | 'arm64') => ({
     name: `tailscaled.${arch}`,
     package: 'tailscale.com/cmd/tailscaled',
     arch,
     tags,
+    // Else it tells itself and the control server that it does not know.
+    variables: { [`${stamp}.shortStamp`]: version, [`${stamp}.longStamp`]: version },
   });
   return { module: moduleFolder, programs: [program('amd64'), program('arm64')] };
 }

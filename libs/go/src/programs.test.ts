@@ -75,6 +75,25 @@ test('modules are fetched from where the machine says, held to go.sum, and progr
   expect(environment(1)).toMatchObject({ GOPROXY: 'off', GOENV: 'off', CGO_ENABLED: '0', GOARCH: 'arm64' });
 });
 
+test('build tags and linker variables that a program asks for decide it beside the flags of all', async () => {
+  const tool = { name: 'tool', package: './tool', arch: 'arm64' } as const;
+  const programs = [
+    { ...tool, tags: ['one', 'other'], variables: { 'a/b.version': '1.2', 'a/b.other': 'x' } },
+  ];
+  const toolchain = { version: TOOLCHAIN, go: standIn() };
+  await compilePrograms({ module: join(folder, 'module'), programs }, toolchain, join(folder, 'out'));
+  expect(args(1)).toEqual([
+    'build',
+    '-trimpath',
+    '-buildvcs=false',
+    '-ldflags=-s -w -buildid= -X a/b.version=1.2 -X a/b.other=x',
+    '-tags=one,other',
+    '-o',
+    join(folder, 'out/tool'),
+    './tool',
+  ]);
+});
+
 test('nothing of the machine’s own settings decides the bytes of a program', async () => {
   vi.stubEnv('GOAMD64', 'v3');
   vi.stubEnv('GOEXPERIMENT', 'other');

@@ -14,6 +14,8 @@ export interface GoProgram {
   arch: 'amd64' | 'arm64';
   /** Build tags, where the module has some to choose from. */
   tags?: readonly string[];
+  /** What the linker puts into string variables, by `import/path.name`. */
+  variables?: Readonly<Record<string, string>>;
 }
 
 export interface GoBuild {
@@ -23,7 +25,8 @@ export interface GoBuild {
 }
 
 /** Static, stripped, without paths and stamps: the same bytes wherever it is built. */
-const flags = ['-trimpath', '-buildvcs=false', '-ldflags=-s -w -buildid='];
+const flags = ['-trimpath', '-buildvcs=false'];
+const linker = '-ldflags=-s -w -buildid=';
 
 /** Finished sets of programs that are kept. */
 const KEEP = 8;
@@ -36,7 +39,7 @@ export async function buildPrograms(build: GoBuild): Promise<string> {
       toolchain: { version, sums },
       files: await sources(build.module),
       programs: build.programs,
-      flags,
+      flags: [...flags, linker],
       environment: fixedEnvironment,
     }),
   );
@@ -64,10 +67,12 @@ export async function compilePrograms(
       throw notFetched('the Go modules', error);
     },
   );
-  for (const [index, { name, package: path, arch, tags = [] }] of programs.entries()) {
+  for (const [index, program] of programs.entries()) {
     handle?.progress(index, programs.length, 'programs');
+    const { name, package: path, arch, tags = [], variables = {} } = program;
+    const set = Object.entries(variables).map(([variable, value]) => ` -X ${variable}=${value}`);
     const chosen = tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
-    const args = ['build', ...flags, ...chosen, '-o', join(target, name), path];
+    const args = ['build', ...flags, `${linker}${set.join('')}`, ...chosen, '-o', join(target, name), path];
     await runGo({ go, args, cwd: module, env: buildEnvironment(arch, cache) });
   }
 }
