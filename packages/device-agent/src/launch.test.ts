@@ -277,7 +277,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const device = service(shell, 'healthy');
     await device.start();
     const { pid } = await device.until({ state: 'running' });
-    device.slot('b', 'healthy');
+    device.slot('b', 'healthy', { 'trial-spacing': '5' });
     device.write('trial', 'b 0 - 0\n');
     expect((await device.start()).status).toBe(0);
     expect(await device.status()).toMatchObject({ slot: 'b', trial: 'yes' });
