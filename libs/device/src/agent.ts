@@ -29,7 +29,7 @@ export async function installAgent(host: Host, sha256: string): Promise<void> {
 /** Runs a verb of the launcher; its exit status is a result. 127 where no launcher was ever installed. */
 export function runAgent(
   host: Host,
-  verb: 'start' | 'stop' | 'remove',
+  verb: 'start' | 'stop' | 'remove' | 'ask' | 'network',
   args: readonly string[],
   timeout: number,
 ): Promise<ScriptResult> {
@@ -38,3 +38,7 @@ export function runAgent(
     'exec sh "$root/agent/$agent/launch.sh" "$verb" "$root" "$@"';
   return host.sh(script, [host.root, verb, ...args], { timeout });
 }
+
+/** The launcher's own last message, without its name; empty where it said nothing. */
+export const lastLine = (text: string): string =>
+  (text.trim().split('\n').at(-1) ?? '').replace(/^launcher: /, '');

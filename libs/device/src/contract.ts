@@ -1,4 +1,5 @@
 import type { Release, ServiceDefinition } from '@sovereign/service';
+import type { Inspector } from './inspect.ts';
 import type { TailnetChange } from './tailnet/change.ts';
 import type { TailnetSettings } from './tailnet/settings.ts';
 import type { TailnetStatus } from './tailnet/state.ts';
@@ -70,6 +71,9 @@ export interface Device {
 
   /** How its services are reached in the owner's tailnet. */
   readonly tailnet: DeviceTailnet;
+
+  /** For whoever looks for the cause of a fault. */
+  readonly inspector: Inspector;
 }
 
 /** A device's services as nodes of the owner's tailnet. `login`, `logout` and `rename` ask the guest, over SSH. */

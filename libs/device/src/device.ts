@@ -3,7 +3,7 @@ import { note, SovereignError, step } from '@sovereign/report';
 import { releaseId, type ServiceDefinition } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { adopt } from './adopt.ts';
-import { runAgent } from './agent.ts';
+import { lastLine, runAgent } from './agent.ts';
 import { pruneStore } from './artifacts.ts';
 import type {
   Bundle,
@@ -19,6 +19,7 @@ import type {
 import { deploy, planFor } from './deploy.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
+import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
@@ -51,6 +52,7 @@ const STOP_SECONDS = 60;
 export class HostedDevice implements Device {
   readonly id: string;
   readonly kind: 'local' | 'adb';
+  readonly inspector: HostInspector;
   readonly tailnet: TailnetControl;
   readonly #host: Host;
   /** Release that a start of ours was for, by service. */
@@ -60,6 +62,7 @@ export class HostedDevice implements Device {
     this.#host = host;
     this.id = host.id;
     this.kind = host.kind;
+    this.inspector = new HostInspector(host);
     this.tailnet = new TailnetControl(host, (service) => this.ssh(service));
   }
 
@@ -322,6 +325,3 @@ export class HostedDevice implements Device {
     });
   }
 }
-
-/** The launcher's own message, without its name. */
-const lastLine = (text: string): string => (text.trim().split('\n').at(-1) ?? '').replace(/^launcher: /, '');

@@ -19,6 +19,7 @@ export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
 export { toArgs as qemuArgs } from './local/qemu.ts';
 export type { Machine } from './host.ts';
 export { readBundle } from './bundle.ts';
+export type { Inspection, Inspector } from './inspect.ts';
 export { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
 export {
   checkKey,

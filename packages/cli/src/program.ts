@@ -74,9 +74,16 @@ export function buildProgram(
   return program;
 }
 
+/** What commands that have commands of their own are about. */
+const groups: Readonly<Record<string, string>> = {
+  secrets: 'list and show what a service keeps secret',
+  tailnet: 'how services are reached in your tailnet',
+};
+
 function group(program: Command, name: string): Command {
-  const command = new Command(name).summary('list and show what a service keeps secret');
-  command.description('List and show what a service keeps secret.').usage('COMMAND SERVICE [flags]');
+  const summary = groups[name] ?? '';
+  const command = new Command(name).summary(summary);
+  command.description(sentence(summary)).usage('COMMAND SERVICE [flags]');
   program.addCommand(command);
   return command;
 }
@@ -163,9 +170,10 @@ function usage({ services, wordsUsage }: CommandEntry): string {
 }
 
 function describe({ summary, description }: CommandEntry): string {
-  const sentence = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
-  return description === undefined ? sentence : `${sentence}\n${description}`;
+  return description === undefined ? sentence(summary) : `${sentence(summary)}\n${description}`;
 }
+
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 const servicesHelp = (services: readonly FoundService[]): string => services.map(wordOf).join(', ');
 

@@ -45,6 +45,20 @@ const forPhone: OwnFlag[] = [
   },
 ];
 
+/** How services are reached in the owner's tailnet; kept for the device until it is said again. */
+const forTailnet: OwnFlag[] = [
+  { flags: '--tailnet', description: 'the device’s services are nodes of your tailnet, from now on' },
+  { flags: '--no-tailnet', description: 'they are not, from now on' },
+  { flags: '--tailnet-key <file>', description: 'a file with an auth key, one line; - is standard input' },
+  {
+    flags: '--tailnet-server <url>',
+    description: 'control server, from now on (default: Tailscale’s own)',
+  },
+  { flags: '--tailnet-ca <file>', description: 'certificates that vouch for that server, in PEM' },
+  { flags: '--tailnet-tags <tags>', description: 'tags of its nodes, with commas: tag:sovereign' },
+  { flags: '--tailnet-name <name>', description: 'the device’s part of their names, from now on' },
+];
+
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
 const making = ['base', 'affected', 'since', 'locked'] as const;
 
@@ -56,7 +70,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'build what is missing, deploy, start, wait for health, print how to connect',
     example: 'sovereign up --sql',
     flags: [...onDevice, ...making],
-    own: forPhone,
+    own: [...forPhone, ...forTailnet],
     needs: ['qemu', 'ssh'],
     load: async () => (await import('./commands/up.ts')).up,
   },
@@ -84,7 +98,7 @@ export const table: readonly CommandEntry[] = [
     summary: 'build what is missing and put it on the device; the next start boots it',
     example: 'sovereign deploy sql',
     flags: ['serial', 'dryRun', ...making],
-    own: forPhone,
+    own: [...forPhone, ...forTailnet],
     needs: ['ssh'],
     load: async () => (await import('./commands/build.ts')).deploy,
   },
@@ -203,6 +217,48 @@ export const table: readonly CommandEntry[] = [
     flags: ['serial'],
     needs: [],
     load: async () => (await import('./commands/secrets.ts')).showSecret,
+  },
+  {
+    name: 'tailnet status',
+    services: 'many',
+    withoutService: 'all',
+    summary: 'the nodes in your tailnet: address, name, end of the key',
+    description: 'With a service named, exits with 3 unless it is in the tailnet.',
+    example: 'sovereign tailnet status sql',
+    flags: ['serial'],
+    needs: [],
+    load: async () => (await import('./commands/tailnet.ts')).tailnetStatus,
+  },
+  {
+    name: 'tailnet login',
+    services: 'one',
+    summary: 'log a service in, by an auth key or by an address to visit',
+    description: 'Without --key it prints the address, also as a QR code, and waits until you were there.',
+    example: 'sovereign tailnet login sql',
+    flags: onDevice,
+    own: [{ flags: '--key <file>', description: 'a file with an auth key, one line; - is standard input' }],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/tailnet.ts')).tailnetLogin,
+  },
+  {
+    name: 'tailnet logout',
+    services: 'one',
+    summary: 'take a service out of your tailnet; asks first',
+    example: 'sovereign tailnet logout sql',
+    flags: ['serial', 'dryRun'],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/tailnet.ts')).tailnetLogout,
+  },
+  {
+    name: 'tailnet rename',
+    services: 'one',
+    words: '<name>',
+    wordsUsage: 'NAME',
+    summary: 'give a service another name in your tailnet, from now on',
+    example: 'sovereign tailnet rename sql database',
+    flags: ['serial', 'dryRun'],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/tailnet.ts')).tailnetRename,
   },
   {
     name: 'devices',

@@ -9,6 +9,7 @@ import { runRefreshing } from '../locks.ts';
 import { toArgs, type NxRun } from '../nx.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
+import { withTailnet } from '../tailnet-flags.ts';
 
 /** Projects whose artifacts every service needs beside its own image. */
 const shared = ['kernel', 'device-agent'];
@@ -28,16 +29,19 @@ export const deploy: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
   const device = await session.devices.pick();
-  const run = await nxRun(session, services, ['deploy'], { device: device.id, ...phoneOptions(session) });
-  if (session.flags.dryRun === true) return plan([run]);
-  announce(device);
-  const env = await consentTo(session, device);
-  await runRefreshing(session, { ...run, env });
-  const names = services.map(wordOf);
-  return {
-    json: { device: device.id, deployed: names },
-    text: `deployed on ${device.id}: ${names.join(', ')}`,
-  };
+  return withTailnet(session, device, async (tailnet) => {
+    const options = { device: device.id, ...phoneOptions(session), ...tailnet };
+    const run = await nxRun(session, services, ['deploy'], options);
+    if (session.flags.dryRun === true) return plan([run]);
+    announce(device);
+    const env = await consentTo(session, device);
+    await runRefreshing(session, { ...run, env });
+    const names = services.map(wordOf);
+    return {
+      json: { device: device.id, deployed: names },
+      text: `deployed on ${device.id}: ${names.join(', ')}`,
+    };
+  });
 };
 
 export const nothingAffected: Result = { json: { affected: [] }, text: 'no service is affected' };

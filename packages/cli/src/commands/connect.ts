@@ -14,7 +14,7 @@ export const connect: Run = async (session) => {
   const device = await session.devices.pick();
   const [port] = definition.ports;
   const [state] = await device.status([definition]);
-  const url = state?.endpoints.find((endpoint) => endpoint.name === port?.name)?.url;
+  const url = state?.endpoints.find(({ name, via }) => name === port?.name && via === undefined)?.url;
   if (port === undefined || url === undefined) {
     throw new SovereignError({
       code: 'not-running',

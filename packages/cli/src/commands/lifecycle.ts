@@ -57,7 +57,7 @@ function waitHealthy(
   return abortable(signal, device.waitHealthy(definition, seconds));
 }
 
-async function stopOne({ flags }: Session, device: Device, service: FoundService): Promise<void> {
+export async function stopOne({ flags }: Session, device: Device, service: FoundService): Promise<void> {
   await step(`stop ${wordOf(service)}`, () => device.stop(service.definition, flags.timeout ?? STOP));
 }
 

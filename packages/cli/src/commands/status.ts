@@ -1,6 +1,7 @@
 import type { ServiceStatus } from '@sovereign/device';
 import type { Run } from '../session.ts';
 import { statusDocument, type StatusDocument } from '../status-document.ts';
+import { describeTailnet } from '../tailnet-text.ts';
 
 export const status: Run = async (session) => {
   const { flags, chosen, named } = session;
@@ -33,7 +34,8 @@ export function describeStatus({ devices }: StatusDocument): string {
 }
 
 function describeService(service: ServiceStatus): string[] {
-  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, attention } = service;
+  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, tailnet, attention } =
+    service;
   const health = { true: 'healthy', false: 'not healthy', null: 'health unknown' }[`${healthy}`];
   const facts = [
     ...(release === null
@@ -47,7 +49,11 @@ function describeService(service: ServiceStatus): string[] {
   return [
     `  ${name.padEnd(12)} ${state}${state === 'running' || state === 'starting' ? `, ${health}` : ''}`,
     ...(facts.length === 0 ? [] : [`  ${''.padEnd(12)} ${facts.join(', ')}`]),
-    ...endpoints.map(({ name: port, url }) => `  ${''.padEnd(12)} ${port}: ${url}`),
+    ...endpoints.map(
+      ({ name: port, url, via }) =>
+        `  ${''.padEnd(12)} ${port}${via === undefined ? '' : `, ${via}`}: ${url}`,
+    ),
+    ...(tailnet === undefined ? [] : [`  ${''.padEnd(12)} tailnet: ${describeTailnet(tailnet)}`]),
     ...(attention === undefined ? [] : [`  ${''.padEnd(12)} ! ${attention}`]),
   ];
 }

@@ -7,6 +7,9 @@ import { runRefreshing } from '../locks.ts';
 import { wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
 import { statusDocument, type StatusDocument } from '../status-document.ts';
+import { withTailnet } from '../tailnet-flags.ts';
+import { joinTailnet } from '../tailnet-join.ts';
+import { describeTailnet } from '../tailnet-text.ts';
 import { nothingAffected, nxRun, plan } from './build.ts';
 import { startAndWait } from './lifecycle.ts';
 
@@ -14,19 +17,25 @@ export const up: Run = async (session) => {
   const services = await affectedServices(session);
   if (services.length === 0) return nothingAffected;
   const device = await session.devices.pick();
-  const run = await nxRun(session, services, ['deploy'], { device: device.id, ...phoneOptions(session) });
-  if (session.flags.dryRun === true) {
-    return plan(
-      [run],
-      services.map((service) => `start ${wordOf(service)} on ${device.id} and wait for health`),
-    );
-  }
-  announce(device);
-  const env = await consentTo(session, device);
-  await runRefreshing(session, { ...run, env });
-  for (const service of services) await startAndWait(session, device, service);
-  const document = await statusDocument([device], services);
-  return { json: document, text: howToConnect(device, services, document) };
+  return withTailnet(session, device, async (tailnet, key) => {
+    const options = { device: device.id, ...phoneOptions(session), ...tailnet };
+    const run = await nxRun(session, services, ['deploy'], options);
+    if (session.flags.dryRun === true) {
+      return plan(
+        [run],
+        services.map((service) => `start ${wordOf(service)} on ${device.id} and wait for health`),
+      );
+    }
+    announce(device);
+    const env = await consentTo(session, device);
+    const before = await device.status(services.map(({ definition }) => definition));
+    await runRefreshing(session, { ...run, env });
+    for (const service of services) await startAndWait(session, device, service);
+    const ran = new Map(before.map((status) => [status.name, status]));
+    await joinTailnet(session, device, services, ran, key);
+    const document = await statusDocument([device], services);
+    return { json: document, text: howToConnect(device, services, document) };
+  });
 };
 
 /** What to do next, without a password in it. */
@@ -39,10 +48,14 @@ export function howToConnect(
   return services
     .flatMap((service) => {
       const word = wordOf(service);
-      const endpoints = states.find(({ name }) => name === service.definition.name)?.endpoints ?? [];
+      const state = states.find(({ name }) => name === service.definition.name);
+      const { endpoints = [], tailnet } = state ?? {};
       return [
         `${word} is healthy on ${id}`,
-        ...endpoints.map(({ name, url }) => `  ${name.padEnd(10)} ${url}`),
+        ...endpoints.map(({ name, url, via }) => `  ${(via ?? name).padEnd(10)} ${url}`),
+        ...(tailnet === undefined || tailnet.state === 'running'
+          ? []
+          : [`  ${'tailnet'.padEnd(10)} ${describeTailnet(tailnet)}; ./sovereign tailnet login ${word}`]),
         `  ${'open it'.padEnd(10)} ./sovereign connect ${word}`,
         ...service.definition.secrets.map(
           (secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`,

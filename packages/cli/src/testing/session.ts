@@ -44,6 +44,22 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     },
     ssh: () => Promise.reject(new Error('no guest')),
     secret: () => Promise.resolve('s3:cr\\et'),
+    tailnet: {
+      settings: () => Promise.resolve(undefined),
+      check: () => Promise.resolve(),
+      login: doing('tailnet login', undefined),
+      logout: doing('tailnet logout', undefined),
+      rename: doing('tailnet rename', undefined),
+      settle: () => {
+        did.push('tailnet settle');
+        return Promise.resolve();
+      },
+    },
+    inspector: {
+      inspect: () => Promise.reject(new Error('nothing is known')),
+      askGuest: () => Promise.reject(new Error('no guest')),
+      renewNetwork: doing('renew network', undefined),
+    },
     ...rest,
   };
 }

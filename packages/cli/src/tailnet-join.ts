@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Device, ServiceStatus, TailnetStatus } from '@sovereign/device';
+import { note, step } from '@sovereign/report';
+import type { FoundService } from '@sovereign/service';
+import { startAndWait, stopOne } from './commands/lifecycle.ts';
+import { deviceLibrary } from './device.ts';
+import { wordOf } from './services.ts';
+import type { Session } from './session.ts';
+import { guide } from './tailnet-text.ts';
+
+/** How long `up` waits for a node, in seconds: its exit status is that of the service's health in any case. */
+const WAIT = 20;
+/** A login with a key begins as one that is needed; after so many seconds nothing has begun. */
+const PATIENCE = 5;
+const INTERVAL = 1000;
+
+/** What was known of the services before `up` changed anything. */
+export type Before = ReadonlyMap<string, Pick<ServiceStatus, 'pid'>>;
+
+/**
+ * After a deploy and a start: makes machines that run with other settings start again, hands a new key to a guest that
+ * waits for one, waits a moment for nodes, and says what is missing.
+ */
+export async function joinTailnet(
+  session: Session,
+  device: Device,
+  services: readonly FoundService[],
+  before: Before,
+  key: string | undefined,
+): Promise<void> {
+  const { wantsTailnet } = await deviceLibrary();
+  const wanting = services.filter(({ definition }) => wantsTailnet(definition));
+  if (wanting.length === 0) return;
+  const settings = await device.tailnet.settings();
+  for (const service of wanting) {
+    const { pid, tailnet } = await ask(device, service);
+    // What was started just now has the settings of now.
+    if (pid === null || pid !== before.get(service.definition.name)?.pid) continue;
+    const stale =
+      settings === undefined
+        ? tailnet !== undefined
+        : tailnet?.state === 'off' || tailnet?.state === 'unknown';
+    if (stale) {
+      note(
+        `${wordOf(service)} is restarted: the tailnet was switched ${settings === undefined ? 'off' : 'on'}`,
+      );
+      await stopOne(session, device, service);
+      await startAndWait(session, device, service);
+    } else if (key !== undefined && needsKey(tailnet)) {
+      await step(`log ${wordOf(service)} in to the tailnet`, () =>
+        device.tailnet.login(service.definition, key),
+      );
+    }
+  }
+  if (settings === undefined) return;
+  const lost: FoundService[] = [];
+  for (const service of wanting) {
+    const state = await step(`wait for ${wordOf(service)} in the tailnet`, async (handle) => {
+      const { state } = await settled(session, device, service);
+      handle.detail(state);
+      return state;
+    });
+    if (state === 'needs-login') lost.push(service);
+  }
+  await device.tailnet.settle(wanting.map(({ definition }) => definition));
+  if (lost.length > 0) for (const line of guide(lost, settings)) note(line);
+}
+
+const needsKey = (tailnet: TailnetStatus | undefined): boolean =>
+  tailnet !== undefined && ['needs-login', 'refused', 'logged-out'].includes(tailnet.state);
+
+async function ask(device: Device, { definition }: FoundService): Promise<Partial<ServiceStatus>> {
+  const [status] = await device.status([definition]);
+  return status ?? {};
+}
+
+/** The state of a node, once it is one that stays, or when the wait is over. */
+async function settled(session: Session, device: Device, service: FoundService): Promise<TailnetStatus> {
+  const begin = performance.now();
+  for (;;) {
+    const { tailnet = { state: 'unknown' } } = await ask(device, service);
+    const seconds = (performance.now() - begin) / 1000;
+    const { state } = tailnet;
+    const stays = state === 'running' || state === 'refused' || state === 'logged-out';
+    if (stays || seconds > WAIT || (state === 'needs-login' && seconds > PATIENCE)) return tailnet;
+    await sleep(INTERVAL, undefined, { signal: session.signal });
+  }
+}
