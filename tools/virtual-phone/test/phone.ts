@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { databaseOf } from '@sovereign/checks';
-import { execInGuest, readBundle, selectDevice, type Bundle, type Device } from '@sovereign/device';
+import {
+  execInGuest,
+  readBundle,
+  selectDevice,
+  type Bundle,
+  type Device,
+  type TailnetChange,
+} from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
@@ -74,8 +81,12 @@ export class PhoneService {
   }
 
   /** Deploys what was built, starts it and waits for its health. */
-  async up(network?: 'vsock' | 'tap'): Promise<void> {
-    await this.device.deploy(this.bundle, { consent: true, ...(network === undefined ? {} : { network }) });
+  async up(network?: 'vsock' | 'tap', tailnet?: TailnetChange): Promise<void> {
+    await this.device.deploy(this.bundle, {
+      consent: true,
+      ...(network === undefined ? {} : { network }),
+      ...(tailnet === undefined ? {} : { tailnet }),
+    });
     await this.device.start(this.definition);
     await this.healthy();
   }

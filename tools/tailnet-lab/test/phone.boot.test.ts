@@ -1,0 +1,140 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { step } from '@sovereign/report';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ownSettings, Phone, PhoneService } from 'virtual-phone/testing';
+import { Lab } from '../src/lab.ts';
+import { control } from '../src/topology.ts';
+import { PATIENCE } from './service.ts';
+
+/** One phone, whose mobile network and Wi-Fi are behind a router each; first in mode vsock, then in mode tap. */
+const settings = ownSettings();
+let lab: Lab;
+let phone: Phone;
+let sql: PhoneService;
+let key: string;
+let node: { address: string; id: string };
+
+const TAG = 'tag:sovereign';
+
+beforeAll(async () => {
+  lab = await Lab.start();
+  await lab.laptop.up(lab.server.url, await lab.server.key());
+  const lines = ['mobile-nat', 'home-nat'].map((room) => lab.rooms.pid(room)).join(',');
+  phone = await Phone.start('tailnet-test', '--uplink-to', lines, '--resolver', control.address);
+  sql = await PhoneService.on(phone);
+  key = await lab.server.key({ tags: [TAG] });
+  await sql.up('vsock', {
+    on: true,
+    server: lab.server.url,
+    ca: await readFile(lab.server.ca, 'utf8'),
+    tags: [TAG],
+    key,
+  });
+  node = await reachable();
+}, 900_000);
+
+afterAll(async () => {
+  await phone.stop();
+  await lab.remove();
+  settings.remove();
+});
+
+/** Waits until the service is in the tailnet, as the phone itself says, and gives its node. */
+async function reachable(): Promise<{ address: string; id: string }> {
+  const told = await sql.until('the service in the tailnet', (all) =>
+    (all['sql tailnet'] ?? '').startsWith('running '),
+  );
+  const [, address = '', , , id = ''] = (told['sql tailnet'] ?? '').split(' ');
+  return { address, id };
+}
+
+/** One statement from the laptop, over the tailnet; what psql says where it fails. */
+async function query(statement: string): Promise<string> {
+  const { status, stdout, stderr } = await lab.run(
+    'laptop',
+    ['psql', '--no-psqlrc', '-h', node.address, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1', '-Atc', statement],
+    {
+      env: {
+        PGPASSWORD: await sql.device.secret(sql.definition, 'postgres-password'),
+        PGCONNECT_TIMEOUT: '10',
+      },
+      timeout: PATIENCE,
+    },
+  );
+  return status === 0 ? stdout : `exit ${status}: ${stderr}`;
+}
+
+const rowComes = (): Promise<void> =>
+  step('wait for a row over the tailnet', () =>
+    expect
+      .poll(() => query('select value from kept'), { timeout: 2 * PATIENCE, interval: 500 })
+      .toBe('a row'),
+  );
+
+test('after one deploy, psql on the laptop reads rows from the phone', async () => {
+  await expect
+    .poll(() => query("create table if not exists kept as select 'a row' as value"), {
+      timeout: PATIENCE,
+      interval: 500,
+    })
+    .toMatch(/^(SELECT 1|CREATE TABLE AS)?$/);
+  await rowComes();
+});
+
+describe.each(['vsock', 'tap'] as const)('in mode %s', (mode) => {
+  beforeAll(async () => {
+    // Nothing changes for the mode that is there.
+    await sql.up(mode);
+    await rowComes();
+  });
+
+  test('the node is the one that it was', async () => {
+    expect(await reachable()).toEqual(node);
+  });
+
+  test('a restart of the phone keeps node and address, without the workstation', async () => {
+    await phone.run('unplug');
+    await phone.run('reboot');
+    await sql.healthyThere();
+    expect(await reachable()).toEqual(node);
+    await rowComes();
+    await phone.run('plug');
+  });
+
+  test.each(['wlan0', 'v4-rmnet0'])(
+    'a query is answered that was under way when the uplink became %s',
+    async (uplink) => {
+      const answer = query("select pg_sleep(15), 'late'");
+      await sleep(3000);
+      await phone.run('uplink', uplink);
+      expect(await answer).toBe('|late');
+      await rowComes();
+      expect(await reachable()).toEqual(node);
+    },
+  );
+});
+
+test('a query is answered during which the network program was killed', async () => {
+  await sql.up('vsock');
+  await rowComes();
+  const before = (await sql.told())['- gvproxy'];
+  expect(before).toMatch(/^\d+$/);
+  const answer = query("select pg_sleep(15), 'late'");
+  await sleep(3000);
+  await phone.shell(`kill -9 ${before}`);
+  expect(await answer).toBe('|late');
+  await sql.until(
+    'another gvproxy',
+    (told) => /^\d+$/.test(told['- gvproxy'] ?? '') && told['- gvproxy'] !== before,
+  );
+  expect(await reachable()).toEqual(node);
+});
+
+test('the control server knows one node, and the phone does not keep the key', async () => {
+  const nodes = await lab.server.nodes();
+  expect(nodes.filter(({ name }) => name.startsWith('sql-'))).toHaveLength(1);
+  // The data disk is the guest's: there lies its node's own key.
+  const holding = await phone.shell(`grep -rlF ${key} /data/sovereign --exclude=data.img || true`);
+  expect(holding).toBe('');
+});
