@@ -25,6 +25,7 @@ export const definition = defineService({
       name: 'postgres',
       guest: 5432,
       host: 25_432,
+      tailnet: 5432,
       scheme: 'postgresql',
       user: 'postgres',
       path: '/postgres',
