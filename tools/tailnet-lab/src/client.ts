@@ -65,7 +65,7 @@ export class TailnetClient {
       stdin: 'ignore',
       stdout: { file: log },
       stderr: { file: log },
-      env: { SSL_CERT_FILE: this.#ca, TS_DEBUG_FIREWALL_MODE: 'nftables' },
+      env: { SSL_CERT_FILE: this.#ca, TS_DEBUG_FIREWALL_MODE: 'nftables', TS_LOGS_DIR: this.#folder },
     });
     this.#end = async () => {
       daemon.kill('SIGKILL');

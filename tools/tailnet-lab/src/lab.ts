@@ -149,7 +149,8 @@ export class Lab {
 
   /** The command line of the checkout, at home, with settings and data of the lab alone. */
   sovereign(args: readonly string[], inside: Inside = {}): Promise<Outcome> {
-    return this.run('home', ['./sovereign', ...args], {
+    // Past the script that brings dependencies: at home there is nowhere to bring them from.
+    return this.run('home', [process.execPath, 'packages/cli/src/main.ts', ...args], {
       ...inside,
       cwd: workspaceRoot(),
       env: { ...this.homeEnv, ...inside.env },

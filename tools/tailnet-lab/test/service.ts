@@ -25,7 +25,7 @@ export interface Told {
 }
 
 /** How long anything may take on a machine that has other work, in milliseconds. */
-export const PATIENCE = 60_000;
+export const PATIENCE = 120_000;
 
 /** PostgreSQL on the local device at the lab's home, driven by the command line, reached from its laptop. */
 export class SqlAtHome {
