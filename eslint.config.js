@@ -16,6 +16,7 @@ const arrows = {
   'libs/kernel': ['base', 'report', 'service', 'store', 'tools'],
   'libs/device': ['report', 'service', 'store'],
   'libs/checks': ['device', 'report', 'service', 'store'],
+  'libs/diagnose': ['checks', 'device', 'report', 'service'],
 };
 
 const direction = Object.entries(arrows).map(([folder, allowed]) => {

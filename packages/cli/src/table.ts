@@ -151,6 +151,18 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/test.ts')).test,
   },
   {
+    name: 'diagnose',
+    services: 'one',
+    summary: 'why a service is not reached: one line a layer, with the cure of the first that fails',
+    description:
+      'Asks from the device up to a real request, and stops at what fails. Exits with 3 then, with 4 where the device is not reached.',
+    example: 'sovereign diagnose sql --fix',
+    flags: ['serial'],
+    own: [{ flags: '--fix', description: 'do what is safe to do, say it before, and ask again' }],
+    needs: [],
+    load: async () => (await import('./commands/diagnose.ts')).diagnose,
+  },
+  {
     name: 'logs',
     services: 'one',
     summary: "the guest's and the launcher's log",
