@@ -20,6 +20,14 @@ test.for([
   expect(toStatus(definition, seen, {}).healthy).toBe(healthy);
 });
 
+test('a guest that has fallen silent needs attention, since when it has', () => {
+  const status = toStatus(definition, { state: 'running', health: 'unknown', silent: '1780000000' }, {});
+  expect(status.healthy).toBe(null);
+  expect(status.attention).toBe(
+    'the guest says nothing since 2026-05-28T20:26:40.000Z: sovereign diagnose sql tells more',
+  );
+});
+
 test('a state that is not known is unknown, and nothing at all is stopped', () => {
   expect(toStatus(definition, { state: 'dancing' }, {}).state).toBe('unknown');
   expect(toStatus(definition, undefined, {})).toEqual({

@@ -148,7 +148,11 @@ export function toStatus(
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
   const slot = seen.slot === 'a' || seen.slot === 'b' ? seen.slot : null;
   const tailnet = agent === undefined ? undefined : tailnetOf(definition, seen.tailnet, tailnetOn);
-  const attention = [seen.attention, tailnet && tailnetAttention(tailnet, definition.name)]
+  const attention = [
+    seen.attention,
+    silence(definition.name, seen.silent),
+    tailnet && tailnetAttention(tailnet, definition.name),
+  ]
     .filter((text) => text !== undefined)
     .join('; ');
   return {
@@ -166,6 +170,12 @@ export function toStatus(
     ...(attention === '' ? {} : { attention }),
   };
 }
+
+/** A guest that hangs, or whose agent does: the launcher only sees that nothing comes any more. */
+const silence = (service: string, since: string | undefined): string | undefined =>
+  since === undefined
+    ? undefined
+    : `the guest says nothing since ${new Date(Number(since) * 1000).toISOString()}: sovereign diagnose ${service} tells more`;
 
 /** Only a report of the guest makes a service healthy or not; `starting` and silence are neither. */
 function health(report: string | undefined): boolean | null {
