@@ -77,6 +77,7 @@ describe('values and words', () => {
     ['connect sql', []],
     ['secrets show sql postgres-password', ['postgres-password']],
     ['secrets show --sql postgres-password', ['postgres-password']],
+    ['tailnet rename sql database', ['database']],
     ['completion fish', ['fish']],
   ])('%s keeps its words', (line, words) => {
     expect(ask(line).words).toEqual(words);
@@ -85,6 +86,9 @@ describe('values and words', () => {
   it("hands a command's own flags over by name", () => {
     expect(ask('remove sql --data').own).toEqual({ data: true });
     expect(ask('logs sql --boot').own).toEqual({ boot: true });
+    expect(ask('up sql --no-tailnet').own).toEqual({ tailnet: false });
+    expect(ask('up sql --tailnet --tailnet-key -').own).toEqual({ tailnet: true, tailnetKey: '-' });
+    expect(ask('up sql').own).toEqual({});
   });
 });
 
@@ -113,6 +117,8 @@ describe('what is wrong is refused with exit 2, and the nearest name offered', (
     ['exec sql', 'command is missing', 'exec SERVICE [flags] -- COMMAND…'],
     ['exec sql ls -l', "unknown option '-l'", ''],
     ['secrets', 'a command is missing', 'sovereign secrets --help'],
+    ['tailnet', 'a command is missing', 'sovereign tailnet --help'],
+    ['tailnet rename sql', 'name is missing', 'tailnet rename SERVICE [flags] NAME'],
     ['secrets shwo sql', "unknown command 'shwo'", 'Did you mean show?'],
     ['completion', "missing required argument 'shell'", ''],
     ['completion bash zsh', 'too many arguments', ''],

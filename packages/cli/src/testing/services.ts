@@ -10,7 +10,9 @@ export function service(name: string, index: number, project = `rootfs-${name}`)
     accounts: [],
     resources: { memory: 128, cpus: 1 },
     data: { kind: name, major: 1, collation: 'none', size: 64 },
-    ports: [{ name: 'main', guest: 5432, host: 15432, scheme: 'postgresql', user: 'postgres' }],
+    ports: [
+      { name: 'main', guest: 5432, host: 15432, tailnet: 5432, scheme: 'postgresql', user: 'postgres' },
+    ],
     secrets: [{ name: 'postgres-password', make: 'password', description: 'of the superuser' }],
     units: [name],
     health: { command: '/usr/lib/health', deadline: 30 },
