@@ -11,12 +11,12 @@ export const SOCKET = '/run/sovereign/tailnet-lab';
 /** Holds a lab until it is told to stop, or interrupted. */
 export async function hold(): Promise<void> {
   const lab = await Lab.start();
+  const server = createServer({ allowHalfOpen: true });
   try {
     await lab.laptop.up(lab.server.url, await lab.server.key());
     await mkdir(dirname(SOCKET), { recursive: true });
     // Nobody answered there, or this would not run.
     await rm(SOCKET, { force: true });
-    const server = createServer({ allowHalfOpen: true });
     server.listen(SOCKET);
     await new Promise<void>((resolve) => {
       process.once('SIGTERM', resolve).once('SIGINT', resolve);
@@ -28,9 +28,10 @@ export async function hold(): Promise<void> {
         socket.end(`${JSON.stringify(lab.state)}\n`);
       });
     });
-    server.close();
   } finally {
     await lab.remove();
+    // Who waits for the end waits for this.
+    server.close();
     await rm(SOCKET, { force: true });
   }
 }

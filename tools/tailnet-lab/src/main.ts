@@ -48,7 +48,12 @@ async function running(): Promise<Lab> {
 }
 
 async function start(): Promise<void> {
-  if ((await ask('state')) !== undefined) return;
+  if ((await ask('state')) === undefined) await spawnHolder();
+  const { server } = await running();
+  print(`control server ${server.url}, its CA ${server.ca}`);
+}
+
+async function spawnHolder(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'sovereign-lab-log-'));
   const log = join(folder, 'log');
   const output = openSync(log, 'a');

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { step } from '@sovereign/report';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import type { KeyOptions } from '../src/control-server.ts';
 import type { Lab } from '../src/lab.ts';
 
@@ -65,20 +65,17 @@ export class SqlAtHome {
 
   /** Waits until the service is in the tailnet, and gives its node. */
   reachable(): Promise<{ address: string; id: string; name: string }> {
-    return step('wait for the service in the tailnet', async () => {
-      let told: Told | undefined;
-      await expect
-        .poll(
-          async () => {
-            told = await this.told();
-            return told.tailnet?.state;
-          },
-          { timeout: PATIENCE, interval: 1000 },
-        )
-        .toBe('running');
-      const { address = '', id = '', name = '' } = told?.tailnet ?? {};
-      return { address, id, name };
-    });
+    return step('wait for the service in the tailnet', () =>
+      vi.waitFor(
+        async () => {
+          const { tailnet } = await this.told();
+          expect(tailnet).toMatchObject({ state: 'running' });
+          const { address = '', id = '', name = '' } = tailnet ?? {};
+          return { address, id, name };
+        },
+        { timeout: PATIENCE, interval: 1000 },
+      ),
+    );
   }
 
   /** One statement from the laptop, over the tailnet; what psql says where it fails. */
@@ -94,7 +91,10 @@ export class SqlAtHome {
   /** Waits until a statement from the laptop gives this. */
   answers(address: string, sql: string, wanted: string): Promise<void> {
     return step('wait for an answer over the tailnet', () =>
-      expect.poll(() => this.query(address, sql), { timeout: PATIENCE, interval: 500 }).toBe(wanted),
+      vi.waitFor(async () => expect(await this.query(address, sql)).toBe(wanted), {
+        timeout: PATIENCE,
+        interval: 500,
+      }),
     );
   }
 
