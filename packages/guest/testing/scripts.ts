@@ -66,6 +66,9 @@ export class StandInGuest {
       SOVEREIGN_SERVICE_CONF: this.path('service.conf'),
       SOVEREIGN_CHANNEL: this.path('out'),
       SOVEREIGN_CHANNEL_IN: this.path('in'),
+      SOVEREIGN_DATA: this.path('data'),
+      SOVEREIGN_TAILSCALE_RUN: this.path('tailscale'),
+      SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
     };
   }
 
@@ -77,9 +80,23 @@ export class StandInGuest {
   }
 
   /** Starts one of the guest's programs. */
-  start(program: string): ChildProcess {
+  start(program: string, ...words: string[]): ChildProcess {
     const [command = '', ...args] = this.#shell;
-    return spawn(command, [...args, join(library, program)], { env: this.#env, stdio: 'ignore' });
+    return spawn(command, [...args, join(library, program), ...words], { env: this.#env, stdio: 'ignore' });
+  }
+
+  /** Runs one of the guest's programs to its end, with this text on its standard input. */
+  call(
+    program: string,
+    words: readonly string[],
+    input = '',
+  ): { status: number | null; stdout: string; stderr: string } {
+    const [command = '', ...args] = this.#shell;
+    return spawnSync(command, [...args, join(library, program), ...words], {
+      env: this.#env,
+      encoding: 'utf8',
+      input,
+    });
   }
 
   /** What the launcher writes: one line. */
