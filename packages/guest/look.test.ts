@@ -24,6 +24,8 @@ describe.each(shells)('questions under %s', (_name, shell) => {
     for (const name of ['ping', 'nc']) guest.program(name, 'exit 0');
     guest.program('nslookup', 'echo "Name: $1"; echo "Address: 192.0.2.7"');
     guest.program('pidof', 'exit 1');
+    // Those of the guest are BusyBox's, which know less than this machine's.
+    for (const name of ['tr', 'tail', 'timeout', 'date']) guest.program(name, `exec busybox ${name} "$@"`);
     for (const folder of ['sys/class/net/eth0', 'proc/net'])
       mkdirSync(guest.path(folder), { recursive: true });
     guest.write('sys/class/net/eth0/flags', '0x1003\n');
