@@ -172,6 +172,21 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
     /control\.example \(192\.0\.2\.7 port 443\) is not reached: nc: .*unreachable/,
   ],
   [
+    'uplink',
+    'that is cut for this workstation too, while a tailnet is wanted',
+    {
+      guest: guestWith(
+        ['lookup', 'uplink'],
+        'lookup-status 1',
+        'lookup ;; connection timed out; no servers could be reached',
+        'uplink-status 1',
+        "uplink nc: bad address 'control.example'",
+      ),
+      resolve: () => Promise.reject(new Error('EAI_AGAIN')),
+    },
+    /nothing outside is reached, by this workstation neither: nc: bad address/,
+  ],
+  [
     'tailscaled',
     'that does not run',
     {
@@ -308,9 +323,14 @@ test('what does not apply is said, and not counted as well', async () => {
   expect(off).toEqual(['tailscaled', 'login', 'peers']);
 });
 
-test('a guest is not asked for a name that this workstation knows not either', async () => {
+test('a name that this workstation does not know either tells nothing, nor a server that it does not reach', async () => {
   const { scene } = standInScene({
-    guest: guestWith(['lookup', 'uplink']),
+    guest: guestWith(
+      ['lookup', 'uplink'],
+      'lookup-status 1',
+      "lookup ** server can't find control.example: NXDOMAIN",
+      'uplink-status 1',
+    ),
     resolve: () => Promise.reject(new Error('ENOTFOUND')),
   });
   const { ok, layers: results } = await diagnoseScene(scene, { fix: false });

@@ -9,8 +9,8 @@ export interface Target {
 
 /** The same as this workstation sees it. */
 export interface Outside extends Target {
-  /** IPv4. */
-  address: string;
+  /** IPv4; undefined where this workstation does not know it. */
+  address: string | undefined;
   /** Whether this workstation reaches it. */
   reached: boolean;
 }
@@ -45,8 +45,8 @@ export const thisWorkstation: Workstation = {
 };
 
 /**
- * The first target that this workstation reaches, else the first whose name it knows, so that a guest is not asked for
- * what nobody here has. Undefined where it knows none.
+ * The first target that this workstation reaches, else the first whose name it knows, else the first: what a guest is
+ * asked for should be there. Undefined where there is none.
  */
 export async function findOutside(
   workstation: Workstation,
@@ -60,5 +60,6 @@ export async function findOutside(
     if (reached) return { ...target, address, reached };
     known ??= { ...target, address, reached };
   }
-  return known;
+  const [first] = targets;
+  return known ?? (first && { ...first, address: undefined, reached: false });
 }

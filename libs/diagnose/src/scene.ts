@@ -46,7 +46,8 @@ export class Scene {
 
   async #look(): Promise<GuestView> {
     const outside = await this.outside();
-    const words = outside === undefined ? [] : [outside.host, outside.address, String(outside.port)];
+    const words =
+      outside === undefined ? [] : [outside.host, outside.address ?? outside.host, String(outside.port)];
     return parseGuestView(await this.device.inspector.askGuest(this.definition, ['look', ...words]));
   }
 

@@ -1,6 +1,6 @@
 import { failed, ok, skipped, type Layer } from '../contract.ts';
 import { setNetwork } from '../fixes.ts';
-import { settings, type Said } from '../guest-view.ts';
+import { settings, type GuestView, type Said } from '../guest-view.ts';
 
 /** The guest's name servers know a name that this workstation knows. */
 export const lookup: Layer = {
@@ -10,14 +10,15 @@ export const lookup: Layer = {
     const guest = await scene.guest();
     const outside = await scene.outside();
     const servers = settings(guest, 'dns').join(', ');
-    if (outside === undefined)
-      return skipped('this workstation knows no name either that could be asked for');
-    if (guest.lookup === undefined) return skipped('the guest was not asked for a name');
+    if (outside === undefined || guest.lookup === undefined)
+      return skipped('no name is known that could be asked for');
     const found = foundAddress(guest.lookup);
     if (found !== undefined) return ok(`${outside.host} is ${found}, by ${servers}`);
     // Name servers that nobody reaches are silent like everything else outside; the next layer tells.
-    if (isSilent(guest.lookup) && guest.uplink?.status !== undefined && !connected(guest.uplink))
+    if (namesAreSilent(guest) && !connected(guest.uplink))
       return skipped(`no name server answers (${servers}), and neither does anything else outside`);
+    if (outside.address === undefined)
+      return skipped(`${outside.host} is not known to ${servers}, and not to this workstation either`);
     const { name } = scene.definition;
     return failed(
       `${outside.host} is not known to ${servers || 'any name server'}: ${guest.lookup.lines.at(-1) ?? 'no answer'}; this workstation says ${outside.address}`,
@@ -32,11 +33,14 @@ const foundAddress = ({ status, lines }: Said): string | undefined =>
   status === 0 ? /^Name:[^]*?^Address(?: \d+)?:\s*(\S+)/m.exec(lines.join('\n'))?.[1] : undefined;
 
 /** Neither yes nor no: nobody answered. */
-const isSilent = ({ status, lines }: Said): boolean =>
-  status !== 0 && !/NXDOMAIN|SERVFAIL|REFUSED|can't find/.test(lines.join('\n'));
+export const namesAreSilent = ({ lookup: said }: GuestView): boolean =>
+  said !== undefined &&
+  said.status !== 0 &&
+  !/NXDOMAIN|SERVFAIL|REFUSED|can't find/.test(said.lines.join('\n'));
 
 /**
  * nc that came through ends well, or is ended (143, and 124 where `timeout` says so) while the server waits for a word
  * from it.
  */
-export const connected = ({ status }: Said): boolean => [0, 124, 143].includes(status);
+export const connected = (said: Said | undefined): boolean =>
+  said !== undefined && [0, 124, 143].includes(said.status);
