@@ -204,15 +204,20 @@ export class DeviceFolder {
     for (const line of [...keepers, launcher]) process.kill(Number(line.split(' ')[0]), 'SIGKILL');
   }
 
-  /** As when the power is cut: nothing of what runs here ends in order. */
+  /** As when the power is cut: nothing of what runs here ends in order, or has time to start anything else. */
   powerCut(): void {
-    for (const line of this.processes()) {
-      try {
-        process.kill(Number(line.split(' ')[0]), 'SIGKILL');
-      } catch {
-        // It went with another one.
+    const held = new Set<number>();
+    let seen: number[];
+    do {
+      seen = this.processes()
+        .map((line) => Number(line.split(' ')[0]))
+        .filter((pid) => !held.has(pid));
+      for (const pid of seen) {
+        held.add(pid);
+        signal(pid, 'SIGSTOP');
       }
-    }
+    } while (seen.length > 0);
+    for (const pid of held) signal(pid, 'SIGKILL');
   }
 
   /** Waits until the status has these values; fails with the last one seen. */
@@ -240,6 +245,15 @@ export class DeviceFolder {
     await this.launch('halt', this.root, '0');
     this.powerCut();
     rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** For a process that may be gone by now. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It went with another one.
   }
 }
 
