@@ -57,8 +57,10 @@ test('modules are fetched from where the machine says, held to go.sum, and progr
   vi.stubEnv('GOPROXY', 'https://modules.example');
   vi.stubEnv('GOFLAGS', '-mod=mod');
   await compile(standIn());
-  expect(args(0)).toEqual(['mod', 'download']);
+  expect(args(0)).toEqual(['list', '-deps', './tool']);
   expect(environment(0)).toMatchObject({
+    GOOS: 'linux',
+    GOARCH: 'arm64',
     GOPROXY: 'https://modules.example',
     GOFLAGS: '-mod=readonly -modcacherw',
     GOTOOLCHAIN: 'local',
@@ -82,6 +84,8 @@ test('build tags and linker variables that a program asks for decide it beside t
   ];
   const toolchain = { version: TOOLCHAIN, go: standIn() };
   await compilePrograms({ module: join(folder, 'module'), programs }, toolchain, join(folder, 'out'));
+  // What is left out is not fetched either.
+  expect(args(0)).toEqual(['list', '-deps', '-tags=one,other', './tool']);
   expect(args(1)).toEqual([
     'build',
     '-trimpath',
@@ -112,7 +116,7 @@ test('modules that cannot be had are told in Go’s own words, with the setting 
 });
 
 test('a program that does not compile is an error that repeats what the compiler said', async () => {
-  const go = standIn('[ "$1" = mod ] || { echo "main.go:1: syntax error"; exit 2; }');
+  const go = standIn('[ "$1" = list ] || { echo "main.go:1: syntax error"; exit 2; }');
   await expect(compile(go)).rejects.toMatchObject({
     code: 'go-failed',
     what: 'go build ended with status 2',

@@ -62,20 +62,26 @@ export async function compilePrograms(
   { handle, cache }: { handle?: StepHandle; cache?: string } = {},
 ): Promise<void> {
   await mkdir(target, { recursive: true });
-  await runGo({ go, args: ['mod', 'download'], cwd: module, env: fetchEnvironment() }).catch(
-    (error: unknown) => {
+  for (const { package: path, arch, tags } of programs) {
+    // What a program is not made of stays where it is, which is most of what large modules name.
+    const args = ['list', '-deps', ...tagFlags(tags), path];
+    const env = { ...fetchEnvironment(), GOOS: 'linux', GOARCH: arch, CGO_ENABLED: '0' };
+    await runGo({ go, args, cwd: module, env }).catch((error: unknown) => {
       throw notFetched('the Go modules', error);
-    },
-  );
+    });
+  }
   for (const [index, program] of programs.entries()) {
     handle?.progress(index, programs.length, 'programs');
-    const { name, package: path, arch, tags = [], variables = {} } = program;
+    const { name, package: path, arch, tags, variables = {} } = program;
     const set = Object.entries(variables).map(([variable, value]) => ` -X ${variable}=${value}`);
-    const chosen = tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
-    const args = ['build', ...flags, `${linker}${set.join('')}`, ...chosen, '-o', join(target, name), path];
+    const decides = [...flags, `${linker}${set.join('')}`, ...tagFlags(tags)];
+    const args = ['build', ...decides, '-o', join(target, name), path];
     await runGo({ go, args, cwd: module, env: buildEnvironment(arch, cache) });
   }
 }
+
+const tagFlags = (tags: readonly string[] = []): string[] =>
+  tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
 
 /**
  * Brings go.mod and go.sum in line with the versions that go.mod names, by the machine's own settings for fetching.
