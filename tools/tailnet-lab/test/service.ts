@@ -48,7 +48,7 @@ export class SqlAtHome {
   async up(keyFile: string, ...flags: string[]): Promise<void> {
     await this.lab.sovereignJson([
       ...['up', '--sql', '-s', 'local', '--tailnet-key', keyFile, '--tailnet-server', this.lab.server.url],
-      ...['--tailnet-ca', this.lab.server.ca, ...flags],
+      ...['--tailnet-ca', this.lab.server.ca, '--timeout', '300', ...flags],
     ]);
     this.#password = (
       await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local'])
