@@ -89,10 +89,14 @@ export interface DeviceTailnet {
 
   /**
    * Begins a login: with a key it is done when this returns, without one a person has to visit the address.
+   * @param again also where the node is logged in, so that its key lasts longer
    * @returns undefined where the node is logged in
    * @throws SovereignError `tailnet-refused`, `tailnet-off`
    */
-  login(service: ServiceDefinition, key?: string): Promise<{ url: string } | undefined>;
+  login(
+    service: ServiceDefinition,
+    options?: { key?: string | undefined; again?: boolean },
+  ): Promise<{ url: string } | undefined>;
 
   /** Logs the node out, which takes it off the owner's list, and forgets the auth key. */
   logout(service: ServiceDefinition): Promise<void>;

@@ -30,4 +30,4 @@ export {
 } from './tailnet/change.ts';
 export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
 export type { TailnetSettings } from './tailnet/settings.ts';
-export type { TailnetStatus } from './tailnet/state.ts';
+export { endsSoon, type TailnetStatus } from './tailnet/state.ts';

@@ -48,7 +48,7 @@ export async function joinTailnet(
       await startAndWait(session, device, service);
     } else if (key !== undefined && needsKey(tailnet)) {
       await step(`log ${wordOf(service)} in to the tailnet`, () =>
-        device.tailnet.login(service.definition, key),
+        device.tailnet.login(service.definition, { key }),
       );
     }
   }

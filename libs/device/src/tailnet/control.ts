@@ -39,9 +39,12 @@ export class TailnetControl implements DeviceTailnet {
     changeTailnet((await deviceSettings((await readIdentity(this.#host))?.id)).tailnet, change);
   }
 
-  async login(service: Service, key?: string): Promise<{ url: string } | undefined> {
+  async login(
+    service: Service,
+    { key, again = false }: { key?: string | undefined; again?: boolean } = {},
+  ): Promise<{ url: string } | undefined> {
     await this.#require(service);
-    const words = key === undefined ? ['login'] : ['login', '-'];
+    const words = ['login', ...(again ? ['again'] : []), ...(key === undefined ? [] : ['-'])];
     const { status, stdout, stderr } = await this.#ask(
       service,
       words,

@@ -47,12 +47,17 @@ export function parseTailnet(told: string): TailnetStatus {
   return { state: 'unknown', detail: told };
 }
 
+/** True where a node has to be logged in again within 30 days, or should have been. Pure. */
+export const endsSoon = ({ state, expires }: TailnetStatus, now = Date.now()): boolean =>
+  state === 'running' && typeof expires === 'string' && new Date(expires).getTime() - now <= WARN_DAYS * DAY;
+
 /** What a person should know or do; undefined where all is well. Pure. */
 export function tailnetAttention(
-  { state, expires, detail, url }: TailnetStatus,
+  status: TailnetStatus,
   service: string,
   now = Date.now(),
 ): string | undefined {
+  const { state, expires, detail, url } = status;
   const login = `sovereign tailnet login ${service}`;
   const why = detail === undefined ? '' : `: ${detail}`;
   switch (state) {
@@ -65,9 +70,8 @@ export function tailnetAttention(
     case 'unreachable':
       return `tailnet: the control server is not reached${why}; the guest goes on trying`;
     case 'running': {
-      if (expires === undefined || expires === null) return undefined;
+      if (typeof expires !== 'string' || !endsSoon(status, now)) return undefined;
       const left = new Date(expires).getTime() - now;
-      if (left > WARN_DAYS * DAY) return undefined;
       const day = expires.slice(0, 10);
       const when = left <= 0 ? `expired on ${day}` : `expires on ${day}, in ${Math.ceil(left / DAY)} days`;
       return `tailnet: the node's key ${when}; ${login} renews it, and a tagged node's never ends`;

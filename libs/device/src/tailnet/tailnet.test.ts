@@ -283,18 +283,26 @@ describe('asked over SSH', () => {
   test('a login with a key passes it on standard input, and in no argument', async () => {
     const home = await deployed();
     home.ssh('echo running');
-    expect(await home.device.tailnet.login(definition, 'tskey-client-word')).toBeUndefined();
+    expect(await home.device.tailnet.login(definition, { key: 'tskey-client-word' })).toBeUndefined();
     const said = home.sshSaid();
     expect(said).toContain("'login' '-';");
     expect(said).toContain('input tskey-client-word?ephemeral=false&preauthorized=true\n');
     expect(said.split('\n').filter((line) => line.includes('tskey'))).toHaveLength(1);
   });
 
+  test('a login can be asked for again, by both ways', async () => {
+    const home = await deployed();
+    home.ssh('echo running');
+    await home.device.tailnet.login(definition, { again: true });
+    await home.device.tailnet.login(definition, { key: KEY, again: true });
+    expect(home.sshSaid()).toMatch(/'login' 'again';[^]*'login' 'again' '-';/);
+  });
+
   test('a key that is refused is an error that says why, without the key', async () => {
     const home = await deployed();
     home.ssh('echo refused key was used up; exit 1');
     const error: unknown = await home.device.tailnet
-      .login(definition, KEY)
+      .login(definition, { key: KEY })
       .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({
       code: 'tailnet-refused',

@@ -184,7 +184,7 @@ describe('up', () => {
     const refused: TailnetStatus = { state: 'refused', detail: 'used up' };
     const device = node([refused, refused, running], {
       settings,
-      login: (_, key) => {
+      login: (_, { key } = {}) => {
         keys.push(key);
         return Promise.resolve(undefined);
       },
@@ -283,9 +283,27 @@ describe('tailnet login', () => {
       const { session } = fakeSession({ device, own });
       type(session, `${KEY}\n`);
       await tailnetLogin(session);
-      expect(device.did).toEqual([`tailnet login sql "${KEY}"`, 'tailnet settle']);
+      expect(device.did).toEqual([`tailnet login sql {"key":"${KEY}","again":false}`, 'tailnet settle']);
     }
     expect(said).not.toContain('secretword');
+  });
+
+  it('renews a key that ends soon, and waits until it is another one', async () => {
+    const day = 24 * 3600 * 1000;
+    const until = (days: number): TailnetStatus => ({
+      ...running,
+      expires: new Date(Date.now() + days * day).toISOString(),
+    });
+    const [soon, renewed] = [until(3), until(180)];
+    const device = node([soon, soon, renewed], {
+      login: (_, options) => {
+        device.did.push(`login ${JSON.stringify(options)}`);
+        return Promise.resolve({ url: LOGIN });
+      },
+    });
+    await tailnetLogin(fakeSession({ device }).session);
+    expect(device.did).toEqual(['login {"again":true}', 'tailnet settle']);
+    expect(await device.status([])).toMatchObject([{ tailnet: renewed }]);
   });
 
   it('asks no guest with a key that is none', async () => {

@@ -40,14 +40,18 @@ export const tailnetLogin: Run = async (session) => {
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   const key = await keyOf(session);
   announce(device);
-  if (key === undefined && (await stateOf(device, service)).state !== 'running') {
+  const before = await stateOf(device, service);
+  const again = (await deviceLibrary()).endsSoon(before);
+  if (key === undefined && before.state !== 'running') {
     for (const line of guide([service], (await device.tailnet.settings()) ?? {})) note(line);
   }
-  const begun = await step(`ask for a login of ${word}`, () => device.tailnet.login(service.definition, key));
+  const begun = await step(`ask for a login of ${word}`, () =>
+    device.tailnet.login(service.definition, { key, again }),
+  );
   if (begun !== undefined) showAddress(session, begun.url);
   const seconds = begun === undefined ? HEAR : (session.flags.timeout ?? LOGIN);
   const tailnet = await step(`wait for ${word} in the tailnet`, () =>
-    joined(session, device, service, seconds),
+    joined(session, device, service, seconds, again ? before.expires : undefined),
   );
   await device.tailnet.settle([service.definition]);
   return {
@@ -68,17 +72,22 @@ function showAddress({ streams, flags }: Session, url: string): void {
   if (streams.err.isTTY && !flags.quiet) streams.err.write(qrCode(url));
 }
 
-/** @throws SovereignError `tailnet-not-joined` when the time is over */
+/**
+ * Waits until the node is logged in.
+ * @param old the end of a key that is renewed: the node runs with it until the new one is there
+ * @throws SovereignError `tailnet-not-joined` when the time is over
+ */
 async function joined(
   { signal }: Session,
   device: Device,
   service: FoundService,
   seconds: number,
+  old: string | null | undefined,
 ): Promise<TailnetStatus> {
   const end = performance.now() + seconds * 1000;
   for (;;) {
     const tailnet = await stateOf(device, service);
-    if (tailnet.state === 'running') return tailnet;
+    if (tailnet.state === 'running' && (old === undefined || tailnet.expires !== old)) return tailnet;
     if (performance.now() > end) {
       throw new SovereignError({
         code: 'tailnet-not-joined',
