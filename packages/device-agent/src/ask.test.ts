@@ -55,6 +55,20 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     });
   });
 
+  test('a guest that falls silent over a question is not waited for', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ health: 'ok' });
+    process.kill(Number(pid), 'SIGSTOP');
+    const began = performance.now();
+    expect(await device.launch('ask', device.root, 'sql', '600', 'look')).toMatchObject({
+      status: 3,
+      stderr: 'launcher: the guest of sql is silent\n',
+    });
+    expect(performance.now() - began).toBeLessThan(60_000);
+    process.kill(Number(pid), 'SIGCONT');
+  });
+
   test('a guest that falls silent is told of, is asked nothing more, and is heard again', async ({
     expect,
     service,

@@ -62,8 +62,14 @@ ask_watch() {
     clock_send
     ask_note 'end 0'
   else
+    ask_open=yes
     send "ask $value"
   fi
+}
+
+# The guest fell silent: whoever asked it need not wait any longer.
+ask_give_up() {
+  [ -z "${ask_open:-}" ] || ask_note 'end silent'
 }
 
 # control_answer ID LINE: of the last question only.
@@ -76,5 +82,6 @@ control_answer() {
 }
 
 ask_note() {
+  case $1 in 'end '*) ask_open='' ;; esac
   printf '%s\n' "$1" >>state/answer
 }

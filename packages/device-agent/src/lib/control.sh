@@ -70,6 +70,7 @@ control_silent() {
   note_state health unknown
   put state/silent $(($(date +%s) - now + health_at))
   log "the guest says nothing any more"
+  ask_give_up
 }
 
 # control_line LINE: `BOOT_ID SEQ KEY VALUE`
