@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shells, StandInGuest } from './testing/scripts.ts';
 
@@ -54,6 +55,16 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
         'counter drop comment "not for the tailnet"',
       ]);
       expect(guest.run('rules open').stdout).toContain('iifname "tailscale0" tcp dport 443 redirect to :80');
+    });
+
+    test.each(['open', 'closed'])('is understood by the kernel, %s', (mode) => {
+      guest.write('config/guest.conf', 'eth0-gateway 10.0.2.2\ndns 10.0.2.2\ntailnet yes\n');
+      guest.write('service.conf', 'port web 80\ntailnet web 443 80\n');
+      const { status, stderr } = spawnSync('unshare', ['--map-root-user', '--net', 'nft', '-f', '-'], {
+        input: guest.run(`rules ${mode}`).stdout,
+        encoding: 'utf8',
+      });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     });
 
     test.each(['open', 'closed'])('takes its addresses from nowhere else, %s', (mode) => {

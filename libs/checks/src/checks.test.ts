@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { CheckContext, GuestResult } from './contract.ts';
 import { checksOf, runCheck } from './run.ts';
-import { broken, definition, standInContext, standInDatabase, standInGuest } from './testing/healthy.ts';
+import {
+  broken,
+  definition,
+  standInContext,
+  standInDatabase,
+  standInGuest,
+  tailnetRules,
+} from './testing/healthy.ts';
 
 const checks = checksOf(definition);
 const names = checks.map(({ name }) => name);
@@ -27,6 +34,9 @@ describe('a healthy service', () => {
     expect(await resultOf(name, standInContext())).toMatchObject({ name, result: 'pass' });
   });
 });
+
+const declared = 'tcp dport 5432 ct original proto-dst 5432 accept';
+const other = 'tcp dport 22 ct original proto-dst 22 accept';
 
 /** Each check, its cause taken away. */
 const causes: [check: string, cause: string, context: CheckContext][] = [
@@ -71,6 +81,20 @@ const causes: [check: string, cause: string, context: CheckContext][] = [
     'network.lookup',
     'only the name server itself is told',
     withGuest('nslookup', prints('Server:\t10.0.2.3\nAddress:\t10.0.2.3:53\n\n** no answer\n')),
+  ],
+  ['tailnet.state', 'it is logged out', withGuest('tailnet status', prints('tailnet logged-out\n'))],
+  ['tailnet.state', 'the guest says nothing of it', withGuest('tailnet status', broken('not found', 127))],
+  [
+    'tailnet.ports',
+    'one is open that is not declared',
+    withGuest('nft list', prints(tailnetRules(declared, other))),
+  ],
+  ['tailnet.ports', 'the declared one is closed', withGuest('nft list', prints(tailnetRules()))],
+  ['tailnet.ports', 'there are no rules', withGuest('nft list', broken('No such file or directory'))],
+  [
+    'tailnet.ports',
+    'the rest is let through',
+    withGuest('nft list', prints(tailnetRules(declared).replace(' drop', ''))),
   ],
   ['sql.initialised', 'there is no record', withGuest('sovereign.json', broken('No such file'))],
   ['sql.initialised', 'it never ended', withGuest('sovereign.json', prints('{"initialised":false}'))],
@@ -121,6 +145,19 @@ describe('the look-up', () => {
       detail: 'example.com is 192.0.2.7',
     });
   });
+});
+
+describe('the tailnet', () => {
+  it.each(['tailnet.state', 'tailnet.ports'])(
+    '%s is skipped, with the reason, where it is off',
+    async (name) => {
+      const off = withGuest('guest.conf', prints('hostname sql\neth0-address 10.0.2.15/24\n'));
+      expect(await resultOf(name, off)).toMatchObject({
+        result: 'skip',
+        detail: 'this device is in no tailnet',
+      });
+    },
+  );
 });
 
 function refusing(): CheckContext['database'] {

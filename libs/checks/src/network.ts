@@ -1,7 +1,7 @@
 import { fail, pass, skip, type Check, type CheckContext } from './contract.ts';
 
 /** KEY VALUE lines of the settings that this boot read from the config disk. */
-async function settings({ guest }: CheckContext): Promise<[key: string, value: string][]> {
+export async function settings({ guest }: CheckContext): Promise<[key: string, value: string][]> {
   const { status, stdout, stderr } = await guest.exec(['cat', '/run/sovereign/config/guest.conf']);
   if (status !== 0) throw new Error(`the guest has no settings: ${stderr.trim()}`);
   return stdout

@@ -9,6 +9,7 @@ import { kernelChecks } from './kernel.ts';
 import { networkChecks } from './network.ts';
 import { openrcServices } from './openrc.ts';
 import { postgresqlChecks } from './postgresql.ts';
+import { tailnetChecks } from './tailnet.ts';
 
 export interface RunOptions {
   /** Longest time for the service to stop, and again to become healthy, in seconds. */
@@ -25,7 +26,14 @@ const STOP_SECONDS = 60;
 /** The checks of a service, in the order in which they run; the last may restart it. */
 export function checksOf(definition: ServiceDefinition): Check[] {
   const service = definition.data.kind === 'postgresql' ? postgresqlChecks : [];
-  return [...kernelChecks(definition.kernel), ...deviceChecks, openrcServices, ...networkChecks, ...service];
+  return [
+    ...kernelChecks(definition.kernel),
+    ...deviceChecks,
+    openrcServices,
+    ...networkChecks,
+    ...tailnetChecks,
+    ...service,
+  ];
 }
 
 /** Asks the running service everything that `sovereign test` shows. A check that cannot be asked has failed. */

@@ -10,7 +10,7 @@ export const definition = defineService({
   accounts: [],
   resources: { memory: 256, cpus: 2 },
   data: { kind: 'postgresql', major: 17, collation: 'builtin C.UTF-8', size: 2048 },
-  ports: [],
+  ports: [{ name: 'postgres', guest: 5432, host: 15432, tailnet: 5432, scheme: 'postgresql' }],
   secrets: [],
   units: ['postgresql'],
   health: { command: '/usr/lib/sovereign/health', deadline: 120 },
@@ -18,6 +18,12 @@ export const definition = defineService({
 
 const ok = (stdout: string): GuestResult => ({ status: 0, stdout, stderr: '' });
 export const broken = (stderr: string, status = 1): GuestResult => ({ status, stdout: '', stderr });
+
+/** As nft(8) prints the chain for what comes out of the tailnet, with these rules for ports. */
+export function tailnetRules(...rules: string[]): string {
+  const lines = ['icmp type echo-request accept', ...rules, 'counter packets 3 bytes 180 drop'];
+  return `table inet sovereign {\n\tchain tailnet {\n${lines.map((line) => `\t\t${line}\n`).join('')}\t}\n}\n`;
+}
 
 /** What a healthy guest prints, by a word of the command. */
 const answers: readonly [word: string, answer: string][] = [
@@ -32,8 +38,10 @@ const answers: readonly [word: string, answer: string][] = [
   ],
   [
     'guest.conf',
-    'data-uuid x\nhostname sql\neth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\ndns 10.0.2.3\n',
+    'data-uuid x\nhostname sql\neth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\ndns 10.0.2.3\ntailnet yes\n',
   ],
+  ['tailnet status', 'tailnet running 100.64.0.1 sql-desk never n1\nbackend Running\n'],
+  ['nft list', tailnetRules('tcp dport 5432 ct original proto-dst 5432 accept')],
   ['address', '1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet 10.0.2.15/24 scope global eth0\n'],
   ['route', 'default via 10.0.2.2 dev eth0 \n'],
   ['ping', '1 packets received\n'],

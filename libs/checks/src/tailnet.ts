@@ -1,0 +1,46 @@
+import { fail, pass, skip, type Check, type CheckContext } from './contract.ts';
+import { settings } from './network.ts';
+
+const OFF = skip('this device is in no tailnet');
+
+const isOn = async (context: CheckContext): Promise<boolean> =>
+  (await settings(context)).some(([key, value]) => key === 'tailnet' && value === 'yes');
+
+/** The node is in the tailnet, by its own word. */
+const state: Check = {
+  name: 'tailnet.state',
+  async run(context) {
+    if (!(await isOn(context))) return OFF;
+    const { stdout, stderr } = await context.guest.exec(['/usr/lib/sovereign/tailnet', 'status']);
+    const said = /^tailnet (.+)$/m.exec(stdout)?.[1];
+    if (said === undefined) return fail(`the guest says nothing of its tailnet: ${stderr.trim()}`);
+    const [word, address = '', name = ''] = said.split(' ');
+    return word === 'running' ? pass(`${name} at ${address}`) : fail(said);
+  },
+};
+
+/** What the tailnet may reach is what the definition declares, in the rules that the kernel has now. */
+const ports: Check = {
+  name: 'tailnet.ports',
+  async run(context) {
+    if (!(await isOn(context))) return OFF;
+    const { status, stdout, stderr } = await context.guest.exec([
+      ...['nft', 'list', 'chain', 'inet', 'sovereign', 'tailnet'],
+    ]);
+    if (status !== 0) return fail(`the firewall has no rules for the tailnet: ${stderr.trim()}`);
+    const rules = stdout.split('\n').map((line) => line.trim());
+    const open = rules.filter((rule) => rule.endsWith('accept') && !rule.includes('echo-request')).sort();
+    const wanted = context.definition.ports
+      .filter((port) => port.tailnet !== undefined)
+      .map((port) => `tcp dport ${port.guest} ct original proto-dst ${port.tailnet ?? ''} accept`)
+      .sort();
+    if (open.join('\n') !== wanted.join('\n')) {
+      return fail(`open: ${open.join('; ') || 'nothing'}; declared: ${wanted.join('; ') || 'nothing'}`);
+    }
+    if (!rules.some((rule) => /^counter .*drop/.test(rule)))
+      return fail('what is not declared is not dropped');
+    return pass(`open: ${context.definition.ports.flatMap(({ tailnet }) => tailnet ?? []).join(', ')}`);
+  },
+};
+
+export const tailnetChecks: readonly Check[] = [state, ports];
