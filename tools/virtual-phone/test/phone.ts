@@ -91,7 +91,8 @@ export class PhoneService {
     await this.healthy();
   }
 
-  healthy = (): Promise<void> => this.device.waitHealthy(this.definition, this.definition.health.deadline);
+  /** With more patience than a person's: the machine may have other work, and the guest is emulated. */
+  healthy = (): Promise<void> => this.device.waitHealthy(this.definition, 280);
 
   async status() {
     const [status] = await this.device.status([this.definition]);
@@ -125,7 +126,7 @@ export class PhoneService {
   until(
     what: string,
     wanted: (told: Record<string, string>) => boolean,
-    seconds = 120,
+    seconds = 280,
   ): Promise<Record<string, string>> {
     return step(`wait for ${what}`, async () => {
       const end = performance.now() + seconds * 1000;
