@@ -256,6 +256,19 @@ describe.each(shells)('the tailnet under %s', { timeout: 60_000 }, (_name, shell
     expect(readdirSync(guest.path('tailscale'))).not.toContain('key');
   });
 
+  test('a key from standard input that nobody answers is given up, and is not tried later', async () => {
+    const run = guest.begin();
+    await told('needs-login');
+    guest.on('up', `echo 'timeout waiting for Tailscale service to enter a Running state' >&2; exit 1`);
+    expect(guest.call('tailnet', ['login', '-'], `${KEY}\n`)).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: 'no answer from the control server\n',
+    });
+    await once(run, 'exit');
+    expect(readdirSync(guest.path('tailscale'))).not.toContain('trying');
+  });
+
   test('logged out by its owner, it stays out with the old key, and comes back with another', async () => {
     withKey();
     guest.says('Running', { address: '100.64.0.1' });
