@@ -28,12 +28,12 @@ beforeAll(async () => {
   key = made.key;
   await sql.up(made.file, '--tailnet-tags', TAG);
   node = await sql.reachable();
+  await sql.answers(node.address, "create table kept as select 'a row' as value", 'SELECT 1');
 }, 900_000);
 
 afterAll(() => lab.remove());
 
 test('after one command, psql on the laptop reads rows through the tailnet', async () => {
-  await sql.answers(node.address, "create table kept as select 'a row' as value", 'SELECT 1');
   await rowComes();
   const { endpoints } = await sql.told();
   expect(endpoints).toContainEqual({
