@@ -98,7 +98,7 @@ export interface DeviceTailnet {
     options?: { key?: string | undefined; again?: boolean },
   ): Promise<{ url: string } | undefined>;
 
-  /** Logs the node out, which takes it off the owner's list, and forgets the auth key. */
+  /** Logs the node out and forgets the auth key; control servers keep the entry of a node that is logged out. */
   logout(service: ServiceDefinition): Promise<void>;
 
   /** Gives the node another host name, from now on. */

@@ -255,7 +255,7 @@ export const table: readonly CommandEntry[] = [
   {
     name: 'tailnet logout',
     services: 'one',
-    summary: 'take a service out of your tailnet; asks first',
+    summary: 'log a service out of your tailnet; asks first',
     example: 'sovereign tailnet logout sql',
     flags: ['serial', 'dryRun'],
     needs: ['ssh'],

@@ -37,6 +37,7 @@ export async function leaveTailnet(
       await waitForNode(host, name);
       await tailnet.logout(service);
     });
+    note(`the node ${called(name, node)} is logged out; its entry can be removed ${where(settings)}`);
   } catch (thrown) {
     note(
       `${toSovereignError(thrown).what}: the node ${called(name, node)} stays in the tailnet; remove it ${where(settings)}`,

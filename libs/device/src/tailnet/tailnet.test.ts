@@ -414,8 +414,13 @@ describe('remove --data', () => {
     home.ssh(
       `[ -e '${join(home.root, 'services', 'sql', 'data.img')}' ] && echo with data >>'${home.sshLog}'`,
     );
+    const said = notes();
     await home.device.remove(definition, { data: true });
+    vi.restoreAllMocks();
     expect(home.sshSaid()).toMatch(/'logout'[^]*with data/);
+    expect(said.join('')).toContain(
+      'sql-den.tail1234.ts.net (nodeABC) is logged out; its entry can be removed',
+    );
     expect(home.settings().tailnet).toEqual({ name: 'den', nodes: {}, hostnames: {} });
   });
 

@@ -109,7 +109,7 @@ export const tailnetLogout: Run = async (session) => {
   const service = theService(session);
   const word = wordOf(service);
   const device = await session.devices.pick();
-  const what = `log ${word} on ${device.id} out of the tailnet: its address there is given up`;
+  const what = `log ${word} on ${device.id} out of the tailnet: your other devices reach it there no longer`;
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   announce(device);
   await confirm(session, what, 'tailnet logout');
@@ -117,7 +117,7 @@ export const tailnetLogout: Run = async (session) => {
   await step(`log ${word} out of the tailnet`, () => device.tailnet.logout(service.definition));
   return {
     json: { device: device.id, service: service.definition.name, loggedOut: name ?? null },
-    text: `${word} is logged out; ./sovereign tailnet login ${word} makes it a new node`,
+    text: `${word} is logged out; ./sovereign tailnet login ${word} brings it back`,
   };
 };
 
