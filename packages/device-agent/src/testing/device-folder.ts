@@ -186,7 +186,7 @@ export class DeviceFolder {
   processes(): string[] {
     return readdirSync('/proc')
       .filter((entry) => /^\d+$/.test(entry))
-      .map((pid) => [pid, commandLine(pid)] as const)
+      .map((entry) => [entry, commandLine(Number(entry))] as const)
       .filter(([, command]) => command.includes(this.root))
       .map(([pid, command]) => `${pid} ${command}`);
   }
@@ -249,7 +249,7 @@ export class DeviceFolder {
 }
 
 /** For a process that may be gone by now. */
-function signal(pid: number, name: NodeJS.Signals): void {
+export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
@@ -258,7 +258,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
 }
 
 /** With blanks between its arguments; empty for what is gone. */
-function commandLine(pid: string): string {
+export function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
   } catch {
