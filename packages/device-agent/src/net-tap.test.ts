@@ -110,7 +110,7 @@ const down = async (network: PhoneNetwork, service: [string, 'a']): Promise<void
   await network.do('net_detach', ...service);
 };
 
-describe.concurrent('with mode tap', { timeout: 90_000 }, () => {
+describe.concurrent('with mode tap', { timeout: 180_000 }, () => {
   test('a guest reaches the world, the device its published port, and nobody else anything', async ({
     expect,
     place: { network, phone, world, guest },
