@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SovereignError, step } from '@sovereign/report';
@@ -48,7 +48,7 @@ export class Lab {
   static async start(): Promise<Lab> {
     return step('start the lab', async () => {
       const folder = await mkdtemp(join(tmpdir(), 'sovereign-lab-'));
-      const lab = new Lab(folder, await Rooms.open());
+      const lab = new Lab(folder, await Rooms.open(folder));
       try {
         await lab.#build();
         await lab.server.start();
@@ -178,8 +178,7 @@ export class Lab {
     };
   }
 
-  async remove(): Promise<void> {
-    await this.rooms.remove();
-    await rm(this.folder, { recursive: true, force: true });
+  remove(): Promise<void> {
+    return this.rooms.remove();
   }
 }

@@ -45,8 +45,11 @@ export class Rooms {
     return new Rooms(undefined, pids);
   }
 
-  /** @throws SovereignError `needs-root` */
-  static async open(): Promise<Rooms> {
+  /**
+   * No room yet; `folder` is removed when all end, also where this process is killed.
+   * @throws SovereignError `needs-root`
+   */
+  static async open(folder: string): Promise<Rooms> {
     if (process.getuid?.() !== 0) {
       throw new SovereignError({
         code: 'needs-root',
@@ -57,7 +60,10 @@ export class Rooms {
     }
     const holder = spawn(
       'unshare',
-      [...['--pid', '--fork', '--kill-child', '--mount-proc', '--mount'], ...['sh', join(boot, 'holder.sh')]],
+      [
+        ...['--pid', '--fork', '--kill-child', '--mount-proc', '--mount'],
+        ...['sh', join(boot, 'holder.sh'), folder],
+      ],
       { stdio: ['pipe', 'ignore', 'inherit'] },
     );
     await once(holder, 'spawn');

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Lab } from '../src/lab.ts';
+import { Lab, type LabState } from '../src/lab.ts';
 import { control, nats, rooms, sites } from '../src/topology.ts';
 
 let lab: Lab;
@@ -66,13 +67,34 @@ describe('routers', () => {
   });
 });
 
-test('everything ends with the lab, also what detached itself', async () => {
-  const own = await Lab.start();
-  await own.must('home', ['sh', '-c', 'setsid sleep 987654 >/dev/null 2>&1 &']);
-  const commands = () => own.must('home', ['sh', '-c', 'cat /proc/[0-9]*/cmdline']);
-  await expect.poll(commands, { timeout: 20_000 }).toContain('sleep\x00987654\x00');
-  const proc = `/proc/${own.rooms.pid('home')}`;
-  await own.remove();
-  expect(existsSync(proc)).toBe(false);
-  expect(existsSync(own.folder)).toBe(false);
+describe('everything ends, also what detached itself', () => {
+  const commands = (lab: Lab) => lab.must('home', ['sh', '-c', 'cat /proc/[0-9]*/cmdline']);
+
+  test('with the lab', async () => {
+    const own = await Lab.start();
+    await own.must('home', ['sh', '-c', 'setsid sleep 987654 >/dev/null 2>&1 &']);
+    await expect.poll(() => commands(own), { timeout: 20_000 }).toContain('sleep\x00987654\x00');
+    const proc = `/proc/${own.rooms.pid('home')}`;
+    await own.remove();
+    expect(existsSync(proc)).toBe(false);
+    expect(existsSync(own.folder)).toBe(false);
+  });
+
+  test('with the process that made it, where that is killed', async () => {
+    const module = join(import.meta.dirname, '../src/lab.ts');
+    const script = `
+      const { Lab } = await import(${JSON.stringify(module)});
+      const lab = await Lab.start();
+      process.stdout.write(JSON.stringify(lab.state));
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const [said] = (await once(child.stdout, 'data')) as [Buffer];
+    const { folder, pids } = JSON.parse(String(said)) as LabState;
+    expect(existsSync(folder)).toBe(true);
+    child.kill('SIGKILL');
+    await expect.poll(() => existsSync(folder), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${pids.home ?? 0}`), { timeout: 20_000 }).toBe(false);
+  });
 });
