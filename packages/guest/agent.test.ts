@@ -47,6 +47,8 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/hello/);
     guest.run('tell stage data');
     await says(/ stage data$/);
+    guest.run('tell tailnet "needs-login https://control.example/register/x"');
+    await says(/ tailnet needs-login https:\/\/control\.example\/register\/x$/);
   });
 
   test('answers a ping', async () => {

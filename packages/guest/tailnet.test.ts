@@ -149,6 +149,17 @@ describe.each(shells)('the tailnet under %s', { timeout: 60_000 }, (_name, shell
     expect(ups()).toEqual([]);
   });
 
+  test('waits for a clock that was never set, since no certificate is valid before', async () => {
+    guest.program('date', `cat '${guest.path('clock')}'`);
+    guest.write('clock', '86400\n');
+    guest.begin();
+    await told('starting');
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(guest.calls).toEqual(['']);
+    guest.write('clock', '1795000000\n');
+    await told('needs-login');
+  });
+
   test('says that it waits for approval, and that it was stopped by hand', async () => {
     guest.says('NeedsMachineAuth');
     guest.begin();
