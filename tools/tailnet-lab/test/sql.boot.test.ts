@@ -165,8 +165,8 @@ while [ $left -gt 0 ]; do
     tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1
     sleep 0.1
   done
-  # Long enough for its state, and mostly too short to get through to the control server.
-  sleep 1
+  # Long enough to read its state, and mostly too short to get through to the control server.
+  sleep 0.5
   left=$((left - 1))
 done`;
 
