@@ -7,7 +7,7 @@ import type { Host } from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import { execInGuest, type ExecResult } from '../ssh.ts';
 import { askAgent } from '../status.ts';
-import { changeTailnet, type TailnetChange } from './change.ts';
+import { changeTailnet, requireFits, type TailnetChange } from './change.ts';
 import { forLife, KEY_ON_DISK, wantsTailnet } from './guest.ts';
 import { isLabel, isOn, type TailnetSettings } from './settings.ts';
 import { parseTailnet, type TailnetStatus } from './state.ts';
@@ -43,7 +43,8 @@ export class TailnetControl implements DeviceTailnet {
     service: Service,
     { key, again = false }: { key?: string | undefined; again?: boolean } = {},
   ): Promise<{ url: string } | undefined> {
-    await this.#require(service);
+    const { tailnet } = await this.#require(service);
+    if (key !== undefined) requireFits(key, tailnet);
     const words = ['login', ...(again ? ['again'] : []), ...(key === undefined ? [] : ['-'])];
     const { status, stdout, stderr } = await this.#ask(
       service,
@@ -92,7 +93,7 @@ export class TailnetControl implements DeviceTailnet {
         exit: 2,
       });
     }
-    const deviceId = await this.#require(service);
+    const { deviceId } = await this.#require(service);
     await keepHostname(deviceId, service.name, hostname);
     await this.#editDisk(service.name, (files) => {
       const conf = files.get('guest.conf') ?? '';
@@ -143,11 +144,12 @@ export class TailnetControl implements DeviceTailnet {
     }
   }
 
-  /** @returns the device's id */
-  async #require(service: Service): Promise<string> {
+  async #require(service: Service): Promise<{ deviceId: string; tailnet: TailnetSettings }> {
     const identity = await readIdentity(this.#host);
     const { tailnet } = await deviceSettings(identity?.id);
-    if (identity !== undefined && isOn(tailnet) && wantsTailnet(service)) return identity.id;
+    if (identity !== undefined && isOn(tailnet) && wantsTailnet(service)) {
+      return { deviceId: identity.id, tailnet };
+    }
     throw new SovereignError({
       code: 'tailnet-off',
       what: wantsTailnet(service)

@@ -283,7 +283,13 @@ describe('asked over SSH', () => {
   test('a login with a key passes it on standard input, and in no argument', async () => {
     const home = await deployed();
     home.ssh('echo running');
-    expect(await home.device.tailnet.login(definition, { key: 'tskey-client-word' })).toBeUndefined();
+    const key = 'tskey-client-word';
+    await expect(home.device.tailnet.login(definition, { key })).rejects.toEqual(
+      failure('bad-tailnet-key', 2),
+    );
+    expect(home.sshSaid()).toBe('');
+    await home.deploy({ tailnet: { on: true, tags: ['tag:a'] } });
+    expect(await home.device.tailnet.login(definition, { key })).toBeUndefined();
     const said = home.sshSaid();
     expect(said).toContain("'login' '-';");
     expect(said).toContain('input tskey-client-word?ephemeral=false&preauthorized=true\n');
