@@ -251,14 +251,17 @@ describe('what goes wrong', () => {
     await rowComes();
   });
 
-  test('a key that is used up is refused, once, and told', async () => {
+  test('a key that is used up is refused with the reason, and the service stays', async () => {
     await lab.sovereignJson(['tailnet', 'logout', 'sql', '-s', 'local', '--yes']);
     await toldState(/logged-out|needs-login/);
     const spent = join(lab.folder, 'spent');
     await writeFile(spent, `${key}\n`, { mode: 0o600 });
-    const { status } = await lab.sovereign(['tailnet', 'login', 'sql', '-s', 'local', '--key', spent]);
+    const { status, stderr } = await lab.sovereign([
+      ...['tailnet', 'login', 'sql', '-s', 'local', '--key', spent],
+    ]);
     expect(status).not.toBe(0);
-    await toldState(/refused/);
+    expect(stderr).toMatch(/already used|not found|invalid|refused/i);
+    expect(stderr).not.toContain(key);
     expect((await sql.told()).healthy).toBe(true);
   });
 });
