@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Device, ServiceStatus, TailnetStatus } from '@sovereign/device';
-import { note, step } from '@sovereign/report';
+import { note, step, toSovereignError } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
 import { startAndWait, stopOne } from './commands/lifecycle.ts';
 import { deviceLibrary } from './device.ts';
@@ -49,7 +49,7 @@ export async function joinTailnet(
     } else if (key !== undefined && needsKey(tailnet)) {
       await step(`log ${wordOf(service)} in to the tailnet`, () =>
         device.tailnet.login(service.definition, { key }),
-      );
+      ).catch((thrown: unknown) => note(toSovereignError(thrown).what));
     }
   }
   if (settings === undefined) return;

@@ -194,11 +194,21 @@ describe('up', () => {
     expect((await events()) + (await nxRuns()).join('')).not.toContain('secretword');
   });
 
+  it('goes on where that key is refused too', async () => {
+    const { root, events } = await checkout();
+    const refused: TailnetStatus = { state: 'refused', detail: 'used up' };
+    const error = new SovereignError({ code: 'tailnet-refused', what: 'the server says no' });
+    const device = node([refused], { settings, login: () => Promise.reject(error) });
+    const { exit } = await up(fakeSession({ root, device, own: { tailnetKey: file(KEY) } }).session);
+    expect(exit ?? 0).toBe(0);
+    expect(await events()).toContain('the server says no');
+  });
+
   it('shows a refused key, and still ends well: health is another matter', async () => {
     const { root } = await checkout();
     const refused: TailnetStatus = { state: 'refused', detail: 'used up' };
     const { text, exit } = await up(fakeSession({ root, device: node([refused], { settings }) }).session);
-    expect(text).toContain('the auth key was refused: used up; ./sovereign tailnet login sql');
+    expect(text).toContain('the auth key was refused: used up');
     expect(exit ?? 0).toBe(0);
   });
 

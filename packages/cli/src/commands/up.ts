@@ -55,7 +55,10 @@ export function howToConnect(
         ...endpoints.map(({ name, url, via }) => `  ${(via ?? name).padEnd(10)} ${url}`),
         ...(tailnet === undefined || tailnet.state === 'running'
           ? []
-          : [`  ${'tailnet'.padEnd(10)} ${describeTailnet(tailnet)}; ./sovereign tailnet login ${word}`]),
+          : [
+              `  ${'tailnet'.padEnd(10)} ${describeTailnet(tailnet)}`,
+              `  ${''.padEnd(10)} ./sovereign tailnet status ${word} tells more`,
+            ]),
         `  ${'open it'.padEnd(10)} ./sovereign connect ${word}`,
         ...service.definition.secrets.map(
           (secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`,
