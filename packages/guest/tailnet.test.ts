@@ -91,7 +91,11 @@ describe.each(shells)('the tailnet under %s', { timeout: 60_000 }, (_name, shell
   });
 
   test.each([
-    ['the client', `echo 'backend error: invalid key: used up' >&2; exit 1`],
+    [
+      'the client',
+      `echo 'Received error: invalid key: used up' >daemon; sleep 1
+echo 'backend error: invalid key: used up' >&2; exit 1`,
+    ],
     [
       'the daemon',
       `echo 'Received error: register request: http 401: invalid key: used up' >daemon; sleep 3; exit 1`,
