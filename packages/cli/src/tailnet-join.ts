@@ -32,42 +32,52 @@ export async function joinTailnet(
   const wanting = services.filter(({ definition }) => wantsTailnet(definition));
   if (wanting.length === 0) return;
   const settings = await device.tailnet.settings();
+  const lost: FoundService[] = [];
   for (const service of wanting) {
-    const { pid, tailnet } = await ask(device, service);
-    // What was started just now has the settings of now.
-    if (pid === null || pid !== before.get(service.definition.name)?.pid) continue;
-    const stale =
-      settings === undefined
-        ? tailnet !== undefined
-        : tailnet?.state === 'off' || tailnet?.state === 'unknown';
-    if (stale) {
-      note(
-        `${wordOf(service)} is restarted: the tailnet was switched ${settings === undefined ? 'off' : 'on'}`,
-      );
-      await stopOne(session, device, service);
-      await startAndWait(session, device, service);
-    } else if (key !== undefined && needsKey(tailnet)) {
+    const fresh = await refreshed(session, device, service, before, settings !== undefined);
+    if (settings === undefined) continue;
+    let state = await waitFor(session, device, service);
+    // A guest that was started just now has the key on its disk.
+    if (key !== undefined && !fresh && ['needs-login', 'refused', 'logged-out'].includes(state)) {
       await step(`log ${wordOf(service)} in to the tailnet`, () =>
         device.tailnet.login(service.definition, { key }),
       ).catch((thrown: unknown) => note(toSovereignError(thrown).what));
+      state = await waitFor(session, device, service);
     }
-  }
-  if (settings === undefined) return;
-  const lost: FoundService[] = [];
-  for (const service of wanting) {
-    const state = await step(`wait for ${wordOf(service)} in the tailnet`, async (handle) => {
-      const { state } = await settled(session, device, service);
-      handle.detail(state);
-      return state;
-    });
     if (state === 'needs-login') lost.push(service);
   }
+  if (settings === undefined) return;
   await device.tailnet.settle(wanting.map(({ definition }) => definition));
   if (lost.length > 0) for (const line of guide(lost, settings)) note(line);
 }
 
-const needsKey = (tailnet: TailnetStatus | undefined): boolean =>
-  tailnet !== undefined && ['needs-login', 'refused', 'logged-out'].includes(tailnet.state);
+/**
+ * Restarts a machine that was started before the tailnet was switched on or off.
+ * @returns whether it was started with the settings of now
+ */
+async function refreshed(
+  session: Session,
+  device: Device,
+  service: FoundService,
+  before: Before,
+  on: boolean,
+): Promise<boolean> {
+  const { pid, tailnet } = await ask(device, service);
+  if (pid === null || pid !== before.get(service.definition.name)?.pid) return true;
+  const stale = on ? tailnet?.state === 'off' || tailnet?.state === 'unknown' : tailnet !== undefined;
+  if (!stale) return false;
+  note(`${wordOf(service)} is restarted: the tailnet was switched ${on ? 'on' : 'off'}`);
+  await stopOne(session, device, service);
+  await startAndWait(session, device, service);
+  return true;
+}
+
+const waitFor = (session: Session, device: Device, service: FoundService): Promise<TailnetStatus['state']> =>
+  step(`wait for ${wordOf(service)} in the tailnet`, async (handle) => {
+    const { state } = await settled(session, device, service);
+    handle.detail(state);
+    return state;
+  });
 
 async function ask(device: Device, { definition }: FoundService): Promise<Partial<ServiceStatus>> {
   const [status] = await device.status([definition]);

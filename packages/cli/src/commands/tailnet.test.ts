@@ -182,7 +182,7 @@ describe('up', () => {
     const { root, events, nxRuns } = await checkout();
     const keys: (string | undefined)[] = [];
     const refused: TailnetStatus = { state: 'refused', detail: 'used up' };
-    const device = node([refused, refused, running], {
+    const device = node([refused, refused, refused, running], {
       settings,
       login: (_, { key } = {}) => {
         keys.push(key);
