@@ -315,6 +315,18 @@ describe.each(cases)('%s %s', (layer, _how, broken, evidence, fixed) => {
   });
 });
 
+test('a guest that is silent for a moment is asked again', async () => {
+  const { scene, mend } = standInScene({ service: { silent: String(NOW - 16), health: 'unknown' } });
+  const inspect = scene.device.inspector.inspect.bind(scene.device.inspector);
+  let asked = 0;
+  scene.device.inspector.inspect = (service) => {
+    asked += 1;
+    if (asked === 2) mend();
+    return inspect(service);
+  };
+  expect(await diagnoseScene(scene, { fix: false })).toMatchObject({ ok: true });
+});
+
 test('what does not apply is said, and not counted as well', async () => {
   const { scene } = standInScene({ guest: guestWith(['setting tailnet', 'tailnet', 'tailscale', 'peer']) });
   const { ok, layers: results } = await diagnoseScene(scene, { fix: false });

@@ -11,7 +11,11 @@ interface Parts {
   workstation: Workstation;
   /** In the order to try. Asked for when a guest is to be looked at. */
   targets: () => Promise<readonly Target[]>;
+  /** Milliseconds before a guest that does not answer is asked again. */
+  pause?: number;
 }
+
+const PAUSE = 5000;
 
 /** One service on one device, and what is known of it: the device and the guest are each asked once. */
 export class Scene {
@@ -19,12 +23,14 @@ export class Scene {
   readonly definition: ServiceDefinition;
   readonly database: Database;
   readonly workstation: Workstation;
+  readonly pause: number;
   readonly #targets: Parts['targets'];
   #inspection: Promise<Inspection> | undefined;
   #guest: Promise<GuestView> | undefined;
   #outside: Promise<Outside | undefined> | undefined;
 
-  constructor({ device, definition, database, workstation, targets }: Parts) {
+  constructor({ device, definition, database, workstation, targets, pause = PAUSE }: Parts) {
+    this.pause = pause;
     this.device = device;
     this.definition = definition;
     this.database = database;

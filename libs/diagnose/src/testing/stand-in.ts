@@ -149,6 +149,7 @@ export function standInScene(broken: Broken = {}): { scene: Scene; did: string[]
     definition,
     database,
     workstation,
+    pause: 1,
     targets: () => Promise.resolve([{ host: 'control.example', port: 443 }]),
   });
   return { scene, did, mend: () => (now = {}) };
