@@ -212,7 +212,7 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
       ['logged out', 'logged-out', /logged out/],
       ['with a refused key', 'refused key expired', /refused the key: key expired/],
       ['without its control server', 'unreachable connection refused', /does not answer: connection refused/],
-      ['that begins', 'starting', /its state is starting/],
+      ['that begins', 'starting', /has just begun/],
       [
         'whose key expired',
         'running 100.64.0.1 sql-phone 2020-01-01T00:00:00Z nodeid1',

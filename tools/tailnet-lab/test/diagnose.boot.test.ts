@@ -71,6 +71,7 @@ test('tailscaled that is gone for good is named, and started again', async () =>
   await sql.inGuest('rc-service tailnet stop');
   await expectNamed('tailscaled', /failed to connect|running/);
   const { layers } = await diagnose('--fix');
+  expect(layers.at(-1)?.name, JSON.stringify(layers, null, 1)).not.toBe('agent');
   expect(layers.find(({ name }) => name === 'tailscaled')).toMatchObject({
     result: 'ok',
     fixed: expect.stringContaining('tailscaled') as string,

@@ -1,23 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { toSovereignError } from '@sovereign/report';
 import { failed, ok, type Finding, type Layer } from '../contract.ts';
+import { patiently } from '../patiently.ts';
 import type { Scene } from '../scene.ts';
-
-/** A guest that has more to do than its device can carry falls silent for moments: it is asked again. */
-const TRIES = 3;
 
 /** What speaks for the guest is heard, and answers a question. */
 export const agent: Layer = {
   name: 'agent',
   asks: "the guest's agent: a question over the control channel",
-  async probe(scene) {
-    for (let left = TRIES - 1; ; left--) {
-      const finding = await hear(scene);
-      if (finding.result === 'ok' || left === 0) return finding;
-      await sleep(scene.pause);
-      scene.forget();
-    }
-  },
+  // A guest that has more to do than its device can carry falls silent for moments.
+  probe: (scene) =>
+    patiently(
+      scene,
+      () => hear(scene),
+      ({ result }) => result === 'failed',
+    ),
 };
 
 async function hear(scene: Scene): Promise<Finding> {

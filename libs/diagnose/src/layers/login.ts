@@ -1,46 +1,54 @@
-import { failed, ok, skipped, type Layer } from '../contract.ts';
+import { failed, ok, skipped, type Finding, type Layer } from '../contract.ts';
+import { patiently } from '../patiently.ts';
+import type { Scene } from '../scene.ts';
 import { TAILNET_OFF, tailnetIsOn } from './tailscaled.ts';
+
+const BEGINS = 'it has just begun to ask its control server';
 
 /** The guest is a node of the tailnet, and its control server says so. */
 export const login: Layer = {
   name: 'login',
   asks: 'the guest: its state in the tailnet',
-  async probe(scene) {
-    const guest = await scene.guest();
-    if (!tailnetIsOn(guest)) return skipped(TAILNET_OFF);
-    const { name } = scene.definition;
-    const [state = 'unknown', ...words] = (guest.tailnet ?? '').split(' ').filter((word) => word !== '');
-    const rest = words.join(' ');
-    const logIn = `Run sovereign tailnet login ${name}`;
-    switch (state) {
-      case 'running': {
-        const [address, node, expiry = 'never'] = words;
-        const ended = expiry !== 'never' && Date.parse(expiry) / 1000 < scene.workstation.clock();
-        if (ended) return failed(`the key of ${node} expired at ${expiry}`, logIn);
-        return ok(`${node} is ${address}; its key expires: ${expiry}`);
-      }
-      case 'needs-login':
-        return failed(
-          'nobody has logged this node in yet',
-          rest === '' ? logIn : `${logIn}, or visit ${rest}`,
-        );
-      case 'refused':
-        return failed(
-          `the control server refused the key: ${rest}`,
-          `Make a new auth key and run sovereign tailnet login ${name} --key FILE`,
-        );
-      case 'logged-out':
-        return failed('this node was logged out', logIn);
-      case 'unreachable':
-        return failed(
-          `the control server does not answer: ${rest}`,
-          'It goes on trying by itself. Look at the control server, and at its address in the settings',
-        );
-      default:
-        return failed(
-          `its state is ${state}${rest === '' ? '' : `: ${rest}`}`,
-          'Wait a moment and ask again',
-        );
-    }
-  },
+  // A daemon that has just started knows its state in a moment.
+  probe: (scene) =>
+    patiently(
+      scene,
+      () => ask(scene),
+      ({ evidence }) => evidence === BEGINS,
+    ),
 };
+
+async function ask(scene: Scene): Promise<Finding> {
+  const guest = await scene.guest();
+  if (!tailnetIsOn(guest)) return skipped(TAILNET_OFF);
+  const { name } = scene.definition;
+  const [state = 'unknown', ...words] = (guest.tailnet ?? '').split(' ').filter((word) => word !== '');
+  const rest = words.join(' ');
+  const logIn = `Run sovereign tailnet login ${name}`;
+  switch (state) {
+    case 'running': {
+      const [address, node, expiry = 'never'] = words;
+      const ended = expiry !== 'never' && Date.parse(expiry) / 1000 < scene.workstation.clock();
+      if (ended) return failed(`the key of ${node} expired at ${expiry}`, logIn);
+      return ok(`${node} is ${address}; its key expires: ${expiry}`);
+    }
+    case 'needs-login':
+      return failed('nobody has logged this node in yet', rest === '' ? logIn : `${logIn}, or visit ${rest}`);
+    case 'refused':
+      return failed(
+        `the control server refused the key: ${rest}`,
+        `Make a new auth key and run sovereign tailnet login ${name} --key FILE`,
+      );
+    case 'logged-out':
+      return failed('this node was logged out', logIn);
+    case 'unreachable':
+      return failed(
+        `the control server does not answer: ${rest}`,
+        'It goes on trying by itself. Look at the control server, and at its address in the settings',
+      );
+    case 'starting':
+      return failed(BEGINS, 'Wait a moment and ask again');
+    default:
+      return failed(`its state is ${state}${rest === '' ? '' : `: ${rest}`}`, 'Wait a moment and ask again');
+  }
+}
