@@ -63,6 +63,8 @@ rules() {
 
 # rules_tailnet closed|open: what comes out of the tunnel. A port is known by the number that the tailnet has for it,
 # also after it was redirected: the guest's own number is no second entrance.
+# Segments are as small as makes an encrypted packet of 1280 bytes, which every line takes: those that a line has no
+# room for are mostly lost, since Linux sends the daemon's packets in bunches that cannot be divided.
 rules_tailnet() {
 	echo '
 			chain tailnet {'
@@ -76,6 +78,14 @@ rules_tailnet() {
 	fi
 	echo '
 				counter drop comment "not for the tailnet"
+			}
+			chain tailnet_from {
+				type filter hook prerouting priority mangle;
+				iifname "tailscale0" tcp flags syn tcp option maxseg size set 1140
+			}
+			chain tailnet_to {
+				type filter hook postrouting priority mangle;
+				oifname "tailscale0" tcp flags syn tcp option maxseg size set 1140
 			}
 			chain tailnet_ports {
 				type nat hook prerouting priority dstnat;'
