@@ -287,6 +287,26 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.journal()).toContain('stop');
   });
 
+  test('a start after a deploy of other settings starts the same release anew, and only then', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    device.slot('a', ['healthy', 'healthy']);
+    expect((await device.start()).status).toBe(0);
+    const anew = await device.until({ state: 'running', restarts: '0' });
+    expect(anew.pid).not.toBe(pid);
+    expect(device.journal()).toContain('stop');
+    device.slot('a', ['healthy', 'healthy'], { stop: '7' });
+    await device.start();
+    const again = await device.until({ state: 'running' });
+    expect(again.pid).not.toBe(anew.pid);
+    await device.start();
+    expect((await device.status()).pid).toBe(again.pid);
+  });
+
   test('a VMM that refuses its arguments is given the next variant', async ({ expect, service }) => {
     const device = service(shell, ['refuses', 'healthy'], { 'variant-exit': '35' });
     await device.start();

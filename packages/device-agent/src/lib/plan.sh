@@ -77,6 +77,19 @@ read_plan_line() {
   }
 }
 
+# plan_identity SLOT: sets $plan_id, one digest of all that a VM of this slot is started by.
+plan_identity() {
+  plan_id=$(set +f && cat "$1/launch" "$1"/argv.* | sha256sum)
+  plan_id=${plan_id%% *}
+}
+
+# plan_changed SLOT: the VM that runs was started by another plan. One from before that was recorded is let be.
+plan_changed() {
+  get state/plan || return 1
+  plan_identity "$1"
+  [ "$value" != "$plan_id" ]
+}
+
 # check_files SLOT: every file that the plan needs is there (`need PATH`), and what was built is what lies here
 # (`file SHA256 PATH`).
 check_files() {

@@ -45,14 +45,14 @@ is_coming() {
   [ -n "$spawned" ] && start_ticks "$spawned"
 }
 
-# A supervisor that runs another slot than the one that is due is asked to change.
+# A supervisor that runs another slot than the one that is due, or the same by another plan, is asked to change.
 ask_for_start() {
   get current
   due=$value
   if get trial; then due=${value%% *}; fi
   get state/slot
   running=$value
-  if [ "$running" != "$due" ] && alive launcher-; then
+  if alive launcher- && { [ "$running" != "$due" ] || plan_changed "$due"; }; then
     put wanted 'restart 60'
   else
     put wanted up

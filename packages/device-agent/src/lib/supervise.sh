@@ -78,10 +78,16 @@ next_start() {
       ends_as_asked
       return 1
     fi
-    put wanted up
+    starts_anew
   fi
   choose_slot
   begin_slot
+}
+
+# What was asked for may be another plan in the same slot.
+starts_anew() {
+  put wanted up
+  checked_slot=''
 }
 
 begin_slot() {
@@ -126,6 +132,8 @@ boot_vm() {
   uptime_now
   put state/slot "$slot"
   put state/release "$plan_release"
+  plan_identity "$slot"
+  put state/plan "$plan_id"
   put state/health starting
   set_phase starting
   healthy_once=''
@@ -286,7 +294,7 @@ after_end() {
       return
       ;;
     restart)
-      put wanted up
+      starts_anew
       failures=0
       return 0
       ;;
