@@ -63,8 +63,8 @@ rules() {
 
 # rules_tailnet closed|open: what comes out of the tunnel. A port is known by the number that the tailnet has for it,
 # also after it was redirected: the guest's own number is no second entrance.
-# Segments are as small as makes an encrypted packet of 1280 bytes, which every line takes: those that a line has no
-# room for are mostly lost, since Linux sends the daemon's packets in bunches that cannot be divided.
+# Segments are as small as makes an encrypted packet of 1280 bytes, which every line takes: where a line had no room for
+# larger ones, hardly any came through (docs/benchmarks.md).
 rules_tailnet() {
 	echo '
 			chain tailnet {'
