@@ -16,6 +16,7 @@ let password: string;
 let node: { address: string; id: string };
 
 const TAG = 'tag:sovereign';
+const LONG = process.env.SOVEREIGN_LONG === '1';
 /** Takes longer than what is done to the network meanwhile. */
 const SLOW = "select pg_sleep(12), 'late'";
 
@@ -122,12 +123,16 @@ describe.each([
   });
 
   // A daemon that sits behind a stale connection to its relay takes up to two minutes to give it up: the test phone,
-  // unlike netd, leaves the connections of the network before as they are.
-  test('rows come again after the uplink changed, from the same node', { timeout: 600_000 }, async () => {
-    await phone.run('uplink', uplink);
-    await rowComes();
-    expect(await reachable()).toEqual(node);
-  });
+  // unlike netd, leaves the connections of the network before as they are. Hence one mode of the two in a short run.
+  test.runIf(mode === 'tap' || LONG)(
+    'rows come again after the uplink changed, from the same node',
+    { timeout: 600_000 },
+    async () => {
+      await phone.run('uplink', uplink);
+      await rowComes();
+      expect(await reachable()).toEqual(node);
+    },
+  );
 });
 
 test('a query is answered during which the network program was killed', async () => {
@@ -149,7 +154,9 @@ test('a query is answered during which the network program was killed', async ()
 test('the control server knows one node, and the phone does not keep the key', async () => {
   const nodes = await lab.server.nodes();
   expect(nodes.filter(({ name }) => name.startsWith('sql-'))).toHaveLength(1);
-  // The data disk is the guest's: there lies its node's own key.
-  const holding = await phone.shell(`grep -rlF ${key} /data/sovereign --exclude=data.img || true`);
+  // The data disk is the guest's: there lies its node's own key. Files alone: a FIFO would be waited at.
+  const holding = await phone.shell(
+    `find /data/sovereign -type f ! -name data.img -exec grep -lF ${key} {} + || true`,
+  );
   expect(holding).toBe('');
 });
