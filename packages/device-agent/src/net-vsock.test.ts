@@ -83,9 +83,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     expect,
     network,
   }) => {
-    const sql = network.service('sql', 2, ['15432 5432']);
-    await network.do('net_attach', ...sql);
-    await network.do('net_publish', ...sql);
+    await network.published('sql', 2, ['15432 5432']);
     const { gvproxy: pid } = await network.status();
     process.kill(Number(pid), 'SIGSTOP');
     await network.do('watch', '1');
@@ -118,9 +116,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
   }) => {
     const holder = network.phone.spawn('toybox', 'nc', '-L', '-s', '127.0.0.1', '-p', '15432', 'true');
     await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
-    const sql = network.service('sql', 2, ['15432 5432', '15022 22']);
-    await network.do('net_attach', ...sql);
-    await network.do('net_publish', ...sql);
+    await network.published('sql', 2, ['15432 5432', '15022 22']);
     expect(network.phone.listens(15022)).toBe(true);
     expect((await network.status()).attention).toMatch(/port 15432 .*: listen .* address already in use/);
     holder.kill('SIGKILL');
@@ -131,9 +127,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
   });
 
   test('a round of the keeper starts no process while all is well', async ({ expect, network }) => {
-    const sql = network.service('sql', 2, ['15432 5432']);
-    await network.do('net_attach', ...sql);
-    await network.do('net_publish', ...sql);
+    await network.published('sql', 2, ['15432 5432']);
     expect(await network.call('watch-alone')).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
@@ -141,9 +135,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     expect,
     network,
   }) => {
-    const sql = network.service('sql', 2, ['15432 5432']);
-    await network.do('net_attach', ...sql);
-    await network.do('net_publish', ...sql);
+    await network.published('sql', 2, ['15432 5432']);
     const { gvproxy: pid } = await network.status();
     process.kill(Number(pid), 'SIGKILL');
     await expect.poll(() => runs(Number(pid)), PATIENT).toBe(false);
@@ -165,9 +157,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     expect,
     network,
   }) => {
-    const sql = network.service('sql', 2, ['15432 5432']);
-    await network.do('net_attach', ...sql);
-    await network.do('net_publish', ...sql);
+    await network.published('sql', 2, ['15432 5432']);
     const { gvproxy: first } = await network.status();
     await network.whileWatched(async () => {
       network.storeGvproxy(Buffer.concat([network.gvproxy(), Buffer.from('a later one')]));

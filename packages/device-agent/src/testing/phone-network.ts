@@ -246,6 +246,14 @@ export class PhoneNetwork {
     return [folder, 'a'];
   }
 
+  /** Such a service, attached and published. */
+  async published(name: string, index: number, publish: string[]): Promise<[string, 'a']> {
+    const service = this.service(name, index, publish);
+    await this.do('net_attach', ...service);
+    await this.do('net_publish', ...service);
+    return service;
+  }
+
   /** Runs the launcher itself. */
   launch(...args: string[]): Promise<Outcome> {
     return this.#run([join(import.meta.dirname, '..', 'launch.sh'), ...args]);
