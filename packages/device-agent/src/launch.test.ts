@@ -134,6 +134,22 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(await device.status()).toMatchObject({ state: 'stopped', exit: '0' });
   });
 
+  test('what a launcher that has just begun does not say yet is not taken for a stop', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { launcher, pid } = await device.until({ state: 'running' });
+    process.kill(Number(launcher), 'SIGSTOP');
+    rmSync(join(device.service, 'state', 'phase'));
+    expect(await device.status()).toMatchObject({ state: 'unknown', health: 'unknown', pid });
+    process.kill(Number(pid), 'SIGKILL');
+    await device.until({ state: 'starting', health: 'unknown' });
+    process.kill(Number(launcher), 'SIGCONT');
+    await device.until({ state: 'running', health: 'ok', restarts: '1' });
+  });
+
   test('a launcher from before there were keepers is replaced by a start, the VM kept', async ({
     expect,
     service,

@@ -23,11 +23,12 @@ status_device() {
 
 status_one() {
   get state/phase
-  phase=${value:-stopped}
+  phase=$value
   if alive launcher-; then
     say launcher "$pid"
+    [ -n "$phase" ] || phase=$(phase_of_new_launcher)
   else
-    phase=$(phase_without_launcher "$phase")
+    phase=$(phase_without_launcher "${phase:-stopped}")
   fi
   say state "$phase"
   vm=''
@@ -70,6 +71,11 @@ status_release() {
   if read_plan "$slot"; then say release "$plan_release"; fi
 }
 
+# What is true while a supervisor has begun and has not said yet what it does.
+phase_of_new_launcher() {
+  if alive ''; then echo unknown; else echo starting; fi
+}
+
 # What is true when nobody supervises, whatever was written last.
 phase_without_launcher() {
   if alive ''; then
@@ -79,6 +85,11 @@ phase_without_launcher() {
   case $1 in
     stopped | failed) echo "$1" ;;
     *)
+      # The keeper is about to bring it back.
+      if is_wanted && alive '' "$root/keeper/state"; then
+        echo starting
+        return
+      fi
       # Killed in this boot of the device, or gone with the one before.
       boot_id
       get state/launcher-boot
