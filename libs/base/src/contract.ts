@@ -17,6 +17,24 @@ export interface InstallScript {
   text: string;
 }
 
+/** What a package says of itself. */
+export interface PackageMetadata {
+  name: string;
+  version: string;
+  /**
+   * Its licences as an SPDX expression as far as the distribution's words could be read as one, else those words.
+   * What has no SPDX name is a `LicenseRef-…`.
+   */
+  license?: string;
+  /** Texts of what `license` names by `LicenseRef-…`, by that name. */
+  licenseTexts?: Readonly<Record<string, string>>;
+  /** Source package. */
+  origin?: string;
+  /** Version of the source package, where it is not the package's own. */
+  originVersion?: string;
+  homepage?: string;
+}
+
 export interface Unpacked {
   /**
    * An uncompressed tar of all packages in the order of the lock, with numeric owners; later entries win over
@@ -24,6 +42,13 @@ export interface Unpacked {
    */
   tar: Readable;
   scripts: InstallScript[];
+  /** What each package says of itself, in the order of the lock. */
+  metadata?: readonly PackageMetadata[];
+  /**
+   * The package that an entry comes from, by the entry's name in the tar; undefined for what no package has. It is
+   * only asked for entries that were read already.
+   */
+  ownerOf?: (name: string) => string | undefined;
 }
 
 /** Where packages come from. One implementation a distribution. */

@@ -2,7 +2,7 @@ import { alpine } from './alpine.ts';
 import type { PackageBase } from './contract.ts';
 import { debian } from './debian/index.ts';
 
-export type { InstallScript, LockRequest, PackageBase, Unpacked } from './contract.ts';
+export type { InstallScript, LockRequest, PackageBase, PackageMetadata, Unpacked } from './contract.ts';
 export {
   compareLocks,
   describeChange,
