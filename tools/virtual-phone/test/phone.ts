@@ -69,6 +69,18 @@ export class PhoneService {
     return new PhoneService(phone, await selectDevice({ serial: phone.serial }), found, bundle);
   }
 
+  /** The same image as a second service, with an address and a data disk of its own. */
+  neighbour(): PhoneService {
+    const definition = {
+      ...this.definition,
+      name: 'neighbour',
+      net: { index: this.definition.net.index + 1 },
+    };
+    const release = { ...this.bundle.release, service: definition.name };
+    const bundle = { ...this.bundle, definition, release };
+    return new PhoneService(this.phone, this.device, { ...this.#found, definition }, bundle);
+  }
+
   private constructor(phone: Phone, device: Device, found: FoundService, bundle: Bundle) {
     this.phone = phone;
     this.device = device;
