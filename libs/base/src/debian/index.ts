@@ -1,17 +1,18 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { SovereignError, step } from '@sovereign/report';
-import { contentKeyed, fetchVerified } from '@sovereign/store';
+import { contentKeyed, fetchVerified, sha256 as digestOf } from '@sovereign/store';
 import pMap from 'p-map';
 import { extract, pack, type Pack } from 'tar-stream';
 import type { InstallScript, LockRequest, PackageBase, Unpacked } from '../contract.ts';
 import type { Lock, LockedPackage } from '../lock.ts';
 import { resolve, SUITE } from './apt.ts';
 import { openDeb } from './deb.ts';
+import { packageMetadata, type DebianWords } from './metadata.ts';
 import { debianMirrors } from './mirrors.ts';
 
 /** Names of the scripts that dpkg would run at an installation (deb-preinst(5), deb-postinst(5), deb-triggers(5)). */
@@ -49,9 +50,15 @@ export const debian: PackageBase = {
         { concurrency: 2 },
       ),
     );
+    const owners = new Map<string, string>();
     return {
-      tar: concatenate(opened.map(({ tar }) => tar)),
+      tar: concatenate(opened, (name, owner) => owners.set(name, owner)),
       scripts: opened.flatMap(({ scripts }) => scripts),
+      metadata: packageMetadata(
+        lock.packages,
+        opened.map(({ words }) => words),
+      ),
+      ownerOf: (name) => owners.get(name),
     };
   },
 };
@@ -96,16 +103,21 @@ function asStale(error: unknown, name: string, lockPath: string): unknown {
 }
 
 interface OpenedPackage {
+  name: string;
   /** Opens the package's files as an uncompressed tar. */
   tar: () => Readable;
   scripts: InstallScript[];
+  words: DebianWords;
 }
 
-/** Keeps what xz made slow to read in a form that is quick to read, beside the package's install scripts. */
+/** Raised when entries are made of other files; older ones are left to be pruned. */
+const FORMAT = 2;
+
+/** Keeps what xz made slow to read in a form that is quick to read, beside what the package says of itself. */
 async function unpackOne({ name, sha256 }: LockedPackage, file: string): Promise<OpenedPackage> {
   const { folder } = await contentKeyed(
     'packages',
-    sha256,
+    digestOf(`${sha256} ${FORMAT}`),
     async (target) => {
       const deb = openDeb(await readFile(file), name);
       const control = await deb.control();
@@ -114,20 +126,52 @@ async function unpackOne({ name, sha256 }: LockedPackage, file: string): Promise
         return text === undefined ? [] : [{ package: name, name: script, text }];
       });
       await pipeline(deb.data(), createZstdCompress(), createWriteStream(join(target, 'data.tar.zst')));
-      await writeFile(join(target, 'scripts.json'), JSON.stringify(scripts));
+      const words: DebianWords = {
+        control: control.get('control') ?? '',
+        ...(await readDocumentation(name, readTar(target))),
+      };
+      await writeFile(join(target, 'control.json'), JSON.stringify({ scripts, words }));
     },
     2000,
   );
-  return {
-    tar: () => createReadStream(join(folder, 'data.tar.zst')).pipe(createZstdDecompress()),
-    scripts: JSON.parse(await readFile(join(folder, 'scripts.json'), 'utf8')) as InstallScript[],
-  };
+  const kept = JSON.parse(await readFile(join(folder, 'control.json'), 'utf8')) as Pick<
+    OpenedPackage,
+    'scripts' | 'words'
+  >;
+  return { name, tar: () => readTar(folder), ...kept };
 }
 
-/** One tar of all entries, in order. */
-function concatenate(tars: (() => Readable)[]): Readable {
+const readTar = (folder: string): Readable =>
+  createReadStream(join(folder, 'data.tar.zst')).pipe(createZstdDecompress());
+
+/** Where Debian's policy (12.5) has a package's licences: in a file, or in the folder of another package of its source. */
+async function readDocumentation(
+  name: string,
+  tar: Readable,
+): Promise<Pick<DebianWords, 'copyright' | 'documentedBy'>> {
+  const folder = `usr/share/doc/${name}`;
+  const found: Pick<DebianWords, 'copyright' | 'documentedBy'> = {};
+  for await (const entry of tar.pipe(extract())) {
+    const path = entry.header.name.replace(/^\.\/|\/$/g, '');
+    if (path === folder && entry.header.type === 'symlink') {
+      found.documentedBy = basename(entry.header.linkname);
+    }
+    if (path === `${folder}/copyright` && entry.header.type === 'file') {
+      const chunks: Buffer[] = [];
+      for await (const chunk of entry) chunks.push(chunk as Buffer);
+      found.copyright = Buffer.concat(chunks).toString('utf8');
+    } else entry.resume();
+  }
+  return found;
+}
+
+/** One tar of all entries, in order; says of each which package it comes from before it can be read. */
+function concatenate(
+  packages: readonly OpenedPackage[],
+  onEntry: (name: string, owner: string) => void,
+): Readable {
   const out = pack();
-  copyAll(tars, out).then(
+  copyAll(packages, onEntry, out).then(
     () => out.finalize(),
     (error: unknown) => out.destroy(error as Error),
   );
@@ -135,9 +179,14 @@ function concatenate(tars: (() => Readable)[]): Readable {
   return Readable.from(out, { objectMode: false });
 }
 
-async function copyAll(tars: (() => Readable)[], out: Pack): Promise<void> {
-  for (const open of tars) {
-    for await (const entry of open().pipe(extract())) {
+async function copyAll(
+  packages: readonly OpenedPackage[],
+  onEntry: (name: string, owner: string) => void,
+  out: Pack,
+): Promise<void> {
+  for (const { name, tar } of packages) {
+    for await (const entry of tar().pipe(extract())) {
+      onEntry(entry.header.name, name);
       await pipeline(
         entry as unknown as Readable,
         out.entry(entry.header) as unknown as NodeJS.WritableStream,
