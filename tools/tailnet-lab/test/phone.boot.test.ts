@@ -113,6 +113,26 @@ describe.each([
     expect(await lab.laptop.path(node.address)).toBe(path);
   });
 
+  test.runIf(mode === 'tap')(
+    'nobody on the uplink reaches the guest or what the phone publishes',
+    async () => {
+      const told = await phone.shell('ip -4 -o address show dev v4-rmnet0');
+      const own = /inet ([\d.]+)/.exec(told)?.[1] ?? '';
+      const guest = '192.168.127.2';
+      await lab.must('mobile-nat', ['ip', 'route', 'replace', `${guest}/32`, 'via', own]);
+      const asked = async (address: string, port: number): Promise<number> =>
+        (await lab.run('mobile-nat', ['busybox', 'nc', '-w', '3', address, String(port)])).status;
+      const [{ host } = { host: 0 }] = sql.definition.ports;
+      expect(await asked(own, host)).not.toBe(0);
+      // SSH is the gateway's alone, the service's port is open to the network of the guests.
+      expect([await asked(guest, 22), await asked(guest, 5432)]).not.toContain(0);
+      await phone.shell('iptables -w -I sovereign_FORWARD 1 -j ACCEPT');
+      expect(await asked(guest, 5432)).toBe(0);
+      expect(await asked(guest, 22)).not.toBe(0);
+      await phone.shell('iptables -w -D sovereign_FORWARD 1');
+    },
+  );
+
   test('a restart of the phone keeps node and address, without the workstation', async () => {
     await phone.run('unplug');
     await phone.run('reboot');
