@@ -154,6 +154,69 @@ describe('a composed root', () => {
   });
 });
 
+describe('what a composed root says it is of', () => {
+  const owners: Record<string, string> = {
+    './usr/bin/a': 'one',
+    './usr/share/doc/a': 'one',
+    './etc/b': 'two',
+  };
+  const items = [
+    { name: './usr/bin/a', text: 'four' },
+    { name: './usr/share/doc/a', text: 'trimmed' },
+    { name: './etc/b', text: 'theirs' },
+    { name: './etc/nobodys', text: '' },
+  ];
+  const owned = (): Recipe['packages'] => ({ ...packages(items), ownerOf: (name) => owners[name] });
+
+  test('names the package of a file, and gives what lies over it to the overlay', async () => {
+    const overlay = join(scratch, 'overlay');
+    mkdirSync(join(overlay, 'etc'), { recursive: true });
+    writeFileSync(join(overlay, 'etc/b'), 'ours');
+    const { files } = await composeRoot(
+      recipe([], { packages: owned(), overlays: [overlay], files: [{ path: 'etc/made', content: 'x' }] }),
+      join(scratch, 'root.tar'),
+    );
+    expect(files.filter(({ path }) => path !== 'etc/passwd' && !/^etc\/(group|shadow)$/.test(path))).toEqual([
+      {
+        path: 'etc/b',
+        size: 4,
+        source: 'overlay',
+        digests: {
+          sha1: '48537f613ab85111413f2369616ae97481429bd1',
+          sha256: 'ae0bec9e9d33c56354bd612c8a6010840324fc5b9786ce0a18b696b304b09397',
+        },
+      },
+      { path: 'etc/made', size: 1, source: 'generated', digests: expect.anything() as unknown },
+      { path: 'etc/nobodys', size: 0, source: 'package' },
+      { path: 'usr/bin/a', size: 4, source: 'package', package: 'one' },
+      { path: 'usr/share/doc/a', size: 7, source: 'package', package: 'one' },
+    ]);
+  });
+
+  test('counts what each rule took of each package', async () => {
+    const rule = { glob: 'usr/share/doc', reason: 'nobody reads it there' };
+    const { files, trimmed } = await composeRoot(
+      recipe([], { packages: owned(), trim: [rule] }),
+      join(scratch, 'root.tar'),
+    );
+    expect(trimmed).toEqual([{ rule, package: 'one', files: 1, bytes: 7 }]);
+    expect(files.map(({ path }) => path)).not.toContain('usr/share/doc/a');
+  });
+
+  test('leaves a file that is held in part with its package, at the size that it has', async () => {
+    const rule = {
+      glob: 'usr/bin/a',
+      reason: 'a half',
+      rewrite: (content: Buffer) => content.subarray(0, 2),
+    };
+    const { files } = await composeRoot(
+      recipe([], { packages: owned(), rewrites: [rule] }),
+      join(scratch, 'root.tar'),
+    );
+    expect(files).toContainEqual({ path: 'usr/bin/a', size: 2, source: 'package', package: 'one' });
+  });
+});
+
 describe('composing refuses', () => {
   test('an install script that nobody has declared, by name, and shows it', async () => {
     const script = { package: 'evil', name: 'postinst', text: '#!/bin/sh\nrm -rf /' };

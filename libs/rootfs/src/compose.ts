@@ -5,6 +5,7 @@ import { step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
 import { addAccounts } from './accounts.ts';
 import { checkLinkage } from './linkage.ts';
+import { composed, type Composed } from './composed.ts';
 import { addOverlay } from './overlay.ts';
 import type { Account, GeneratedFile, Group, RewriteRule, ScriptEffect, TrimRule } from './rules.ts';
 import { applyEffects } from './scripts.ts';
@@ -30,14 +31,17 @@ export interface Recipe {
   files: readonly GeneratedFile[];
 }
 
-/** Makes a root file system of its packages and writes it as one deterministic tar; runs no foreign code. */
-export async function composeRoot(recipe: Recipe, tarPath: string): Promise<void> {
+/**
+ * Makes a root file system of its packages and writes it as one deterministic tar; runs no foreign code.
+ * @returns what is in it, and from where
+ */
+export async function composeRoot(recipe: Recipe, tarPath: string): Promise<Composed> {
   await mkdir(cacheDir(), { recursive: true });
   const scratch = await mkdtemp(join(cacheDir(), 'compose-'));
   try {
-    await step('compose the root file system', async (handle) => {
+    return await step('compose the root file system', async (handle) => {
       await using tree = await Tree.create(join(scratch, 'spool'));
-      await tree.addTar(recipe.packages.tar, recipe.trim);
+      await tree.addTar(recipe.packages.tar, recipe.trim, recipe.packages.ownerOf);
       await applyRewrites(tree, recipe.rewrites);
       applyEffects(tree, recipe.packages.scripts, recipe.effects, recipe.effectsFile);
       await addCertificates(tree);
@@ -54,6 +58,7 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<void
       await checkLinkage(tree);
       await writeTar(tree, tarPath);
       handle.detail(`${tree.entries.size} entries`);
+      return await composed(tree);
     });
   } finally {
     await rm(scratch, { recursive: true, force: true });
@@ -75,7 +80,9 @@ async function addCertificates(tree: Tree): Promise<void> {
   const paths = tree.sortedPaths().filter((path) => path.startsWith(source) && path.endsWith('.crt'));
   if (paths.length === 0) return;
   const texts = await Promise.all(paths.map((path) => tree.text(path)));
-  tree.file('etc/ssl/certs/ca-certificates.crt', texts.map((text) => `${text.trimEnd()}\n`).join(''));
+  const bundle = texts.map((text) => `${text.trimEnd()}\n`).join('');
+  const owner = tree.entries.get(paths[0] ?? '')?.package;
+  tree.file('etc/ssl/certs/ca-certificates.crt', bundle, { package: owner });
   // The bundle has them all; the single files would only be there twice.
   for (const path of paths) tree.entries.delete(path);
 }

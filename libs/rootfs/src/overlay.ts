@@ -12,10 +12,13 @@ export async function addOverlay(tree: Tree, folder: string): Promise<void> {
     const path = cleanPath(relative(folder, source));
     if (entry.isDirectory()) {
       if (!tree.entries.has(path)) tree.directory(path);
-    } else if (entry.isSymbolicLink()) tree.link(path, await readlink(source));
+    } else if (entry.isSymbolicLink()) tree.link(path, await readlink(source), { source: 'overlay' });
     else {
       const executable = ((await lstat(source)).mode & 0o100) !== 0;
-      tree.file(path, await readFile(source), { mode: executable ? 0o755 : 0o644 });
+      tree.file(path, await readFile(source), {
+        mode: executable ? 0o755 : 0o644,
+        source: 'overlay',
+      });
     }
   }
 }

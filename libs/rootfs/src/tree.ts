@@ -10,6 +10,18 @@ interface Owned {
   mode: number;
   uid: number;
   gid: number;
+  /** Where it comes from; made by us where it is absent. */
+  source?: 'package' | 'overlay';
+  /** The package that it is from or of, where one is known. */
+  package?: string | undefined;
+}
+
+/** What rules left out of packages, by rule and package. */
+export interface Trimmed {
+  rule: TrimRule;
+  package: string | undefined;
+  files: number;
+  bytes: number;
 }
 
 /** Where the bytes of a file are: in memory, or in the spool. */
@@ -29,6 +41,7 @@ const merged = /^(bin|sbin|lib)\//;
  */
 export class Tree implements AsyncDisposable {
   readonly entries = new Map<string, Entry>();
+  readonly #trimmed = new Map<TrimRule, Map<string | undefined, Trimmed>>();
   readonly #spool: FileHandle;
   #end = 0;
 
@@ -47,13 +60,27 @@ export class Tree implements AsyncDisposable {
     await this.#spool.close();
   }
 
-  /** Adds every entry of a tar; later entries replace earlier ones. What a rule trims is not even stored. */
-  async addTar(tar: Readable, trim: readonly TrimRule[]): Promise<void> {
+  get trimmed(): Trimmed[] {
+    return [...this.#trimmed.values()].flatMap((byPackage) => [...byPackage.values()]);
+  }
+
+  /**
+   * Adds every entry of a tar; later entries replace earlier ones. What a rule trims is not even stored.
+   * @param ownerOf the package of an entry, by its name in the tar
+   */
+  async addTar(
+    tar: Readable,
+    trim: readonly TrimRule[],
+    ownerOf: (name: string) => string | undefined = () => undefined,
+  ): Promise<void> {
     for await (const entry of tar.pipe(extract())) {
-      const { name, type, mode, uid, gid, linkname } = entry.header;
+      const { name, type, mode, uid, gid, linkname, size } = entry.header;
       const path = cleanPath(name);
-      const owned = { mode: mode & 0o7777, uid, gid };
-      const skip = path === '' || isTrimmed(path, trim);
+      const owner = ownerOf(name);
+      const owned = { mode: mode & 0o7777, uid, gid, source: 'package' as const, package: owner };
+      const rule = trim.find((one) => matches(path, one));
+      if (rule !== undefined && type !== 'directory') this.#countTrimmed(rule, owner, size);
+      const skip = path === '' || rule !== undefined;
       if (!skip && type === 'file') {
         this.entries.set(path, { type, ...owned, content: await this.#store(entry) });
         continue;
@@ -84,8 +111,8 @@ export class Tree implements AsyncDisposable {
     });
   }
 
-  link(path: string, target: string): void {
-    this.entries.set(path, { type: 'symlink', mode: 0o777, uid: 0, gid: 0, target });
+  link(path: string, target: string, owned: Partial<Owned> = {}): void {
+    this.entries.set(path, { type: 'symlink', mode: 0o777, uid: 0, gid: 0, ...owned, target });
   }
 
   async read(content: Content): Promise<Buffer> {
@@ -129,6 +156,14 @@ export class Tree implements AsyncDisposable {
     }
   }
 
+  #countTrimmed(rule: TrimRule, owner: string | undefined, size: number): void {
+    const byPackage = this.#trimmed.get(rule) ?? new Map<string | undefined, Trimmed>();
+    const count = byPackage.get(owner) ?? { rule, package: owner, files: 0, bytes: 0 };
+    count.files += 1;
+    count.bytes += size;
+    this.#trimmed.set(rule, byPackage.set(owner, count));
+  }
+
   #hardlink(path: string, target: string): void {
     const entry = this.entries.get(target);
     if (entry?.type !== 'file') throw missing(target);
@@ -162,8 +197,8 @@ export function cleanPath(name: string): string {
   return parts.join('/').replace(merged, 'usr/$1/');
 }
 
-export const isTrimmed = (path: string, rules: readonly TrimRule[]): boolean =>
-  rules.some(({ glob }) => matchesGlob(path, glob) || matchesGlob(path, `${glob}/**`));
+const matches = (path: string, { glob }: TrimRule): boolean =>
+  matchesGlob(path, glob) || matchesGlob(path, `${glob}/**`);
 
 const missing = (path: string) =>
   new SovereignError({
