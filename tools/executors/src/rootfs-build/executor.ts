@@ -4,8 +4,9 @@ import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases, type Lock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
-import { loadService, writeManifest, type Base } from '@sovereign/service';
-import { sha256File } from '@sovereign/store';
+import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
+import { loadService, writeManifest, type Base, type Manifest } from '@sovereign/service';
+import { removeLeftovers, sha256File, temporaryBeside } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { chooseBase } from '../lib/base.ts';
 import { lockPath, readGuestLock } from '../lib/guest-request.ts';
@@ -15,7 +16,10 @@ interface Options {
   base?: Base;
 }
 
-/** Makes the disk image of a root file system: `dist/root.erofs` and `dist/manifest.json`. */
+/** What a build leaves; the manifest names the others. */
+const names = { image: 'root.erofs', sbom: 'root.spdx.json', contents: 'root.contents.json' } as const;
+
+/** Makes the disk image of a root file system, its bill of materials, and `dist/manifest.json`. */
 const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
   const folder = projectFolder(context);
   const service = await loadService(folder);
@@ -25,33 +29,38 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
   const tools = await openToolRoot();
 
   const dist = join(folder, 'dist');
-  const scratch = join(dist, 'scratch');
-  for (const name of ['scratch', 'manifest.json', 'root.erofs']) {
-    await rm(join(dist, name), { recursive: true, force: true });
-  }
+  // Of this process alone: another build in the same checkout must not find half of this one.
+  const scratch = temporaryBeside(join(dist, 'scratch'));
   await mkdir(scratch, { recursive: true });
+  await removeLeftovers(dist);
   try {
     const recipe = await guestRecipe(service, base, await builtPrograms(context.root));
     await composeRoot({ packages, ...recipe }, join(scratch, 'root.tar'));
-    await makeErofs(tools, join(scratch, 'root.tar'), join(scratch, 'root.erofs'));
-    await rename(join(scratch, 'root.erofs'), join(dist, 'root.erofs'));
+    const image = join(scratch, 'root.erofs');
+    await makeErofs(tools, join(scratch, 'root.tar'), image);
+    const manifest: Manifest = {
+      schema: 1,
+      kind: 'root',
+      service: service.definition.name,
+      base,
+      version: mainVersion(lock, service.definition.bases[base]?.packages.at(-1)),
+      image: { name: 'root.erofs', sha256: await sha256File(image), size: (await stat(image)).size },
+    };
+    // In this order: what is there is what the manifest says, or there is none.
+    await rm(join(dist, 'manifest.json'), { force: true });
+    await rename(image, join(dist, 'root.erofs'));
+    await writeManifest(dist, manifest);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  await writeManifest(dist, {
-    schema: 1,
-    kind: 'root',
-    service: service.definition.name,
-    base,
-    version: mainVersion(lock, service.definition.bases[base]?.packages.at(-1)),
-    image: {
-      name: 'root.erofs',
-      sha256: await sha256File(join(dist, 'root.erofs')),
-      size: (await stat(join(dist, 'root.erofs'))).size,
-    },
-  });
   return { success: true };
 };
+
+const fileIn = async (folder: string, name: string) => ({
+  name,
+  sha256: await sha256File(join(folder, name)),
+  size: (await stat(join(folder, name))).size,
+});
 
 /** Version of the package that gives the image its purpose: the last that the definition names. */
 const mainVersion = (lock: Lock, name: string | undefined): string =>
