@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { fetchVerified, sha256 } from './index.ts';
+import { fetchChecked, fetchVerified, sha256 } from './index.ts';
 
 const body = Buffer.alloc(300_000, 'sovereign ');
 const good = { name: 'thing 1.0', sha256: sha256(body), size: body.length };
@@ -44,6 +44,16 @@ describe('fetching a locked file', () => {
     expect(readFileSync(path).equals(body)).toBe(true);
     expect(await fetchVerified({ ...good, urls: [] })).toBe(path);
     expect(requests).toBe(1);
+  });
+
+  test('fetches anew what was damaged on the disk, and never gives it out', async () => {
+    const url = await serve((_, response) => response.end(body));
+    const path = await fetchVerified({ ...good, urls: [url] });
+    writeFileSync(path, Buffer.concat([body.subarray(1), Buffer.from('x')]));
+    await expect(fetchVerified({ ...good, urls: [] })).rejects.toMatchObject({ code: 'no-source' });
+    expect(await fetchVerified({ ...good, urls: [url] })).toBe(path);
+    expect(readFileSync(path).equals(body)).toBe(true);
+    expect(requests).toBe(2);
   });
 
   test('discards what has a wrong digest and never uses it', async () => {
@@ -108,5 +118,33 @@ describe('fetching a locked file', () => {
     });
     await fetchVerified({ ...good, urls: [url] }, (count) => (counted += count));
     expect(counted).toBe(body.length);
+  });
+});
+
+describe('fetching a file that something else than a lock vouches for', () => {
+  const file = { name: 'index', limit: body.length, check: () => undefined };
+
+  test('stores it under the digest that it has', async () => {
+    const url = await serve((_, response) => response.end(body));
+    const fetched = await fetchChecked({ ...file, url });
+    expect(fetched.sha256).toBe(good.sha256);
+    expect(fetched.content.equals(body)).toBe(true);
+    expect(await fetchVerified({ ...good, urls: [] })).toBe(fetched.path);
+  });
+
+  test('keeps nothing of what does not pass its check', async () => {
+    const url = await serve((_, response) => response.end(body));
+    const check = () => {
+      throw new Error('not signed');
+    };
+    await expect(fetchChecked({ ...file, url, check })).rejects.toThrow('not signed');
+    expect(downloads()).toEqual([]);
+  });
+
+  test('cuts off a server that sends more than the limit', async () => {
+    const url = await serve((_, response) => response.end(body));
+    const fetched = fetchChecked({ ...file, url, limit: body.length - 1 });
+    await expect(fetched).rejects.toMatchObject({ code: 'wrong-digest' });
+    expect(downloads()).toEqual([]);
   });
 });

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { SovereignError } from '@sovereign/report';
+import { note, SovereignError } from '@sovereign/report';
+import { sha256File } from './digest.ts';
 import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { cacheDir } from './places.ts';
 
@@ -18,6 +19,17 @@ export interface Download {
   size?: number;
   /** What to call it in messages. */
   name: string;
+}
+
+/** A file from outside whose digest nobody knows before: something else than a lock vouches for it. */
+export interface Unpinned {
+  url: string;
+  /** Bytes: a server that sends more is cut off. */
+  limit: number;
+  /** What to call it in messages. */
+  name: string;
+  /** Throws where the content is not to be trusted. */
+  check: (content: Buffer) => Promise<void> | void;
 }
 
 /** Time without a single byte after which a server counts as hanging, in milliseconds. */
@@ -37,8 +49,12 @@ export async function fetchVerified(
   const folder = cacheDir('downloads');
   const path = join(folder, download.sha256);
   if (existsSync(path)) {
-    onBytes((await stat(path)).size);
-    return path;
+    if ((await sha256File(path)) === download.sha256) {
+      onBytes((await stat(path)).size);
+      return path;
+    }
+    // It stays until the good one takes its place: another process may have put that there by now.
+    note(`${download.name} was damaged on this disk; fetching it again`);
   }
   await mkdir(folder, { recursive: true });
   await removeLeftovers(folder);
@@ -46,8 +62,7 @@ export async function fetchVerified(
   const urls = typeof download.urls === 'function' ? await download.urls() : download.urls;
   for (const url of urls) {
     try {
-      await attempt(url, path, download, onBytes);
-      return path;
+      return await attempt(url, download, onBytes);
     } catch (error) {
       if (!(error instanceof SovereignError)) throw error;
       failures.push(error);
@@ -66,20 +81,33 @@ export async function fetchVerified(
   );
 }
 
-async function attempt(
-  url: string,
-  path: string,
-  download: Download,
-  onBytes: (count: number) => void,
-): Promise<void> {
+/**
+ * Fetches a file and puts it into the download cache, under the digest that it turns out to have, once it passed
+ * its check.
+ * @throws SovereignError as {@link fetchVerified}, and what the check throws
+ */
+export async function fetchChecked(
+  file: Unpinned,
+): Promise<{ path: string; sha256: string; content: Buffer }> {
+  const folder = cacheDir('downloads');
+  await mkdir(folder, { recursive: true });
+  await removeLeftovers(folder);
+  const path = await attempt(file.url, file, () => undefined);
+  return { path, sha256: basename(path), content: await readFile(path) };
+}
+
+/** What is known of a file before it arrives. */
+type Wanted = Pick<Download, 'name'> &
+  Partial<Pick<Download, 'sha256' | 'size'> & Pick<Unpinned, 'limit' | 'check'>>;
+
+async function attempt(url: string, download: Wanted, onBytes: (count: number) => void): Promise<string> {
   for (let turn = 1; ; turn++) {
     let received = 0;
     try {
-      await transfer(url, path, download, (count) => {
+      return await transfer(url, download, (count) => {
         received += count;
         onBytes(count);
       });
-      return;
     } catch (error) {
       onBytes(-received);
       const retry = error instanceof SovereignError && error.code === 'no-network' && turn < ATTEMPTS;
@@ -90,13 +118,12 @@ async function attempt(
 
 async function transfer(
   url: string,
-  path: string,
-  { sha256, size, name }: Download,
+  { sha256, size, limit = size, name, check }: Wanted,
   onBytes: (count: number) => void,
-): Promise<void> {
+): Promise<string> {
   const abort = new AbortController();
   let timer = setTimeout(() => abort.abort(), STALL);
-  const temporary = temporaryBeside(path);
+  const temporary = temporaryBeside(cacheDir('downloads', sha256 ?? 'unpinned'));
   const hash = createHash('sha256');
   let received = 0;
   try {
@@ -111,22 +138,25 @@ async function transfer(
         hint: missing ? 'The lock is older than the mirror: refresh it with ./sovereign lock' : undefined,
       });
     }
-    const check = new Transform({
+    const meter = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         clearTimeout(timer);
         timer = setTimeout(() => abort.abort(), STALL);
         received += chunk.length;
         hash.update(chunk);
         onBytes(chunk.length);
-        if (size !== undefined && received > size) done(wrong(`more than ${size} bytes`));
+        if (limit !== undefined && received > limit) done(wrong(`more than ${limit} bytes`));
         else done(null, chunk);
       },
     });
-    await pipeline(Readable.fromWeb(response.body), check, createWriteStream(temporary, { flush: true }));
+    await pipeline(Readable.fromWeb(response.body), meter, createWriteStream(temporary, { flush: true }));
     const actual = hash.digest('hex');
     if (size !== undefined && received < size) throw cut(`${received} of ${size} bytes`);
-    if (actual !== sha256) throw wrong(`SHA-256 ${actual}, expected ${sha256}`);
+    if (sha256 !== undefined && actual !== sha256) throw wrong(`SHA-256 ${actual}, expected ${sha256}`);
+    if (check !== undefined) await check(await readFile(temporary));
+    const path = cacheDir('downloads', actual);
     await rename(temporary, path);
+    return path;
   } catch (error) {
     await rm(temporary, { force: true });
     throw asFetchError(error);
