@@ -13,6 +13,7 @@ const arrows = {
   'libs/tools': ['base', 'report', 'store'],
   'libs/go': ['base', 'report', 'store', 'tools'],
   'libs/rootfs': ['base', 'report', 'service', 'store', 'tools'],
+  'libs/sbom': ['base', 'report', 'rootfs', 'service', 'store'],
   'libs/kernel': ['base', 'report', 'service', 'store', 'tools'],
   'libs/device': ['report', 'service', 'store'],
   'libs/checks': ['device', 'report', 'service', 'store'],

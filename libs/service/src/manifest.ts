@@ -32,6 +32,10 @@ export const manifestSchema = z.discriminatedUnion('kind', [
     /** Version of the main package, for people. */
     version: z.string(),
     image: file,
+    /** Its bill of materials (SPDX 2.3); images from before there was one have none. */
+    sbom: file.optional(),
+    /** What lies in it, by where it comes from; as above. */
+    contents: file.optional(),
   }),
   z.strictObject({ schema: z.literal(1), kind: z.literal('agent'), bundle: file }),
   z.strictObject({

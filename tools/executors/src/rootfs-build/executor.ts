@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases, type Lock } from '@sovereign/base';
@@ -6,7 +6,7 @@ import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
 import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
 import { loadService, writeManifest, type Base, type Manifest } from '@sovereign/service';
-import { removeLeftovers, sha256File, temporaryBeside } from '@sovereign/store';
+import { canonicalJson, removeLeftovers, sha256File, temporaryBeside } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { chooseBase } from '../lib/base.ts';
 import { lockPath, readGuestLock } from '../lib/guest-request.ts';
@@ -35,20 +35,32 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
   await removeLeftovers(dist);
   try {
     const recipe = await guestRecipe(service, base, await builtPrograms(context.root));
-    await composeRoot({ packages, ...recipe }, join(scratch, 'root.tar'));
-    const image = join(scratch, 'root.erofs');
-    await makeErofs(tools, join(scratch, 'root.tar'), image);
+    const composed = await composeRoot({ packages, ...recipe }, join(scratch, 'root.tar'));
+    await makeErofs(tools, join(scratch, 'root.tar'), join(scratch, names.image));
+    const built: BuiltImage = {
+      service: service.definition.name,
+      version: mainVersion(lock, service.definition.bases[base]?.packages.at(-1)),
+      image: await fileIn(scratch, names.image),
+      lock,
+      metadata: packages.metadata ?? [],
+      composed,
+      files: recipe.files,
+    };
+    await writeFile(join(scratch, names.sbom), canonicalJson(makeSpdx(built)));
+    await writeFile(join(scratch, names.contents), canonicalJson(makeContents(built)));
     const manifest: Manifest = {
       schema: 1,
       kind: 'root',
-      service: service.definition.name,
+      service: built.service,
       base,
-      version: mainVersion(lock, service.definition.bases[base]?.packages.at(-1)),
-      image: { name: 'root.erofs', sha256: await sha256File(image), size: (await stat(image)).size },
+      version: built.version,
+      image: built.image,
+      sbom: await fileIn(scratch, names.sbom),
+      contents: await fileIn(scratch, names.contents),
     };
     // In this order: what is there is what the manifest says, or there is none.
     await rm(join(dist, 'manifest.json'), { force: true });
-    await rename(image, join(dist, 'root.erofs'));
+    for (const name of Object.values(names)) await rename(join(scratch, name), join(dist, name));
     await writeManifest(dist, manifest);
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -31,10 +31,15 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         'executorShared',
         'toolLock',
         'base',
-        '{workspaceRoot}/libs/{rootfs,service}/src/**/*',
+        '{workspaceRoot}/libs/{rootfs,sbom,service}/src/**/*',
         '{workspaceRoot}/tools/executors/src/rootfs-build/**/*',
       ],
-      outputs: ['{projectRoot}/dist/root.erofs', '{projectRoot}/dist/manifest.json'],
+      outputs: [
+        '{projectRoot}/dist/root.erofs',
+        '{projectRoot}/dist/root.spdx.json',
+        '{projectRoot}/dist/root.contents.json',
+        '{projectRoot}/dist/manifest.json',
+      ],
       metadata: {
         description: 'Makes the read-only disk image: packages, overlay and definition in one EROFS',
       },

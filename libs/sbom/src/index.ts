@@ -1,0 +1,3 @@
+export { contentsSchema, makeContents, readContents, type Contents } from './contents.ts';
+export type { BuiltImage } from './image.ts';
+export { makeSpdx, type SpdxDocument } from './spdx.ts';
