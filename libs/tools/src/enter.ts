@@ -1,35 +1,7 @@
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { execa } from 'execa';
-
-export interface Bind {
-  /** Absolute path on this machine. */
-  source: string;
-  /** One of the tool root's mount points. */
-  target: string;
-  write?: boolean;
-}
-
-export interface RunOptions {
-  binds?: readonly Bind[];
-  env?: Readonly<Record<string, string>>;
-  /** Path inside. */
-  cwd?: string;
-  /** Called for every line that the program prints. */
-  onLine?: (line: string) => void;
-  /** `inherit` gives the program this process's terminal. */
-  stdio?: 'pipe' | 'inherit';
-  signal?: AbortSignal;
-}
-
-/** The environment of every program inside: nothing of the user's own reaches a build. */
-const fixedEnvironment = {
-  PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-  HOME: '/tmp',
-  LC_ALL: 'C',
-  TZ: 'UTC',
-  SOURCE_DATE_EPOCH: '0',
-};
+import { fixedEnvironment, LastLines, type RunOptions } from './run.ts';
 
 /** Ways into the tool root, the first that this machine allows is taken. */
 type Way = 'namespace' | 'user-namespace' | 'bubblewrap';
@@ -83,18 +55,15 @@ async function findWay(root: string): Promise<Way> {
     code: 'no-namespaces',
     what: 'the build tools cannot be entered: this machine allows neither user namespaces nor bubblewrap',
     on: root,
-    hint: 'Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), install bubblewrap, or run as root',
+    hint: 'Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), install bubblewrap, run as root, or take a Docker engine: --tools docker',
   });
 }
-
-/** Lines that a failed program printed last and that its error repeats. */
-const LAST_LINES = 15;
 
 export async function runInside(root: string, argv: readonly string[], options: RunOptions): Promise<void> {
   const way = await (chosen ??= findWay(root));
   const [command = '', ...args] = toCommand(way, root, argv, options);
   const inherit = options.stdio === 'inherit';
-  const last: string[] = [];
+  const last = new LastLines(options.onLine);
   const child = execa(command, args, {
     stdin: inherit ? 'inherit' : 'ignore',
     stdout: inherit ? 'inherit' : 'pipe',
@@ -105,18 +74,9 @@ export async function runInside(root: string, argv: readonly string[], options: 
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
   });
   if (!inherit) {
-    for await (const line of child.iterable({ from: 'all' })) {
-      last.push(line);
-      if (last.length > LAST_LINES) last.shift();
-      options.onLine?.(line);
-    }
+    for await (const line of child.iterable({ from: 'all' })) last.add(line);
   }
   const { failed, exitCode, signal } = await child;
   if (!failed) return;
-  throw new SovereignError({
-    code: 'tool-failed',
-    what: `${argv[0] ?? ''} ended with ${signal ?? `status ${exitCode ?? '?'}`}`,
-    on: argv.slice(0, 6).join(' '),
-    hint: last.length === 0 ? undefined : `It printed:\n${last.map((line) => `    ${line}`).join('\n')}`,
-  });
+  throw last.failure(argv, { status: exitCode, signal });
 }
