@@ -1,3 +1,4 @@
+export { busyboxLinks } from './applets.ts';
 export { builtPrograms, guestRecipe, type GuestPrograms } from './recipe.ts';
 export { guestLeavesOut, guestPackages } from './packages.ts';
 export { depTree } from './deptree.ts';
