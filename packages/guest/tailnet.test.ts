@@ -216,6 +216,23 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     expect(names()).toEqual(['tailscale set --hostname=sql-desk', 'tailscale set --hostname=mine']);
   });
 
+  test('a name that was given by hand is that of the next login too, until the settings name another', async () => {
+    guest.says('Running', { address: '100.64.0.1' });
+    guest.begin();
+    await told(RUNNING);
+    expect(guest.call('tailnet', ['rename', 'mine'])).toMatchObject({ status: 0 });
+    expect(guest.call('tailnet', ['logout'])).toMatchObject({ status: 0 });
+    const loggedIn = () => {
+      canJoin();
+      guest.says('NeedsLogin');
+      expect(guest.call('tailnet', ['login', '-'], KEY)).toMatchObject({ status: 0 });
+      return ups().at(-1);
+    };
+    expect(loggedIn()).toContain(' --hostname=mine ');
+    guest.write('config/guest.conf', 'hostname sql\ntailnet yes\ntailnet-hostname sql-new\n');
+    expect(loggedIn()).toContain(' --hostname=sql-new ');
+  });
+
   test('asks for an address to log in at, and tells it', async () => {
     guest.begin();
     await told('needs-login');

@@ -86,15 +86,16 @@ rules_tailnet() {
 			chain tailnet_to {
 				type filter hook postrouting priority mangle;
 				oifname "tailscale0" tcp flags syn tcp option maxseg size set 1140
-			}
-			chain tailnet_ports {
-				type nat hook prerouting priority dstnat;'
+			}'
+	redirects=
 	while read -r key _ number guest; do
 		[ "$key" != tailnet ] || [ "$number" = "$guest" ] ||
-			echo "iifname \"tailscale0\" tcp dport $number redirect to :$guest"
+			redirects="$redirects iifname \"tailscale0\" tcp dport $number redirect to :$guest;"
 	done <"$SERVICE_CONF"
-	echo '
-			}'
+	[ -z "$redirects" ] || echo "
+			chain tailnet_ports {
+				type nat hook prerouting priority dstnat; $redirects
+			}"
 }
 
 # firewall closed|open: loads the rules all at once; the old ones hold until the new ones do.
