@@ -207,18 +207,20 @@ const programsOf = ({ files }: BuiltImage): Program[] =>
   });
 
 function programPackage(path: string, content: Buffer, info: GoBuildInfo, ids: Ids): SpdxPackage {
-  // A program of another module than the one that it was built in has that module's version.
-  const module = info.modules.find((one) => info.path === one.path || info.path.startsWith(`${one.path}/`));
+  const { path: module, version } = info.main;
+  const released = version.startsWith('v');
   return {
     SPDXID: ids.make('Program', path),
     name: info.path,
-    ...(module === undefined ? {} : { versionInfo: module.version }),
+    ...(released ? { versionInfo: version } : {}),
     packageFileName: path,
     downloadLocation: UNKNOWN,
     filesAnalyzed: false,
     checksums: [sha256sum(sha256(content))],
-    sourceInfo: `built by ${info.go} from module ${info.main.path}`,
+    sourceInfo: `built by ${info.go} from module ${module}`,
     ...unknown,
+    // A module of this repository is under its licence.
+    ...(released ? { externalRefs: purl(goUrl(module, version)) } : { licenseDeclared: 'Apache-2.0' }),
     primaryPackagePurpose: 'APPLICATION',
   };
 }
