@@ -1,4 +1,5 @@
 import { bases, type Base } from '@sovereign/service';
+import { toolWays, type ToolWay } from '@sovereign/tools/setting';
 import { InvalidArgumentError, Option } from 'commander';
 
 /** Flags that more than one command takes; what a command does not list, it refuses. */
@@ -10,6 +11,11 @@ export const flags = {
     ),
   base: () =>
     new Option('--base <base>', 'make the images of this distribution, for this run').choices(bases),
+  tools: () =>
+    new Option(
+      '--tools <way>',
+      'run the build tools in the tool root or a Docker container, for this run',
+    ).choices(toolWays),
   affected: () => new Option('--affected', 'the services that a change since --since reaches'),
   since: () =>
     new Option('--since <ref>', 'commit to compare with (default: main)').implies({ affected: true }),
@@ -37,6 +43,7 @@ export interface Flags {
   install: boolean;
   serial?: string;
   base?: Base;
+  tools?: ToolWay;
   affected?: boolean;
   since?: string;
   locked?: boolean;

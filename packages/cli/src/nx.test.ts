@@ -57,15 +57,20 @@ describe('the command line of Nx', () => {
 });
 
 describe('a run', () => {
-  it('gets the base in its environment, no terminal interface and no daemon', async () => {
+  it('gets the base and the way of the tools in its environment, no terminal interface and no daemon', async () => {
     await standInNx(`fs.writeFileSync('seen', JSON.stringify([process.argv.slice(2), process.env]));`);
-    await run({ base: 'debian', options: { device: 'local' } });
+    await run({ base: 'debian', tools: 'docker', options: { device: 'local' } });
     const [argv, env] = JSON.parse(await readFile(join(root, 'seen'), 'utf8')) as [
       string[],
       Record<string, string>,
     ];
     expect(argv).toContain('--device=local');
-    expect(env).toMatchObject({ SOVEREIGN_BASE: 'debian', NX_TUI: 'false', NX_DAEMON: 'false' });
+    expect(env).toMatchObject({
+      SOVEREIGN_BASE: 'debian',
+      SOVEREIGN_TOOLS: 'docker',
+      NX_TUI: 'false',
+      NX_DAEMON: 'false',
+    });
     expect(env.PATH?.startsWith(join(root, 'node_modules/.bin'))).toBe(true);
   });
 

@@ -14,6 +14,7 @@ import {
   type StepHandle,
 } from '@sovereign/report';
 import type { Base } from '@sovereign/service';
+import { TOOLS_VARIABLE, type ToolWay } from '@sovereign/tools/setting';
 
 export interface NxRun {
   root: string;
@@ -25,6 +26,8 @@ export interface NxRun {
   /** Flags of Nx itself. By default it leaves TypeScript's project references alone: no artifact depends on them. */
   flags?: readonly string[];
   base?: Base | undefined;
+  /** How the build tools are run; without it, as `.env.local` says. */
+  tools?: ToolWay | undefined;
   /** Further variables of the tasks' environment. */
   env?: Readonly<Record<string, string>>;
   /** Passes on what Nx and the tools print, to standard error. */
@@ -94,7 +97,7 @@ export function firstError(events: readonly StepEvent[]): SovereignError | undef
   return new SovereignError({ ...report, exit: exit === 3 || exit === 4 || exit === 2 ? exit : 1 });
 }
 
-function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+function nxEnvironment({ root, base, tools, env = {} }: NxRun, own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return {
     // Without a daemon nothing of ours stays behind; whoever works on the checkout may want one.
     NX_DAEMON: 'false',
@@ -102,6 +105,7 @@ function nxEnvironment({ root, base, env = {} }: NxRun, own: NodeJS.ProcessEnv):
     NX_TUI: 'false',
     PATH: [join(root, 'node_modules/.bin'), own.PATH ?? ''].join(delimiter),
     ...(base === undefined ? {} : { SOVEREIGN_BASE: base }),
+    ...(tools === undefined ? {} : { [TOOLS_VARIABLE]: tools }),
     ...env,
   };
 }

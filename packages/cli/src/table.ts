@@ -60,7 +60,7 @@ const forTailnet: OwnFlag[] = [
 ];
 
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
-const making = ['base', 'affected', 'since', 'locked'] as const;
+const making = ['base', 'tools', 'affected', 'since', 'locked'] as const;
 
 /** Every command, in the order of the help text. */
 export const table: readonly CommandEntry[] = [

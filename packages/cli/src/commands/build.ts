@@ -64,6 +64,7 @@ export async function nxRun(
     options,
     // A dry run records no choice.
     base: flags.dryRun === true ? flags.base : await chooseBase({ root, wanted: flags.base, ask }),
+    tools: flags.tools,
     verbose: flags.verbose,
     signal,
   };
