@@ -13,6 +13,7 @@ test('the contents of an image count each package, what was trimmed of it, and w
       originVersion: '14-1',
       files: 1,
       bytes: 50,
+      stored: 20,
       trimmed: { files: 0, bytes: 0 },
     },
     {
@@ -22,6 +23,7 @@ test('the contents of an image count each package, what was trimmed of it, and w
       originVersion: '1:2-3',
       files: 1,
       bytes: 30,
+      stored: 10,
       trimmed: { files: 3, bytes: 160 },
     },
   ]);
@@ -30,7 +32,7 @@ test('the contents of an image count each package, what was trimmed of it, and w
     ['usr/share/doc', 70],
   ]);
   expect(contents.unowned).toEqual([
-    { path: 'etc/ours', bytes: 4, source: 'overlay' },
-    { path: 'usr/sbin/made', bytes: 9, source: 'generated' },
+    { path: 'etc/ours', bytes: 4, stored: 4, source: 'overlay' },
+    { path: 'usr/sbin/made', bytes: 9, stored: 0, source: 'generated' },
   ]);
 });

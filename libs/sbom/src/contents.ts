@@ -8,7 +8,10 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().nonnegative();
 const amount = z.strictObject({ files: count, bytes: count });
 
-/** `root.contents.json`: what lies in an image, by where it comes from. Sizes are bytes of content. */
+/**
+ * `root.contents.json`: what lies in an image, by where it comes from. `bytes` is content, `stored` what it takes in
+ * the image, compressed.
+ */
 export const contentsSchema = z.strictObject({
   schema: z.literal(1),
   service: z.string(),
@@ -25,6 +28,7 @@ export const contentsSchema = z.strictObject({
       origin: z.string(),
       originVersion: z.string(),
       ...amount.shape,
+      stored: count,
       /** What rules left out of it. */
       trimmed: amount,
     }),
@@ -33,13 +37,19 @@ export const contentsSchema = z.strictObject({
   trimmed: z.array(z.strictObject({ glob: z.string(), reason: z.string(), ...amount.shape })),
   /** Files that no package brings. */
   unowned: z.array(
-    z.strictObject({ path: z.string(), bytes: count, source: z.enum(['overlay', 'generated', 'package']) }),
+    z.strictObject({
+      path: z.string(),
+      bytes: count,
+      stored: count,
+      source: z.enum(['overlay', 'generated', 'package']),
+    }),
   ),
 });
 
 export type Contents = z.output<typeof contentsSchema>;
 
-export function makeContents({ service, image, lock, metadata, composed }: BuiltImage): Contents {
+export function makeContents({ service, image, lock, metadata, composed, stored }: BuiltImage): Contents {
+  const storedOf = ({ path }: { path: string }) => stored.get(path) ?? 0;
   const said = new Map(metadata.map((words) => [words.name, words]));
   const sum = (items: readonly { files: number; bytes: number }[]) => ({
     files: items.reduce((total, { files }) => total + files, 0),
@@ -60,6 +70,7 @@ export function makeContents({ service, image, lock, metadata, composed }: Built
       origin: said.get(name)?.origin ?? name,
       originVersion: said.get(name)?.originVersion ?? version,
       ...sum((files.get(name) ?? []).map(({ size }) => ({ files: 1, bytes: size }))),
+      stored: (files.get(name) ?? []).map(storedOf).reduce((total, bytes) => total + bytes, 0),
       trimmed: sum(trimmedOf.get(name) ?? []),
     })),
     trimmed: [...Map.groupBy(composed.trimmed, ({ rule }) => rule)]
@@ -67,7 +78,7 @@ export function makeContents({ service, image, lock, metadata, composed }: Built
       .sort((a, b) => b.bytes - a.bytes || (a.glob < b.glob ? -1 : 1)),
     unowned: composed.files
       .filter((file) => file.package === undefined || !known.has(file.package))
-      .map(({ path, size, source }) => ({ path, bytes: size, source })),
+      .map(({ path, size, source }) => ({ path, bytes: size, stored: storedOf({ path }), source })),
   };
 }
 

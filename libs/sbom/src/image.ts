@@ -11,6 +11,8 @@ export interface BuiltImage {
   /** What the packages say of themselves, as far as their base tells it. */
   metadata: readonly PackageMetadata[];
   composed: Composed;
+  /** Bytes that each file takes in the image, compressed, by path. */
+  stored: ReadonlyMap<string, number>;
   /** Files that no package and no overlay brought; programs among them say what they are linked with. */
   files: readonly GeneratedFile[];
 }

@@ -59,6 +59,11 @@ export const builtImage = (more: Partial<BuiltImage> = {}): BuiltImage => ({
       { rule: { glob: 'usr/include', reason: 'for compiling' }, package: 'x', files: 1, bytes: 90 },
     ],
   },
+  stored: new Map([
+    ['etc/ours', 4],
+    ['usr/bin/x', 10],
+    ['usr/lib/libstdc++.so', 20],
+  ]),
   files: [{ path: 'usr/sbin/made', content: goProgram(), mode: 0o755 }],
   ...more,
 });

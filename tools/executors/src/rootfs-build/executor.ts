@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases, type Lock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
-import { composeRoot, makeErofs } from '@sovereign/rootfs';
+import { composeRoot, makeErofs, storedSizes } from '@sovereign/rootfs';
 import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
 import { loadService, writeManifest, type Base, type Manifest } from '@sovereign/service';
 import { canonicalJson, removeLeftovers, sha256File, temporaryBeside } from '@sovereign/store';
@@ -44,6 +44,7 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
       lock,
       metadata: packages.metadata ?? [],
       composed,
+      stored: await storedSizes(join(scratch, names.image)),
       files: recipe.files,
     };
     await writeFile(join(scratch, names.sbom), canonicalJson(makeSpdx(built)));
