@@ -1,6 +1,9 @@
 import type { Readable } from 'node:stream';
 import type { Lock } from './lock.ts';
 
+/** The architecture of every guest, in the spelling of each base. */
+export const guestArch = { alpine: 'aarch64', debian: 'arm64' } as const;
+
 export interface LockRequest {
   packages: readonly string[];
   /** Architecture in the base's own spelling: `arm64` for Debian, `aarch64` for Alpine. */
@@ -41,6 +44,8 @@ export interface Unpacked {
    * earlier ones of the same path.
    */
   tar: Readable;
+  /** The names of owners (`uname` and `gname` of the tar) count, and what the image's accounts call by them. */
+  ownersByName?: true;
   scripts: InstallScript[];
   /** What each package says of itself, in the order of the lock. */
   metadata?: readonly PackageMetadata[];

@@ -25,6 +25,8 @@ export const lockSchema = z.strictObject({
   /** What was asked for; a lock that answers another question is stale. */
   requested: z.array(z.string()),
   packages: z.array(packageSchema).min(1),
+  /** By archive, when the youngest package of its index was built, in seconds since 1970 (Alpine). */
+  newest: z.record(z.string(), z.int()).optional(),
 });
 
 export type Lock = z.output<typeof lockSchema>;

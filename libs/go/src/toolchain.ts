@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { lockDigest, packageBases, readLock, type LockRequest } from '@sovereign/base';
+import { debian, lockDigest, readLock, type LockRequest } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, writeFileAtomic } from '@sovereign/store';
 import { hostArch, type HostArch } from '@sovereign/tools';
@@ -149,7 +149,7 @@ async function openBootstrap(): Promise<string> {
   const lock = await readLock(lockPath);
   const make = (target: string) =>
     step('prepare the Go that fetches', async () => {
-      const { tar } = await packageBases.debian.unpack(lock, lockPath);
+      const { tar } = await debian.unpack(lock, lockPath);
       await execa('tar', ['--extract', '--no-same-owner', '--directory', target], { input: tar });
     });
   const { folder } = await contentKeyed('go-bootstrap', lockDigest(lock), make, 2);

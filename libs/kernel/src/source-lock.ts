@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { guestArch, packageBases, type LockedPackage } from '@sovereign/base';
+import { debian, guestArch, type LockedPackage } from '@sovereign/base';
 import { SovereignError } from '@sovereign/report';
 import { canonicalJson, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
@@ -72,7 +72,7 @@ const DEBIAN_PACKAGE = 'linux-source-6.12';
  */
 export async function refreshSourceLock(path: string): Promise<string[]> {
   const lock = await readSourceLock(path);
-  const { packages } = await packageBases.debian.lock({ packages: [DEBIAN_PACKAGE], arch: guestArch.debian });
+  const { packages } = await debian.lock({ packages: [DEBIAN_PACKAGE], arch: guestArch.debian });
   const found: LockedPackage | undefined = packages.find(({ name }) => name === DEBIAN_PACKAGE);
   if (found === undefined) throw new Error(`apt did not name ${DEBIAN_PACKAGE}`);
   if (found.sha256 === lock.debian.sha256) return [];

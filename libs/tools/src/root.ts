@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { lockDigest, packageBases, readLock } from '@sovereign/base';
+import { debian, lockDigest, readLock } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { contentKeyed, sha256 } from '@sovereign/store';
 import { execa } from 'execa';
@@ -74,7 +74,7 @@ async function readTools(arch: HostArch): Promise<{ digest: string; openTree: ()
   const lock = await readLock(path);
   return {
     digest: sha256(`${lockDigest(lock)} layout ${LAYOUT}`),
-    openTree: async () => toolTree((await packageBases.debian.unpack(lock, path)).tar),
+    openTree: async () => toolTree((await debian.unpack(lock, path)).tar),
   };
 }
 

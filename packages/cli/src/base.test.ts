@@ -31,7 +31,6 @@ const choose = (reached: Base[], rest: Partial<BaseQuestion> = {}) =>
     wanted: undefined,
     ask: undefined,
     env: {},
-    unavailable: () => undefined,
     reached: (base) => Promise.resolve(reached.includes(base)),
     ...rest,
   });
@@ -58,13 +57,6 @@ describe('the first time', () => {
     expect(await recorded()).toBeUndefined();
     expect(await choose(['debian'], { ask: ask(true) })).toBe('debian');
     expect(asked).toHaveLength(2);
-  });
-
-  it('does not ask about a base that this version cannot make', async () => {
-    const unavailable = (base: Base) => (base === 'alpine' ? 'not yet' : undefined);
-    const ask = () => Promise.reject(new Error('asked'));
-    expect(await choose(['alpine', 'debian'], { unavailable, ask })).toBe('debian');
-    expect(said).toContain('(not yet)');
   });
 
   it('records nothing where no mirror is reached: the downloads may be there all the same', async () => {
@@ -96,14 +88,5 @@ describe('what was chosen before', () => {
   it('is refused where it names no base', async () => {
     await writeFile(join(root, '.env.local'), 'SOVEREIGN_BASE=ubuntu\n');
     await expect(choose(['debian'])).rejects.toMatchObject({ code: 'unknown-base', exit: 2 });
-  });
-
-  it('is refused where this version cannot make it', async () => {
-    const unavailable = (base: Base) => (base === 'alpine' ? 'not yet' : undefined);
-    await expect(choose(['debian'], { wanted: 'alpine', unavailable })).rejects.toMatchObject({
-      code: 'base-unavailable',
-      what: 'not yet',
-      hint: 'Use --base debian, or write SOVEREIGN_BASE=debian to .env.local',
-    });
   });
 });

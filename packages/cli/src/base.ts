@@ -1,4 +1,4 @@
-import { baseUnavailable, debianMirrors } from '@sovereign/base';
+import { alpineIndex, debianMirrors } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
 import { bases, type Base } from '@sovereign/service';
 import { addLocal, readLocal } from './env-local.ts';
@@ -6,7 +6,6 @@ import { addLocal, readLocal } from './env-local.ts';
 const VARIABLE = 'SOVEREIGN_BASE';
 /** A mirror that did not answer within this time counts as not reached, in milliseconds. */
 const TIMEOUT = 5_000;
-const ALPINE = 'https://dl-cdn.alpinelinux.org/alpine';
 
 export interface BaseQuestion {
   root: string;
@@ -15,7 +14,6 @@ export interface BaseQuestion {
   /** Asks a person; undefined where none is there. */
   ask: ((question: string) => Promise<boolean>) | undefined;
   env?: NodeJS.ProcessEnv;
-  unavailable?: (base: Base) => string | undefined;
   reached?: (base: Base) => Promise<boolean>;
 }
 
@@ -28,17 +26,15 @@ export async function chooseBase({
   wanted,
   ask,
   env = process.env,
-  unavailable = baseUnavailable,
   reached = mirrorReached,
 }: BaseQuestion): Promise<Base> {
-  if (wanted !== undefined) return usable(wanted, '--base', unavailable);
+  if (wanted !== undefined) return wanted;
   const set = env[VARIABLE];
-  if (set !== undefined && set !== '') return usable(known(set, VARIABLE), VARIABLE, unavailable);
+  if (set !== undefined && set !== '') return known(set, VARIABLE);
   const recorded = await readLocal(root, VARIABLE);
-  if (recorded !== undefined) return usable(known(recorded, '.env.local'), '.env.local', unavailable);
+  if (recorded !== undefined) return known(recorded, '.env.local');
 
-  const reason =
-    unavailable('alpine') ?? ((await reached('alpine')) ? undefined : "Alpine's mirror is not reached");
+  const reason = (await reached('alpine')) ? undefined : "Alpine's mirror is not reached";
   const base = reason === undefined ? 'alpine' : 'debian';
   if (reason !== undefined) {
     // Downloads may be there from before, so no mirror at all is no reason to stop; it is one not to record.
@@ -46,8 +42,7 @@ export async function chooseBase({
       note(`base: debian, for this run (${reason}; no Debian mirror is reached)`);
       return base;
     }
-    const asked = unavailable('alpine') === undefined ? ask : undefined;
-    if (asked !== undefined && !(await asked(`${reason}, but Debian's is. Use Debian for this checkout?`))) {
+    if (ask !== undefined && !(await ask(`${reason}, but Debian's is. Use Debian for this checkout?`))) {
       throw new SovereignError({
         code: 'no-base',
         what: 'no base was chosen',
@@ -73,31 +68,18 @@ function known(value: string, place: string): Base {
   });
 }
 
-function usable(base: Base, place: string, unavailable: (base: Base) => string | undefined): Base {
-  const reason = unavailable(base);
-  if (reason === undefined) return base;
-  const other = bases.find((name) => unavailable(name) === undefined);
-  throw new SovereignError({
-    code: 'base-unavailable',
-    what: reason,
-    on: place,
-    hint:
-      other === undefined ? undefined : `Use --base ${other}, or write ${VARIABLE}=${other} to .env.local`,
-  });
-}
-
 async function mirrorReached(base: Base): Promise<boolean> {
   const addresses =
     base === 'alpine'
-      ? [process.env.SOVEREIGN_ALPINE_MIRROR ?? ALPINE]
-      : ((await debianMirrors().catch(() => undefined))?.debian ?? []);
+      ? [alpineIndex()]
+      : ((await debianMirrors().catch(() => undefined))?.debian ?? []).map((address) => `${address}/`);
   const answers = await Promise.all(addresses.map(answers200));
   return answers.includes(true);
 }
 
 async function answers200(address: string): Promise<boolean> {
   try {
-    const response = await fetch(`${address.replace(/\/$/, '')}/`, {
+    const response = await fetch(address, {
       method: 'HEAD',
       signal: AbortSignal.timeout(TIMEOUT),
     });

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packageBases, readLock } from '@sovereign/base';
+import { packageBases } from '@sovereign/apko';
+import { readLock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
 import { loadService, readManifest } from '@sovereign/service';

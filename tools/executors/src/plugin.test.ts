@@ -27,7 +27,12 @@ describe('a folder with a service definition', () => {
 
   test('rebuilds its image when the code that makes it changes', () => {
     const inputs = inputsOf('build');
-    for (const part of ['executors/src/rootfs-build', 'executors/src/lib', 'base,tools', 'rootfs,service']) {
+    for (const part of [
+      'executors/src/rootfs-build',
+      'executors/src/lib',
+      'base,tools',
+      'rootfs,sbom,service',
+    ]) {
       expect(inputs).toContain(part);
     }
     for (const part of [
@@ -35,6 +40,8 @@ describe('a folder with a service definition', () => {
       'tools/*.lock.json',
       '{projectRoot}/*.lock.json',
       'SOVEREIGN_BASE',
+      'tools/apko/module',
+      'alpine.local.lock.json',
     ]) {
       expect(inputs).toContain(part);
     }

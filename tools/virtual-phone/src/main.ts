@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
-import { packageBases, writeLock } from '@sovereign/base';
+import { debian, writeLock } from '@sovereign/base';
 import { SovereignError, toSovereignError } from '@sovereign/report';
 import { inside, ota, plug, reboot, restartAdbd, setUplink, start, stop, unlock, unplug } from './life.ts';
 import {
@@ -140,7 +140,7 @@ async function run(command: string | undefined, name: string | undefined): Promi
       return;
     case 'lock': {
       const lock = async (path: string, packages: readonly string[]) =>
-        writeLock(path, await packageBases.debian.lock({ packages, arch: 'amd64' }));
+        writeLock(path, await debian.lock({ packages, arch: 'amd64' }));
       await lock(phoneLockPath, phonePackages);
       await lock(rustLockPath, rustPackages);
       return;

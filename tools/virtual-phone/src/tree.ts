@@ -1,7 +1,7 @@
 import { chmod, copyFile, cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { lockDigest, packageBases, readLock } from '@sovereign/base';
+import { debian, lockDigest, readLock } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { contentKeyed, sha256 } from '@sovereign/store';
 import { execa } from 'execa';
@@ -61,7 +61,7 @@ export async function phoneTree(): Promise<string> {
     step('prepare the test phone', async () => {
       const packages = join(folder, '.packages');
       await mkdir(packages);
-      const { tar } = await packageBases.debian.unpack(lock, phoneLockPath);
+      const { tar } = await debian.unpack(lock, phoneLockPath);
       await execa('tar', ['--extract', '--no-same-owner', '--directory', packages], { input: tar });
       await layOut(packages, folder);
       await rm(packages, { recursive: true });

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { lockDigest, packageBases, readLock } from '@sovereign/base';
+import { debian, lockDigest, readLock } from '@sovereign/base';
 import { step } from '@sovereign/report';
 import { contentKeyed, sha256 } from '@sovereign/store';
 import { execa } from 'execa';
@@ -33,7 +33,7 @@ async function ownCargo(): Promise<string | undefined> {
 async function rustTree(): Promise<string> {
   const lock = await readLock(rustLockPath);
   const make = async (folder: string) => {
-    const { tar } = await packageBases.debian.unpack(lock, rustLockPath);
+    const { tar } = await debian.unpack(lock, rustLockPath);
     await execa('tar', ['--extract', '--no-same-owner', '--directory', folder], { input: tar });
     for (const [name, target] of Object.entries({ cc: 'gcc', sh: 'dash' })) {
       await rm(join(folder, 'usr/bin', name), { force: true });

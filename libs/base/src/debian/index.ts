@@ -4,11 +4,12 @@ import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
-import { SovereignError, step } from '@sovereign/report';
-import { contentKeyed, fetchVerified, sha256 as digestOf } from '@sovereign/store';
+import { step } from '@sovereign/report';
+import { contentKeyed, sha256 as digestOf } from '@sovereign/store';
 import pMap from 'p-map';
 import { extract, pack, type Pack } from 'tar-stream';
 import type { InstallScript, LockRequest, PackageBase, Unpacked } from '../contract.ts';
+import { escapePath, fetchLocked } from '../fetch.ts';
 import type { Lock, LockedPackage } from '../lock.ts';
 import { resolve, SUITE } from './apt.ts';
 import { openDeb } from './deb.ts';
@@ -17,9 +18,6 @@ import { debianMirrors } from './mirrors.ts';
 
 /** Names of the scripts that dpkg would run at an installation (deb-preinst(5), deb-postinst(5), deb-triggers(5)). */
 const scriptNames = ['preinst', 'postinst', 'triggers'];
-
-/** How many files are fetched side by side. */
-const PARALLEL = 6;
 
 export const debian: PackageBase = {
   async lock(request: LockRequest): Promise<Lock> {
@@ -67,39 +65,12 @@ export const debian: PackageBase = {
  * Fetches what the store lacks; gives the paths in the order of the packages.
  * @param lockPath where the packages are locked, for messages
  */
-export async function fetchPackages(packages: readonly LockedPackage[], lockPath: string): Promise<string[]> {
-  const total = packages.reduce((sum, { size }) => sum + size, 0);
-  return step('fetch packages', async (handle) => {
-    let done = 0;
-    // Only asked for where something has to be fetched: a build from a full store needs no mirror.
-    let mirrors: Promise<Record<string, string[]>> | undefined;
-    const fetchOne = async ({ name, version, archive, path, size, sha256 }: LockedPackage) => {
-      const onBytes = (count: number) => handle.progress((done += count), total, 'bytes');
-      const urls = async () => {
-        const bases = (await (mirrors ??= debianMirrors()))[archive] ?? [];
-        // A mirror's path may hold characters that a URI may not.
-        const escaped = path.split('/').map(encodeURIComponent).join('/');
-        return bases.map((base) => `${base}/${escaped}`);
-      };
-      const download = { name: `${name} ${version}`, size, sha256, urls };
-      return fetchVerified(download, onBytes).catch((error: unknown) => {
-        throw asStale(error, download.name, lockPath);
-      });
-    };
-    return pMap(packages, fetchOne, { concurrency: PARALLEL });
-  });
-}
-
-/** Mirrors drop old versions within days, so a missing file says that the lock is old, not that something broke. */
-function asStale(error: unknown, name: string, lockPath: string): unknown {
-  if (!(error instanceof SovereignError) || error.code !== 'not-found') return error;
-  return new SovereignError({
-    code: 'stale-lock',
-    what: `the mirror no longer has ${name}`,
-    on: lockPath,
-    hint: 'Refresh the lock with ./sovereign lock, or name an archive that keeps old versions in SOVEREIGN_DEBIAN_SNAPSHOT',
-    cause: error,
-  });
+export function fetchPackages(packages: readonly LockedPackage[], lockPath: string): Promise<string[]> {
+  let mirrors: Promise<Record<string, string[]>> | undefined;
+  const addresses = async ({ archive, path }: LockedPackage) =>
+    ((await (mirrors ??= debianMirrors()))[archive] ?? []).map((base) => `${base}/${escapePath(path)}`);
+  const hint = ', or name an archive that keeps old versions in SOVEREIGN_DEBIAN_SNAPSHOT';
+  return fetchLocked(packages, lockPath, addresses, hint);
 }
 
 interface OpenedPackage {

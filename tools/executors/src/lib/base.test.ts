@@ -13,14 +13,9 @@ test('without a configuration the checkout’s setting counts', () => {
   expect(chooseBase(undefined)).toBe('debian');
 });
 
-test('a base that cannot be made names the line to write', () => {
+test('without either the default is Alpine', () => {
   vi.stubEnv('SOVEREIGN_BASE', undefined);
-  expect(() => chooseBase(undefined)).toThrow(
-    expect.objectContaining({
-      code: 'base-unavailable',
-      hint: expect.stringContaining('SOVEREIGN_BASE=debian') as string,
-    }),
-  );
+  expect(chooseBase(undefined)).toBe('alpine');
 });
 
 test('a setting that names no base is refused with the names that are', () => {

@@ -1,4 +1,3 @@
-import { baseUnavailable } from '@sovereign/base';
 import { SovereignError } from '@sovereign/report';
 import { bases, type Base } from '@sovereign/service';
 
@@ -9,20 +8,11 @@ import { bases, type Base } from '@sovereign/service';
 export function chooseBase(option: Base | undefined): Base {
   const name = option ?? process.env.SOVEREIGN_BASE ?? 'alpine';
   const base = bases.find((known) => known === name);
-  if (base === undefined) {
-    throw new SovereignError({
-      code: 'bad-setting',
-      what: `SOVEREIGN_BASE names no base: ${name}`,
-      on: '.env.local',
-      hint: `Write one of ${bases.join(', ')}`,
-    });
-  }
-  const reason = baseUnavailable(base);
-  if (reason === undefined) return base;
+  if (base !== undefined) return base;
   throw new SovereignError({
-    code: 'base-unavailable',
-    what: reason,
-    on: base,
-    hint: 'Write the line SOVEREIGN_BASE=debian to .env.local in the checkout, or add the configuration: nx run PROJECT:TARGET:debian',
+    code: 'bad-setting',
+    what: `SOVEREIGN_BASE names no base: ${name}`,
+    on: '.env.local',
+    hint: `Write one of ${bases.join(', ')}`,
   });
 }

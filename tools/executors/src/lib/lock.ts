@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
+import { packageBases } from '@sovereign/apko';
 import {
   compareLocks,
   describeChange,
-  packageBases,
   readLock,
   writeLock,
   type Lock,

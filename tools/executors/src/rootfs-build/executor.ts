@@ -1,7 +1,8 @@
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
-import { packageBases, type Lock } from '@sovereign/base';
+import { packageBases } from '@sovereign/apko';
+import type { Lock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs, storedSizes } from '@sovereign/rootfs';
 import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';

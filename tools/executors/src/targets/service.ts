@@ -31,6 +31,10 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         'executorShared',
         'toolLock',
         'base',
+        'apko',
+        // Git ignores it, and with it Nx: what a lock against other keys than Alpine's own is called.
+        { runtime: `cat ${root}/alpine.local.lock.json 2>/dev/null || true` },
+        { env: 'SOVEREIGN_ALPINE_KEYS' },
         '{workspaceRoot}/libs/{rootfs,sbom,service}/src/**/*',
         '{workspaceRoot}/tools/executors/src/rootfs-build/**/*',
       ],

@@ -19,7 +19,14 @@ interface Entry {
 }
 const { executors } = (await json(join(here, 'executors.json'))) as { executors: Record<string, Entry> };
 
-const projects = ['packages/kernel', 'packages/device-agent', 'packages/network', 'libs/go', 'libs/tools'];
+const projects = [
+  'packages/kernel',
+  'packages/device-agent',
+  'packages/network',
+  'libs/go',
+  'libs/tools',
+  'tools/apko',
+];
 const declared = await Promise.all(
   projects.map(async (project) => {
     const { targets } = (await json(join(root, project, 'project.json'))) as {

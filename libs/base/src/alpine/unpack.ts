@@ -1,0 +1,202 @@
+import {
+  link,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  rm,
+  writeFile,
+  type FileHandle,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { SovereignError, step } from '@sovereign/report';
+import { cacheDir } from '@sovereign/store';
+import { extract, pack, type Pack } from 'tar-stream';
+import { z } from 'zod';
+import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
+import type { Lock } from '../lock.ts';
+import { apkEntries, openApk, type ApkEntry } from './apk.ts';
+import { apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
+
+/** What apko keeps in an image of what it installed (apk-tools, src/database.c). */
+const DATABASE = 'usr/lib/apk/db/installed';
+
+/** What links of BusyBox's applets point to, as apko makes them of the list that the package brings. */
+const BUSYBOX = '/bin/busybox';
+
+/**
+ * Has apko unpack locked packages, whose digests were compared. What apko adds for images of its own (package
+ * database, keys, device nodes, home folders) is left out but for the links to BusyBox; what its tar forgets of the
+ * packages' files (owners by name, modes of folders) comes from the packages themselves.
+ * @param files the package files, in the order of the lock
+ */
+export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunner): Promise<Unpacked> {
+  await mkdir(cacheDir(), { recursive: true });
+  const folder = await mkdtemp(join(cacheDir(), 'apko-'));
+  try {
+    return await step('unpack packages', async (handle) => {
+      await checkVersion(run, folder);
+      const opened: Opened[] = [];
+      for (const [index, { name }] of lock.packages.entries()) {
+        handle.progress(index, lock.packages.length, 'packages');
+        opened.push(await openOne(name, files[index] ?? '', join(folder, `${index}.apk`)));
+      }
+      const layer = await build(lock, opened, run, folder);
+      const owners = await readOwners(layer);
+      return {
+        // The folder goes, the open file stays until it was read.
+        tar: asPackaged(layer, opened, owners),
+        ownersByName: true,
+        scripts: opened.flatMap(({ scripts }) => scripts),
+        metadata: opened.map(({ metadata }) => metadata),
+        ownerOf: (name) => owners.get(name),
+      };
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Opened {
+  name: string;
+  identity: string;
+  entries: ApkEntry[];
+  scripts: InstallScript[];
+  metadata: PackageMetadata;
+}
+
+/** Reads of a package what apko does not tell, and lays it where apko finds it. */
+async function openOne(name: string, file: string, target: string): Promise<Opened> {
+  const apk = await openApk(await readFile(file), name);
+  // apko wants names that end in .apk; the cache and this folder may be on different file systems.
+  await link(file, target).catch(() => copyFile(file, target));
+  const said = (key: string) => apk.info.get(key)?.find((value) => value !== '');
+  const optional = (key: keyof PackageMetadata, value: string | undefined) =>
+    value === undefined ? {} : { [key]: value };
+  return {
+    name,
+    identity: apk.identity,
+    entries: await apkEntries(apk, name),
+    scripts: [...apk.scripts].map(([script, text]) => ({ package: name, name: script, text })),
+    metadata: {
+      name,
+      version: said('pkgver') ?? '',
+      ...optional('license', said('license')),
+      ...optional('origin', said('origin')),
+      ...optional('homepage', said('url')),
+    },
+  };
+}
+
+/** Runs apko, and opens the root file system that it made: a compressed tar. */
+async function build(
+  lock: Lock,
+  opened: readonly Opened[],
+  run: ApkoRunner,
+  folder: string,
+): Promise<FileHandle> {
+  const entries = lock.packages.map(({ name, version }, index) => ({
+    name,
+    version,
+    path: `${index}.apk`,
+    identity: opened[index]?.identity ?? '',
+  }));
+  await writeFile(join(folder, 'lock.json'), apkoLock(entries, lock.arch));
+  // apko asks for a repository, and reads none where it has a lock.
+  const config = configuration({ repositories: ['unused'], keys: [], packages: [], arch: lock.arch });
+  await writeFile(join(folder, 'apko.yaml'), config);
+  await mkdir(join(folder, 'layout'));
+  const command = { config: 'apko.yaml', arch: lock.arch, lock: 'lock.json', layout: 'layout' };
+  await runApko(run, { verb: 'build', ...command }, folder);
+  return open(await layerOf(join(folder, 'layout')));
+}
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const indexSchema = z.object({ manifests: z.array(z.object({ digest })).length(1) });
+const manifestSchema = z.object({ layers: z.array(z.object({ digest })).length(1) });
+
+/** The one layer of an OCI image layout. */
+async function layerOf(layout: string): Promise<string> {
+  const blob = (name: string) => join(layout, 'blobs', name.replace(':', '/'));
+  const read = async (path: string): Promise<unknown> => JSON.parse(await readFile(path, 'utf8'));
+  try {
+    const [index] = indexSchema.parse(await read(join(layout, 'index.json'))).manifests;
+    const [layer] = manifestSchema.parse(await read(blob(index?.digest ?? ''))).layers;
+    return blob(layer?.digest ?? '');
+  } catch (cause) {
+    throw new SovereignError({
+      code: 'apko-output',
+      what: 'apko left an image layout that is not understood',
+      on: layout,
+      hint: 'Report this',
+      cause,
+    });
+  }
+}
+
+const layerStream = (layer: FileHandle, autoClose: boolean): Readable =>
+  layer.createReadStream({ start: 0, autoClose }).pipe(createGunzip());
+
+/** Which package every file is from, as apko decided where several bring it. */
+async function readOwners(layer: FileHandle): Promise<Map<string, string>> {
+  let database = '';
+  for await (const entry of layerStream(layer, false).pipe(extract())) {
+    if (entry.header.name === DATABASE) database = (await buffer(entry)).toString('utf8');
+    else entry.resume();
+  }
+  const owners = new Map<string, string>();
+  let owner = '';
+  let inside = '';
+  for (const line of database.split('\n')) {
+    const value = line.slice(2);
+    if (line.startsWith('P:')) owner = value;
+    else if (line.startsWith('F:')) inside = value;
+    else if (line.startsWith('R:')) owners.set(inside === '' ? value : `${inside}/${value}`, owner);
+  }
+  return owners;
+}
+
+/** apko's tar without what no package holds, and with what the packages say of their files. */
+function asPackaged(
+  layer: FileHandle,
+  opened: readonly Opened[],
+  owners: ReadonlyMap<string, string>,
+): Readable {
+  const known = new Map<string, ApkEntry>();
+  for (const { name, entries } of opened) {
+    for (const entry of entries) {
+      const path = entry.path.replace(/\/$/, '');
+      // Of a file that several packages bring, the one counts that apko took.
+      if (entry.type === 'directory' || (owners.get(path) ?? name) === name) known.set(path, entry);
+    }
+  }
+  const out = pack();
+  copyKnown(layerStream(layer, true), known, out).then(
+    () => out.finalize(),
+    (error: unknown) => out.destroy(error as Error),
+  );
+  // tar-stream's streams are not Node's own; callers get one that is.
+  return Readable.from(out, { objectMode: false });
+}
+
+async function copyKnown(tar: Readable, known: ReadonlyMap<string, ApkEntry>, out: Pack): Promise<void> {
+  for await (const entry of tar.pipe(extract())) {
+    const { header } = entry;
+    const said = known.get(header.name.replace(/\/$/, ''));
+    const applet = header.type === 'symlink' && header.linkname === BUSYBOX;
+    if (said === undefined && !applet) {
+      entry.resume();
+      continue;
+    }
+    const owned = said === undefined ? {} : { mode: said.mode, uname: said.user, gname: said.group };
+    await pipeline(
+      entry as unknown as Readable,
+      out.entry({ ...header, ...owned }) as unknown as NodeJS.WritableStream,
+    );
+  }
+}

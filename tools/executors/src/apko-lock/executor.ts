@@ -1,0 +1,10 @@
+import type { PromiseExecutor } from '@nx/devkit';
+import { lockApko } from '@sovereign/apko';
+
+/** Pins every module of apko by sum, for the version that its go.mod names. */
+const apkoLock: PromiseExecutor = async () => {
+  await lockApko();
+  return { success: true };
+};
+
+export default apkoLock;
