@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { findServices, guestUnits } from '@sovereign/service';
 import { describe, expect, test } from 'vitest';
 import { busyboxLinks } from './applets.ts';
+import { alpineEffects } from './alpine-effects.ts';
 import { debianEffects } from './debian-effects.ts';
+import { differences, harmless } from './differences.ts';
 import { guestLinks } from './layout.ts';
 import { guestLeavesOut } from './packages.ts';
 import { guestRecipe } from './recipe.ts';
@@ -41,7 +43,7 @@ describe.each(services)('$definition.name', (service) => {
     for (const port of definition.ports) expect(text).toContain(`port ${port.name} ${port.guest}\n`);
     expect(text).toContain(`data-kind ${definition.data.kind}\n`);
     expect(text).toContain(`health ${definition.health.command}\n`);
-    expect(text).toContain('data-bases debian\n');
+    expect(text).toContain('data-bases alpine debian\n');
   });
 
   test('brings the program that carries the network over vsock, to be run by root', async () => {
@@ -61,6 +63,18 @@ describe.each(services)('$definition.name', (service) => {
       mode: 0o755,
     });
     expect(links).toMatchObject({ 'usr/bin/tailscale': '/usr/sbin/tailscaled' });
+  });
+
+  test('tells the guest what is another on its base', async () => {
+    const text = async (base: 'alpine' | 'debian') =>
+      String(
+        (await guestRecipe(service, base, programs)).files.find(
+          ({ path }) => path === 'etc/sovereign/base.conf',
+        )?.content,
+      );
+    expect(await text('alpine')).toContain('openrc-folder /usr/libexec/rc\n');
+    expect(await text('debian')).toContain('openrc-folder /usr/lib/rc\n');
+    expect(await text('alpine')).not.toContain('{');
   });
 
   test('brings the dependency cache of OpenRC where its base looks for it', async () => {
@@ -84,7 +98,8 @@ test('everything that is left out, trimmed or replaced says why', () => {
   const reasons = [
     ...Object.values(guestLeavesOut.debian),
     ...Object.values(trimRules).flatMap((rules) => rules.map(({ reason }) => reason)),
-    ...debianEffects.map(({ reason }) => reason),
+    ...[...alpineEffects, ...debianEffects].map(({ reason }) => reason),
+    ...[...Object.values(differences), ...harmless].map(({ reason }) => reason),
   ];
   for (const reason of reasons) expect(reason.length).toBeGreaterThan(10);
 });
@@ -106,7 +121,17 @@ test('links have no leading slash and no link lies below another', () => {
   expect(busyboxLinks['usr/bin/sh']).toBe('busybox');
 });
 
-test('no package is declared twice', () => {
-  const names = debianEffects.map((effect) => effect.package);
+test.each([
+  ['alpine', alpineEffects],
+  ['debian', debianEffects],
+])('no package is declared twice: %s', (_base, effects) => {
+  const names = effects.map((effect) => effect.package);
   expect(new Set(names).size).toBe(names.length);
+});
+
+test('every script of Alpine is declared by the digest of its text', () => {
+  for (const { package: name, scripts } of alpineEffects) {
+    expect(Object.keys(scripts ?? {}), name).not.toEqual([]);
+    for (const digest of Object.values(scripts ?? {}).flat()) expect(digest, name).toMatch(/^[0-9a-f]{64}$/);
+  }
 });

@@ -2,16 +2,17 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GeneratedFile, Recipe } from '@sovereign/rootfs';
 import { readManifest, serviceFiles, type Base, type FoundService } from '@sovereign/service';
+import { alpineEffects } from './alpine-effects.ts';
 import { guestAccounts, guestGroups } from './accounts.ts';
 import { busyboxLinks } from './applets.ts';
 import { debianEffects } from './debian-effects.ts';
+import { baseFile, differenceOf } from './differences.ts';
 import { depTree } from './deptree.ts';
 import { guestDirectories, guestLinks } from './layout.ts';
 import { guestRewrites } from './rewrites.ts';
 import { trimRules } from './trim.ts';
 
-/** Where OpenRC looks for a saved dependency cache: Debian, Alpine. */
-const cacheFolders: Record<Base, string> = { debian: 'usr/lib/rc/cache', alpine: 'usr/libexec/rc/cache' };
+const effects: Record<Base, Recipe['effects']> = { alpine: alpineEffects, debian: debianEffects };
 
 /** Programs of ours that every guest runs, as paths on this machine. */
 export interface GuestPrograms {
@@ -37,9 +38,8 @@ export async function guestRecipe(
   const overlays = [join(import.meta.dirname, 'overlay'), join(service.folder, 'overlay')];
   return {
     trim: trimRules[base],
-    rewrites: guestRewrites,
-    // Alpine's scripts are declared with its base, in an issue of its own.
-    effects: base === 'debian' ? debianEffects : [],
+    rewrites: guestRewrites[base],
+    effects: effects[base],
     effectsFile: `packages/guest/${base}-effects.ts`,
     accounts: [...guestAccounts, ...service.definition.accounts],
     groups: guestGroups,
@@ -48,7 +48,8 @@ export async function guestRecipe(
     overlays,
     files: [
       ...serviceFiles(service.definition, base),
-      ...(await openrcCache(overlays, cacheFolders[base])),
+      baseFile(service.definition, base),
+      ...(await openrcCache(overlays, differenceOf('openrc-folder', base, service.definition))),
       {
         path: 'usr/lib/sovereign/gvforwarder',
         content: await readFile(programs.gvforwarder),
@@ -60,7 +61,8 @@ export async function guestRecipe(
 }
 
 /** What the guest copies to OpenRC's state folder before it starts OpenRC, which then computes nothing. */
-async function openrcCache(overlays: readonly string[], folder: string): Promise<GeneratedFile[]> {
+async function openrcCache(overlays: readonly string[], openrc: string): Promise<GeneratedFile[]> {
+  const folder = `${openrc.slice(1)}/cache`;
   const scripts = new Map<string, string>();
   for (const overlay of overlays) {
     const services = join(overlay, 'etc/init.d');

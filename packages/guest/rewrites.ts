@@ -1,4 +1,5 @@
 import type { RewriteRule } from '@sovereign/rootfs';
+import type { Base } from '@sovereign/service';
 import { clearIcuItems } from './icu-data.ts';
 
 /**
@@ -17,12 +18,15 @@ export function unwantedIcuItem(item: string): boolean {
   );
 }
 
-/** Files of packages that the image holds in part, on every base that has them. */
-export const guestRewrites: readonly RewriteRule[] = [
-  {
-    glob: 'usr/lib/**/libicudata.so.*',
-    reason:
-      'four fifths of ICU are for showing things to people, and for character sets that nothing here has',
-    rewrite: (content) => clearIcuItems(content, unwantedIcuItem),
-  },
-];
+const icu = (glob: string): RewriteRule => ({
+  glob,
+  reason: 'four fifths of ICU are for showing things to people, and for character sets that nothing here has',
+  rewrite: (content) => clearIcuItems(content, unwantedIcuItem),
+});
+
+/** Files of packages that the image holds in part. */
+export const guestRewrites: Record<Base, readonly RewriteRule[]> = {
+  // A file of its own; the library beside it is an empty shell.
+  alpine: [icu('usr/share/icu/**/icudt*.dat')],
+  debian: [icu('usr/lib/**/libicudata.so.*')],
+};

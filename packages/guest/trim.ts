@@ -57,6 +57,16 @@ const common = [
 export const trimRules: Record<Base, readonly TrimRule[]> = {
   alpine: [
     ...common,
+    ...rule(
+      'the package manager is not there; its database is read when the bill of materials is made',
+      'usr/lib/apk',
+      'etc/{apk,apko.json}',
+      'usr/share/apk',
+    ),
+    ...rule('settings of programs that are not used', 'etc/{network,udhcpc,udhcpd.conf,busybox-paths.d}'),
+    ...rule('settings of programs that are not used', 'etc/{securetty,motd,issue,inittab,crontabs,periodic}'),
+    ...rule('settings of programs that are not used', 'etc/{modprobe.d,modules,modules-load.d,sysctl.*}'),
+    ...rule('the service has its settings from the overlay', 'etc/postgresql*'),
     ...rule('translations; the guest speaks C.UTF-8', 'usr/share/postgresql*/locale'),
     ...rule(
       'input of the JIT compiler, which is off',

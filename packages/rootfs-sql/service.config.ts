@@ -12,7 +12,13 @@ export default defineService({
   net: { index: 2 },
   bases: {
     alpine: {
-      packages: [...guestPackages.alpine, 'postgresql17', 'postgresql17-client', 'postgresql17-contrib'],
+      packages: [
+        ...guestPackages.alpine,
+        'icu-data-full',
+        'postgresql17',
+        'postgresql17-client',
+        'postgresql17-contrib',
+      ],
       leaveOut: { ...guestLeavesOut.alpine },
     },
     debian: {

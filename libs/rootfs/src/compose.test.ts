@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { sha256 } from '@sovereign/store';
 import { pack, type Header } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { composeRoot, type Recipe } from './index.ts';
@@ -226,6 +227,36 @@ describe('composing refuses', () => {
       what: expect.stringContaining('evil (postinst)') as string,
       on: 'effects.ts',
       hint: expect.stringContaining('rm -rf /') as string,
+    });
+  });
+
+  describe('declared by the digest of its text', () => {
+    const text = '#!/bin/sh\nadduser web\n';
+    const declared = {
+      package: 'web',
+      reason: 'the account is ours',
+      scripts: { '.pre-install': [sha256(text)] },
+    };
+    const run = (script: { name: string; text: string }) =>
+      compose({
+        ...recipe([], { effects: [declared] }),
+        packages: packages([], [{ package: 'web', ...script }]),
+      });
+
+    test('the text that was declared is fine', async () => {
+      await run({ name: '.pre-install', text });
+    });
+
+    test.each([
+      ['another text of the same script', { name: '.pre-install', text: '#!/bin/sh\nadduser root2\n' }],
+      ['the same text under another name', { name: '.trigger', text }],
+    ])('%s is refused and shown', async (_case, script) => {
+      await expect(run(script)).rejects.toMatchObject({
+        code: 'unknown-script',
+        what: expect.stringContaining(`web (${script.name})`) as string,
+        on: 'effects.ts',
+        hint: expect.stringMatching(/adduser/) as string,
+      });
     });
   });
 

@@ -24,6 +24,11 @@ export interface ScriptEffect {
   reason: string;
   /** Symbolic links by path without a leading slash. */
   links?: Readonly<Record<string, string>>;
+  /**
+   * SHA-256 of every text that this is true of, by the script's name; another text, and a script that is not named,
+   * is refused. Not given: true of whatever scripts the package has.
+   */
+  scripts?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** An account of the guest; ids are fixed by us and the same on every base. */

@@ -42,8 +42,13 @@ test('service.conf has one KEY VALUE line a fact, in a fixed order', () => {
   ]);
 });
 
-test('a base opens only the data that was made by it, until a test has opened another’s', () => {
-  expect(serviceFiles(definition, 'alpine')[0]?.content).toContain('data-bases alpine\n');
+test('a base opens the data of every base that the service has, and of no other', () => {
+  const both = {
+    ...definition,
+    bases: { ...definition.bases, alpine: { packages: ['demo'], leaveOut: {} } },
+  };
+  expect(serviceFiles(both, 'debian')[0]?.content).toContain('data-bases alpine debian\n');
+  expect(serviceFiles(definition, 'debian')[0]?.content).toContain('data-bases debian\n');
 });
 
 test('two ports cannot have one number in the tailnet', () => {

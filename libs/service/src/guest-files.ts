@@ -1,4 +1,4 @@
-import type { Base, ServiceDefinition } from './definition.ts';
+import { bases, type Base, type ServiceDefinition } from './definition.ts';
 
 /** A file of the root file system that is generated from the definition; path without a leading slash. */
 export interface GuestFile {
@@ -22,8 +22,8 @@ export function serviceFiles(definition: ServiceDefinition, base: Base): GuestFi
     ['data-kind', data.kind],
     ['data-major', data.major],
     ['data-collation', data.collation],
-    // Bases whose data this image opens. Others join when a test has opened their disk.
-    ['data-bases', base],
+    // Bases whose data this image opens: a test opens the disk of each with the other.
+    ['data-bases', bases.filter((name) => definition.bases[name] !== undefined).join(' ')],
     ...ports.map((port): [string, string] => ['port', `${port.name} ${port.guest}`]),
     ...ports.flatMap((port): [string, string][] =>
       port.tailnet === undefined ? [] : [['tailnet', `${port.name} ${port.tailnet} ${port.guest}`]],

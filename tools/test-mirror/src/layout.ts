@@ -25,6 +25,12 @@ const text = (path: string, content: string, mode = 0o644): TarEntry => ({
 });
 const link = (path: string, target: string): TarEntry => ({ path, type: 'symlink', mode: 0o777, target });
 
+/**
+ * What install scripts of the mirror say, where the text of the real one is more than a line. The guest declares
+ * this text by its digest (packages/guest/alpine-effects.ts).
+ */
+export const STAND_IN_SCRIPT = '#!/bin/sh\n\n# Made by the test mirror, a stand-in: nothing to do.\n';
+
 /** Where Debian's files lie in Alpine; the first rule that fits. A path that becomes empty is left out. */
 const moves: readonly (readonly [from: RegExp, to: string])[] = [
   // Documentation, translations and headers are packages of their own in Alpine, which nobody asks for.
@@ -141,8 +147,7 @@ export const plans = (applets: readonly string[]): Plan[] => [
     triggers: ['/bin', '/usr/bin', '/sbin', '/usr/sbin', '/lib/modules/*'],
     scripts: {
       '.post-install': '#!/bin/sh\n\n/bin/busybox --install -s\n',
-      '.trigger':
-        '#!/bin/sh\n\n# A stand-in: the real one makes links for new folders, and lists of modules.\n',
+      '.trigger': STAND_IN_SCRIPT,
     },
     takes: /^bin\/busybox$/,
     adds: [text('etc/busybox-paths.d/busybox', applets.map((path) => `${path}\n`).join(''))],
@@ -234,8 +239,17 @@ export const plans = (applets: readonly string[]): Plan[] => [
       text('etc/init.d/networking', '#!/sbin/openrc-run\n', 0o755),
       link('sbin/service', '/sbin/rc-service'),
     ],
-    scripts: { '.post-install': '#!/bin/sh\n\n# A stand-in: the real one moves what older versions left.\n' },
+    scripts: { '.post-install': STAND_IN_SCRIPT },
   },
+  {
+    name: 'icu-data-full',
+    from: 'libicu76',
+    license: 'ICU',
+    description: 'A stand-in: Debian has the data of ICU within its library',
+    takes: /^$/,
+    adds: [text('usr/share/icu/README', 'The data of ICU is within libicudata here.\n')],
+  },
+  { name: 'icu-libs', from: 'libicu76', license: 'ICU' },
   { name: 'tzdata', from: 'tzdata', license: 'CC0-1.0', takes: /^usr\/share\/zoneinfo/ },
   {
     name: 'postgresql-common',
@@ -243,7 +257,7 @@ export const plans = (applets: readonly string[]): Plan[] => [
     license: 'MIT',
     triggers: ['/usr/libexec/postgresql*', '/usr/share/postgresql*'],
     scripts: {
-      '.trigger': '#!/bin/sh\n\n# A stand-in: the real one links the default version into /usr/bin.\n',
+      '.trigger': STAND_IN_SCRIPT,
     },
     takes: /^$/,
     adds: [text('usr/sbin/pg_versions', '#!/bin/sh\n', 0o755)],
@@ -277,7 +291,7 @@ export const plans = (applets: readonly string[]): Plan[] => [
       link('usr/lib/postgresql/17/lib', '../../postgresql17'),
       link('usr/share/postgresql/17', '../postgresql17'),
     ],
-    scripts: { '.post-install': '#!/bin/sh\n\n# A stand-in: the real one says how to begin.\n' },
+    scripts: { '.post-install': STAND_IN_SCRIPT },
   },
   {
     name: 'postgresql17-contrib',
@@ -301,7 +315,6 @@ export const libraryNames: Readonly<Record<string, string>> = {
   libedit2: 'libedit',
   libelf1t64: 'libelf',
   libext2fs2t64: 'e2fsprogs-libs',
-  libicu76: 'icu-libs',
   libjansson4: 'jansson',
   libldap2: 'libldap',
   'liblz4-1': 'lz4-libs',

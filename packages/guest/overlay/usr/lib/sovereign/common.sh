@@ -5,6 +5,8 @@ RUN=${SOVEREIGN_RUN:-/run/sovereign}
 # Parsed into: the config disk's files.
 CONFIG=$RUN/config
 SERVICE_CONF=${SOVEREIGN_SERVICE_CONF:-/etc/sovereign/service.conf}
+# What differs between the bases.
+BASE_CONF=${SOVEREIGN_BASE_CONF:-/etc/sovereign/base.conf}
 
 # value KEY FILE: sets $value to the rest of the first line that begins with KEY; fails where there is none. Builtins
 # only, and no subshell, because starting a process is what costs time during boot.
