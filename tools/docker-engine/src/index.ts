@@ -1,0 +1,1 @@
+export { TestEngine } from './engine.ts';

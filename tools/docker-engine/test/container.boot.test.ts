@@ -1,0 +1,161 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { openToolRoot, type ToolRoot } from '@sovereign/tools';
+import { compileObjects, LEAST_OBJECTS } from 'kernel/testing';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { TestEngine } from '../src/index.ts';
+
+/** How long the engine may take to notice that somebody is gone, in milliseconds. */
+const NOTICED = { timeout: 60_000, interval: 200 };
+
+let folder: string;
+let engine: TestEngine;
+let tools: ToolRoot;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'containers-'));
+  engine = await TestEngine.start();
+  vi.stubEnv('DOCKER_HOST', engine.host);
+  tools = await openToolRoot('docker');
+});
+
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await engine.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const containers = async (): Promise<string[]> =>
+  (await engine.docker.listContainers({ all: true })).map(({ Id }) => Id);
+
+/** What a program in a container prints. */
+async function printed(script: string): Promise<string[]> {
+  const lines: string[] = [];
+  await tools.run(['sh', '-c', script], { onLine: (line) => lines.push(line) });
+  return lines;
+}
+
+/** Runs a program that does not end, and gives the run once the program has said that it began. */
+async function begin(signal?: AbortSignal): Promise<{ run: Promise<void> }> {
+  const began = Promise.withResolvers<unknown>();
+  const run = tools.run(['sh', '-c', 'echo begun; sleep 1000'], {
+    onLine: began.resolve,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  await Promise.race([began.promise, run]);
+  return { run };
+}
+
+test('the image of the tools is named by the digest of their lock, and imported once', async () => {
+  const again = await openToolRoot('docker');
+  const images = await engine.docker.listImages();
+  expect(again.digest).toBe(tools.digest);
+  expect(tools.digest).toBe((await openToolRoot('root')).digest);
+  expect(images.map(({ RepoTags }) => RepoTags)).toEqual([[`sovereign-tools:${tools.digest.slice(0, 12)}`]]);
+});
+
+test(
+  '50 objects of the kernel are the same bytes with and without a container',
+  { timeout: 600_000 },
+  async () => {
+    const inside = await compileObjects(tools, join(folder, 'in a container'));
+    const outside = await compileObjects(await openToolRoot('root'), join(folder, 'in the tool root'));
+    expect(outside.size).toBeGreaterThanOrEqual(LEAST_OBJECTS);
+    expect(inside).toEqual(outside);
+    expect(await containers()).toEqual([]);
+  },
+);
+
+test('a program has the rights of the caller and none beside', async () => {
+  expect(await printed('id -u; id -g; grep -E "^(CapEff|CapBnd|NoNewPrivs)" /proc/self/status')).toEqual([
+    String(process.getuid?.()),
+    String(process.getgid?.()),
+    'CapEff:\t0000000000000000',
+    'CapBnd:\t0000000000000000',
+    'NoNewPrivs:\t1',
+  ]);
+  // Header lines aside, only the loopback.
+  expect(await printed('tail -n +3 /proc/net/dev | cut -d: -f1')).toEqual([expect.stringMatching(/^ *lo$/)]);
+  await expect(tools.run(['touch', '/usr/bin/new'])).rejects.toMatchObject({
+    code: 'tool-failed',
+    hint: expect.stringContaining('Read-only file system') as string,
+  });
+});
+
+test('what it writes is the caller’s, and only where it may', async () => {
+  const binds = [{ source: folder, target: '/out', write: true }];
+  await tools.run(['sh', '-c', 'echo made >/out/made'], { binds });
+  expect(await readFile(join(folder, 'made'), 'utf8')).toBe('made\n');
+  expect((await stat(join(folder, 'made'))).uid).toBe(process.getuid?.());
+  await expect(
+    tools.run(['touch', '/src/made'], { binds: [{ source: folder, target: '/src' }] }),
+  ).rejects.toMatchObject({ code: 'tool-failed' });
+});
+
+test('a folder that the engine does not see is named as that', async () => {
+  const binds = [{ source: join(folder, 'not there'), target: '/src' }];
+  await expect(tools.run(['true'], { binds })).rejects.toMatchObject({
+    code: 'engine-refused',
+    on: expect.stringContaining('not there') as string,
+    hint: expect.stringContaining('has to see the folders of this machine') as string,
+  });
+});
+
+test('a run that is killed leaves no container behind', async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'silent-run.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await once(createInterface({ input: child.stdout }), 'line');
+  expect(await containers()).toHaveLength(1);
+  child.kill('SIGKILL');
+  await expect.poll(containers, NOTICED).toEqual([]);
+});
+
+test('a run that is called off is over when its container is gone', async () => {
+  const abort = new AbortController();
+  const { run } = await begin(abort.signal);
+  abort.abort(new Error('called off'));
+  await expect(run).rejects.toThrow('called off');
+  expect(await containers()).toEqual([]);
+});
+
+test('an orphan is removed by the next run, and what another process waits for is not', async () => {
+  const { run } = await begin();
+  run.catch(() => undefined);
+  const [held = ''] = await containers();
+  const { Config } = await engine.docker.getContainer(held).inspect();
+  const [name = '', label = ''] = Object.entries(Config.Labels).find(([key]) => key.endsWith('.owner')) ?? [];
+  const [place, , start] = JSON.parse(label) as [string, number, string];
+  // No process has a number this large.
+  const gone = { [name]: JSON.stringify([place, 99_999_999, start]) };
+  const { RepoTags } = (await engine.docker.listImages())[0] ?? {};
+  await engine.docker.createContainer({ Image: RepoTags?.[0] ?? '', Cmd: ['true'], Labels: gone });
+  expect(await containers()).toHaveLength(2);
+  await openToolRoot('docker');
+  expect(await containers()).toEqual([held]);
+  await engine.docker.getContainer(held).kill();
+  await expect(run).rejects.toMatchObject({ what: 'sh was killed, most often because memory ran out' });
+});
+
+test('an engine that dies in the middle is named, and its next start leaves nothing of the run', async () => {
+  const { run } = await begin();
+  const failed = expect(run).rejects.toMatchObject({
+    code: 'engine-lost',
+    what: expect.stringContaining('run sh') as string,
+  });
+  await engine.kill();
+  await failed;
+  await expect(openToolRoot('docker')).rejects.toMatchObject({
+    code: 'no-engine',
+    hint: expect.stringContaining('--tools root') as string,
+  });
+  await engine.restart();
+  tools = await openToolRoot('docker');
+  await expect.poll(containers, NOTICED).toEqual([]);
+  expect(await printed('echo well')).toEqual(['well']);
+});
