@@ -1,6 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import type { Account, Group } from './rules.ts';
-import type { Tree } from './tree.ts';
+import type { OwnerIds, Tree } from './tree.ts';
 
 /** passwd(5), group(5) and shadow(5) for the accounts of an image; no account has a password. */
 export function addAccounts(tree: Tree, accounts: readonly Account[], groups: readonly Group[]): void {
@@ -28,6 +28,12 @@ export function addAccounts(tree: Tree, accounts: readonly Account[], groups: re
     { mode: 0o600 },
   );
 }
+
+/** The numbers that the names of accounts and groups stand for. */
+export const ownerIds = (accounts: readonly Account[], groups: readonly Group[]): OwnerIds => ({
+  users: new Map(accounts.map(({ name, uid }) => [name, uid])),
+  groups: new Map([...groups, ...accounts].map(({ name, gid }) => [name, gid])),
+});
 
 function refuseDuplicates(values: readonly string[]): void {
   const twice = values.find((value, index) => values.indexOf(value) !== index);

@@ -3,7 +3,7 @@ import { join, matchesGlob } from 'node:path';
 import type { Unpacked } from '@sovereign/base';
 import { step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
-import { addAccounts } from './accounts.ts';
+import { addAccounts, ownerIds } from './accounts.ts';
 import { checkLinkage } from './linkage.ts';
 import { composed, type Composed } from './composed.ts';
 import { addOverlay } from './overlay.ts';
@@ -41,7 +41,10 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<Comp
   try {
     return await step('compose the root file system', async (handle) => {
       await using tree = await Tree.create(join(scratch, 'spool'));
-      await tree.addTar(recipe.packages.tar, recipe.trim, recipe.packages.ownerOf);
+      await tree.addTar(recipe.packages.tar, recipe.trim, {
+        ownerOf: recipe.packages.ownerOf,
+        ids: recipe.packages.ownersByName ? ownerIds(recipe.accounts, recipe.groups) : undefined,
+      });
       await applyRewrites(tree, recipe.rewrites);
       applyEffects(tree, recipe.packages.scripts, recipe.effects, recipe.effectsFile);
       await addCertificates(tree);

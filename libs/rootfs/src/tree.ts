@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
-import { matchesGlob } from 'node:path';
-import type { Readable } from 'node:stream';
-import { SovereignError } from '@sovereign/report';
-import { extract } from 'tar-stream';
+import { matchesGlob, posix } from 'node:path';
+import { pipeline, type Readable, type Writable } from 'node:stream';
+import { note, SovereignError } from '@sovereign/report';
+import { extract, type Header } from 'tar-stream';
 import type { TrimRule } from './rules.ts';
 
 interface Owned {
@@ -31,6 +31,24 @@ export type Entry =
   | (Owned & { type: 'directory' })
   | (Owned & { type: 'file'; content: Content })
   | (Owned & { type: 'symlink'; target: string });
+
+/** Numbers of the owners that packages call by name. */
+export interface OwnerIds {
+  users: ReadonlyMap<string, number>;
+  groups: ReadonlyMap<string, number>;
+}
+
+/** What is known of a tar beside its bytes. */
+export interface TarOptions {
+  /** The package of an entry, by its name in the tar. */
+  ownerOf?: ((name: string) => string | undefined) | undefined;
+  /** Where the names of owners count and not the numbers. */
+  ids?: OwnerIds | undefined;
+}
+
+/** Most bytes of a path and of a part of it that Linux takes (limits.h). */
+const PATH_MAX = 4095;
+const NAME_MAX = 255;
 
 /** Folders that a merged /usr makes links of; what a package still ships below them lands behind the link. */
 const merged = /^(bin|sbin|lib)\//;
@@ -65,32 +83,43 @@ export class Tree implements AsyncDisposable {
   }
 
   /**
-   * Adds every entry of a tar; later entries replace earlier ones. What a rule trims is not even stored.
-   * @param ownerOf the package of an entry, by its name in the tar
+   * Adds every entry of a tar; later entries replace earlier ones. What a rule trims is not even stored. Nothing is
+   * written but the spool, so a link that leads out of the tree leads nowhere.
+   * @throws SovereignError `bad-package` for a path, link, owner or type that no image can hold, or a damaged tar
    */
-  async addTar(
-    tar: Readable,
-    trim: readonly TrimRule[],
-    ownerOf: (name: string) => string | undefined = () => undefined,
-  ): Promise<void> {
-    for await (const entry of tar.pipe(extract())) {
-      const { name, type, mode, uid, gid, linkname, size } = entry.header;
-      const path = cleanPath(name);
-      const owner = ownerOf(name);
-      const owned = { mode: mode & 0o7777, uid, gid, source: 'package' as const, package: owner };
-      const rule = trim.find((one) => matches(path, one));
-      if (rule !== undefined && type !== 'directory') this.#countTrimmed(rule, owner, size);
-      const skip = path === '' || rule !== undefined;
-      if (!skip && type === 'file') {
-        this.entries.set(path, { type, ...owned, content: await this.#store(entry) });
-        continue;
+  async addTar(tar: Readable, trim: readonly TrimRule[], { ownerOf, ids }: TarOptions = {}): Promise<void> {
+    const reader = extract();
+    // Also where the source fails: `pipe` would leave the reader waiting for more.
+    pipeline(tar, reader as unknown as Writable, () => undefined);
+    const unknown = new Set<string>();
+    try {
+      for await (const entry of reader) {
+        const { name, type, mode, linkname, size } = entry.header;
+        const path = cleanPath(name);
+        const rule = trim.find((one) => matches(path, one));
+        const owner = ownerOf?.(name);
+        if (rule !== undefined && type !== 'directory') this.#countTrimmed(rule, owner, size);
+        if (path === '' || rule !== undefined) {
+          entry.resume();
+          continue;
+        }
+        const numbers = idsOf(entry.header, ids, unknown);
+        const owned = { mode: mode & 0o7777, ...numbers, source: 'package' as const, package: owner };
+        if (type === 'file') {
+          this.entries.set(path, { type, ...owned, content: await this.#store(entry) });
+          continue;
+        }
+        entry.resume();
+        if (type === 'directory') this.directory(path, owned);
+        else if (type === 'symlink' && linkname) this.#symlink(path, name, linkname, owned);
+        else if (type === 'link' && linkname) this.#hardlink(path, cleanPath(linkname));
+        else throw unsupported(path, type);
       }
-      entry.resume();
-      if (skip) continue;
-      if (type === 'directory') this.directory(path, owned);
-      else if (type === 'symlink' && linkname) this.entries.set(path, { type, ...owned, target: linkname });
-      else if (type === 'link' && linkname) this.#hardlink(path, cleanPath(linkname));
-      else throw unsupported(path, type);
+    } catch (error) {
+      throw error instanceof SovereignError || 'syscall' in (error as Error) ? error : damaged(error);
+    }
+    if (unknown.size > 0) {
+      note(`owners that the image has no account for, in their place root: ${[...unknown].join(', ')}`);
     }
   }
 
@@ -151,7 +180,7 @@ export class Tree implements AsyncDisposable {
         const parent = parts.slice(0, length).join('/');
         const entry = this.entries.get(parent);
         if (entry === undefined) this.directory(parent);
-        else if (entry.type === 'file') throw notAFolder(parent, path);
+        else if (entry.type !== 'directory') throw notAFolder(parent, entry.type, path);
       }
     }
   }
@@ -162,6 +191,17 @@ export class Tree implements AsyncDisposable {
     count.files += 1;
     count.bytes += size;
     this.#trimmed.set(rule, byPackage.set(owner, count));
+  }
+
+  /** A link says where it leads from the folder that it was packaged in, which the merged /usr may have moved. */
+  #symlink(path: string, name: string, target: string, owned: Owned): void {
+    if (target.length > PATH_MAX) throw impossible(target, 'a link that is longer than Linux takes');
+    const packaged = posix.join('/', name);
+    const meant = posix.resolve(posix.dirname(packaged), target);
+    // `usr/bin/x -> /bin/x`: in the merged tree the two are one, and the link would replace it.
+    if (meant.slice(1).replace(merged, 'usr/$1/') === path) return;
+    const moved = packaged.slice(1) !== path && target.startsWith('..');
+    this.entries.set(path, { type: 'symlink', ...owned, target: moved ? meant : target });
   }
 
   #hardlink(path: string, target: string): void {
@@ -186,15 +226,27 @@ export class Tree implements AsyncDisposable {
  */
 export function cleanPath(name: string): string {
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) {
-    throw new SovereignError({
-      code: 'bad-package',
-      what: 'a package holds a path that leads out of the root',
-      on: name,
-      hint: 'Do not use this package; report it to its distribution',
-    });
-  }
+  if (parts.includes('..')) throw impossible(name, 'a path that leads out of the root');
+  const long = Buffer.byteLength(name) > PATH_MAX || parts.some((part) => Buffer.byteLength(part) > NAME_MAX);
+  if (long) throw impossible(name, 'a path that is longer than Linux takes');
   return parts.join('/').replace(merged, 'usr/$1/');
+}
+
+/** Numbers of an entry's owner and group; a name that nobody has counts as root, as apk-extract(8) has it. */
+function idsOf(
+  { name, uid, gid, uname, gname }: Header,
+  ids: OwnerIds | undefined,
+  unknown: Set<string>,
+): { uid: number; gid: number } {
+  const found = (id: number, who: string, known: ReadonlyMap<string, number> | undefined) => {
+    if (!Number.isSafeInteger(id) || id < 0 || id >= 2 ** 32 - 1) {
+      throw impossible(name, `an owner that no number is for: ${id}`);
+    }
+    if (known === undefined || who === '') return id;
+    if (!known.has(who)) unknown.add(who);
+    return known.get(who) ?? 0;
+  };
+  return { uid: found(uid, uname, ids?.users), gid: found(gid, gname, ids?.groups) };
 }
 
 const matches = (path: string, { glob }: TrimRule): boolean =>
@@ -208,10 +260,26 @@ const missing = (path: string) =>
     hint: 'Check the packages of the service and the trim rules',
   });
 
-const notAFolder = (parent: string, path: string) =>
+const impossible = (on: string, what: string) =>
+  new SovereignError({
+    code: 'bad-package',
+    what: `a package holds ${what}`,
+    on: on.slice(0, 200),
+    hint: 'Do not use this package; report it to its distribution',
+  });
+
+const damaged = (cause: unknown) =>
+  new SovereignError({
+    code: 'bad-package',
+    what: `the files of the packages cannot be read: ${(cause as Error).message}`,
+    hint: 'Build again; when it stays so, report it',
+    cause,
+  });
+
+const notAFolder = (parent: string, type: string, path: string) =>
   new SovereignError({
     code: 'file-conflict',
-    what: `/${parent} is a file, but /${path} lies below it`,
+    what: `/${parent} is a ${type}, but /${path} lies below it`,
     on: `/${parent}`,
     hint: 'Check the overlay against the packages',
   });
