@@ -15,6 +15,8 @@ export interface PackageInfo {
   url?: string;
   arch?: string;
   license?: string;
+  /** Seconds since 1970. */
+  buildTime?: number;
   /** Name of the source package. */
   origin?: string;
   depends?: readonly string[];
@@ -47,6 +49,9 @@ export interface Apk {
 }
 
 export const ARCH = 'aarch64';
+
+/** When packages were built that say nothing else: the first second of 2026. */
+const BUILD_TIME = 1_767_225_600;
 
 /** @param entries in any order; folders above them are added */
 export async function makeData(entries: readonly TarEntry[]): Promise<PackageData> {
@@ -89,7 +94,7 @@ function packageInfo(info: PackageInfo, { member, size }: PackageData): string {
     ...one('pkgver', info.version),
     ...one('pkgdesc', info.description ?? info.name),
     ...one('url', info.url ?? 'https://example.invalid/'),
-    ...one('builddate', 0),
+    ...one('builddate', info.buildTime ?? BUILD_TIME),
     ...one('packager', 'the test mirror of Sovereign'),
     ...one('size', Math.max(size, 1)),
     ...one('arch', info.arch ?? ARCH),
@@ -137,7 +142,7 @@ function stanza({ info, file, identity, size }: Apk): string {
     `L:${info.license ?? 'unknown'}`,
     `o:${info.origin ?? info.name}`,
     'm:the test mirror of Sovereign',
-    't:0',
+    `t:${info.buildTime ?? BUILD_TIME}`,
     ...(info.providerPriority === undefined ? [] : [`k:${info.providerPriority}`]),
     ...list('D', info.depends),
     ...list('p', info.provides),
