@@ -116,15 +116,23 @@ describe('the same node and address', () => {
     await rowComes();
   });
 
-  test('after another release, and back again', async () => {
+  test('after another release, which is closed while it is on trial, and back again', async () => {
     const { release } = await sql.told();
     await lab.must('home', [process.execPath, join(import.meta.dirname, 'another-release.ts'), '16'], {
       env: lab.homeEnv,
     });
-    await lab.sovereignJson(['start', 'sql', '-s', 'local']);
-    await expect
-      .poll(async () => (await sql.told()).trial, { timeout: PATIENCE, interval: 1000 })
-      .toBe(false);
+    const starting = lab.sovereignJson(['start', 'sql', '-s', 'local']);
+    await expect.poll(async () => (await sql.told()).slot, { timeout: PATIENCE, interval: 500 }).toBe('b');
+    // Reports of health end the trial: it lasts as long as nobody makes them.
+    await expect.poll(() => healthWatch('STOP').catch(String), { timeout: PATIENCE, interval: 500 }).toBe('');
+    await sql.reachable();
+    expect((await sql.told()).trial).toBe(true);
+    const shut = await lab.run('laptop', ['busybox', 'nc', '-w', '3', node.address, '5432']);
+    expect(shut.status).not.toBe(0);
+    expect((await sql.told()).trial).toBe(true);
+    await healthWatch('CONT');
+    await starting;
+    expect(await sql.told()).toMatchObject({ trial: false, slot: 'b' });
     expect((await sql.told()).release).not.toBe(release);
     await sameNode();
     await rowComes();
@@ -265,6 +273,10 @@ describe('what goes wrong', () => {
     expect((await sql.told()).healthy).toBe(true);
   });
 });
+
+/** Holds what reports the health of the guest, or lets it go on. */
+const healthWatch = (signal: 'STOP' | 'CONT'): Promise<string> =>
+  sql.inGuest(`read -r _ watch </run/sovereign/helpers && kill -${signal} $watch`);
 
 const ownNode = async () => {
   const found = (await lab.server.nodes()).find(({ ip_addresses: all }) => all.includes(node.address));
