@@ -119,23 +119,24 @@ class Run {
       stdout: true,
       stderr: true,
     })) as unknown as Duplex;
-    const stop = () => stream.destroy();
+    const { promise: calledOff, reject } = Promise.withResolvers<never>();
+    const callOff = () => reject(signal?.reason as Error);
     try {
       signal?.throwIfAborted();
-      signal?.addEventListener('abort', stop, { once: true });
-      const waiting = await this.#wait();
-      // Awaited below; where the start fails nobody does.
-      waiting.status.catch(() => undefined);
-      this.#gone = waiting.status;
+      signal?.addEventListener('abort', callOff, { once: true });
+      const { status: gone } = await this.#wait();
+      this.#gone = gone;
       const output =
         stdio === 'inherit' ? useTerminal(this.#container, stream) : readLines(this.#streams, stream, last);
+      const end = Promise.race([Promise.all([gone, output]), calledOff]);
+      // Where the start fails nobody waits for the end.
+      end.catch(() => undefined);
       await this.#container.start();
-      const [status] = await Promise.all([waiting.status, output]);
+      const [status] = await end;
       this.#ended = true;
-      signal?.throwIfAborted();
       return status;
     } finally {
-      signal?.removeEventListener('abort', stop);
+      signal?.removeEventListener('abort', callOff);
       stream.destroy();
     }
   }
