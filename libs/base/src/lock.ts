@@ -55,8 +55,12 @@ export interface LockChange {
   to: string | undefined;
 }
 
-/** What differs between two locks, by package name. */
-export function compareLocks(before: Lock | undefined, after: Lock): LockChange[] {
+interface Versions {
+  packages: readonly Pick<LockedPackage, 'name' | 'version'>[];
+}
+
+/** What differs between two locks, or two images, by package name. */
+export function compareLocks(before: Versions | undefined, after: Versions): LockChange[] {
   const old = new Map(before?.packages.map(({ name, version }) => [name, version]));
   const fresh = new Map(after.packages.map(({ name, version }) => [name, version]));
   return [...new Set([...old.keys(), ...fresh.keys()])]

@@ -54,6 +54,9 @@ export interface Device {
 
   status(services: readonly ServiceDefinition[]): Promise<ServiceStatus[]>;
 
+  /** The releases that the device holds of a service, the one that the next start boots first. Changes nothing. */
+  releases(service: ServiceDefinition): Promise<Release[]>;
+
   /** Makes the release before the current one current again, and restarts the service where it ran. */
   rollback(service: ServiceDefinition): Promise<{ from: string; to: string }>;
 

@@ -76,6 +76,18 @@ test('a new release proves itself on trial, and rollback goes back', async () =>
   expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
 });
 
+test('the releases of a service begin with the one that boots next', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  expect(await device.releases(definition)).toEqual([]);
+  const one = await workstation.bundle('healthy one');
+  await device.deploy(one);
+  expect(await device.releases(definition)).toEqual([one.release]);
+  const two = await workstation.bundle('healthy two');
+  await device.deploy(two);
+  expect(await device.releases(definition)).toEqual([two.release, one.release]);
+});
+
 test('a release that never becomes healthy is taken back, and whoever started it is told', async () => {
   const workstation = new Workstation();
   const { device } = workstation;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { note, SovereignError, step } from '@sovereign/report';
-import { releaseId, type ServiceDefinition } from '@sovereign/service';
+import { releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { adopt } from './adopt.ts';
 import { lastLine, runAgent } from './agent.ts';
@@ -26,6 +26,7 @@ import { forgetSecrets, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
   dueRelease,
+  dueSlot,
   otherSlot,
   readSlots,
   refreshSlot,
@@ -183,6 +184,13 @@ export class HostedDevice implements Device {
 
   status(services: readonly ServiceDefinition[]): Promise<ServiceStatus[]> {
     return serviceStatus(this.#host, services);
+  }
+
+  async releases({ name }: ServiceDefinition): Promise<Release[]> {
+    const slots = await readSlots(this.#host, name);
+    const due = dueSlot(slots);
+    if (due === undefined) return [];
+    return [due, otherSlot(due)].flatMap((slot) => slots.releases[slot] ?? []);
   }
 
   rollback(definition: ServiceDefinition): Promise<{ from: string; to: string }> {

@@ -302,6 +302,18 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/lock.ts')).lock,
   },
   {
+    name: 'inspect',
+    services: 'one',
+    summary: 'what lies in the built image, by size; what was trimmed; what the release before had',
+    description:
+      'Compares with the release that the device has. With --cve it asks the distribution what is known of these versions.',
+    example: 'sovereign inspect sql --cve',
+    flags: ['serial'],
+    own: [{ flags: '--cve', description: 'known vulnerabilities, from the distribution’s own data' }],
+    needs: [],
+    load: async () => (await import('./commands/inspect.ts')).inspect,
+  },
+  {
     name: 'rollback',
     services: 'one',
     summary: 'back to the release before',

@@ -35,6 +35,7 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     stop: doing('stop', undefined),
     waitHealthy: doing('wait', undefined),
     status: (services) => Promise.resolve(services.map(({ name }) => status({ name }))),
+    releases: () => Promise.resolve([]),
     rollback: doing('rollback', { from: 'f'.repeat(64), to: 'e'.repeat(64) }),
     remove: doing('remove', undefined),
     // eslint-disable-next-line @typescript-eslint/require-await

@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { readBundle, readTailnetChange, selectDevice, type TailnetWords } from '@sovereign/device';
 import { step } from '@sovereign/report';
+import { keepContents } from '@sovereign/sbom';
 import { loadService, type Base } from '@sovereign/service';
 import { projectFolder } from '../lib/project.ts';
 
@@ -27,6 +29,8 @@ const deploy: PromiseExecutor<Options> = async ({ device: serial, network, dns, 
       dns: dns?.split(','),
       tailnet,
     });
+    // What runs on a device is what later images are compared with.
+    await keepContents(join(service.folder, 'dist'));
     if (!changed) handle.cached();
     handle.detail(`release ${release.slice(0, 12)}, slot ${slot}`);
   });
