@@ -54,11 +54,19 @@ async function openFolder(): Promise<ToolRoot> {
     await step('prepare the build tools', async () => {
       const input = await openTree();
       // --no-same-owner: nothing inside depends on owners, and an ordinary user could not set them.
-      await execa('tar', ['--extract', '--no-same-owner', '--directory', folder], { input });
+      await execa('tar', ['--extract', '--no-same-owner', '--directory', folder], { input }).catch(
+        asTreeError,
+      );
     });
   };
   const { folder } = await contentKeyed('toolroot', digest, make, 2);
   return { digest, run: (argv, options = {}) => runInside(folder, argv, options) };
+}
+
+/** What is wrong with the tree says more than that tar got only a part of it. */
+function asTreeError(error: unknown): never {
+  const { cause } = error as Error;
+  throw cause instanceof SovereignError ? cause : error;
 }
 
 async function openContainers(): Promise<ToolRoot> {
