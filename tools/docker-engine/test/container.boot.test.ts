@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openToolRoot, type ToolRoot } from '@sovereign/tools';
 import { compileObjects, LEAST_OBJECTS } from 'kernel/testing';
+import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { TestEngine } from '../src/index.ts';
 
@@ -69,6 +70,11 @@ test(
     expect(await containers()).toEqual([]);
   },
 );
+
+test('the root image is the same bytes as the one that was built without a container', async () => {
+  const { base, sha256 } = await builtRoot();
+  expect(await rebuildRoot(tools, join(folder, 'root'), base)).toBe(sha256);
+});
 
 test('a program has the rights of the caller and none beside', async () => {
   expect(await printed('id -u; id -g; grep -E "^(CapEff|CapBnd|NoNewPrivs)" /proc/self/status')).toEqual([

@@ -1,0 +1,33 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { packageBases } from '@sovereign/apko';
+import { readLock } from '@sovereign/base';
+import { builtPrograms, guestRecipe } from '@sovereign/guest';
+import { composeRoot, makeErofs } from '@sovereign/rootfs';
+import { loadService, readManifest } from '@sovereign/service';
+import { sha256File, workspaceRoot } from '@sovereign/store';
+import type { ToolRoot } from '@sovereign/tools';
+
+const project = join(import.meta.dirname, '..');
+
+/** What the image that was built is made of, and its digest. */
+export async function builtRoot(): Promise<{ base: 'alpine' | 'debian'; sha256: string }> {
+  const { base, image } = await readManifest(join(project, 'dist'), 'root');
+  return { base, sha256: image.sha256 };
+}
+
+/** Makes the image of a base once more, in a folder of its own; gives its digest. */
+export async function rebuildRoot(
+  tools: ToolRoot,
+  folder: string,
+  base: 'alpine' | 'debian',
+): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const service = await loadService(project);
+  const lockPath = join(project, `${base}.lock.json`);
+  const packages = await packageBases[base].unpack(await readLock(lockPath), lockPath);
+  const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));
+  await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
+  await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'));
+  return sha256File(join(folder, 'root.erofs'));
+}
