@@ -169,9 +169,10 @@ test('the firewall keeps the guest from the host’s loopback', async () => {
 });
 
 test('the dependency cache of the image is what OpenRC itself computes', async () => {
-  const saved = await inGuest('cat /usr/lib/rc/cache/deptree');
+  const folder = (await inGuest("sed -n 's/^openrc-folder //p' /etc/sovereign/base.conf")).trim();
+  const saved = await inGuest(`cat ${folder}/cache/deptree`);
   const computed = await inGuest(
-    'cp -p /run/openrc/deptree /run/kept; /usr/lib/rc/bin/rc-depend --update >/dev/null; cat /run/openrc/deptree',
+    `cp -p /run/openrc/deptree /run/kept; ${folder}/bin/rc-depend --update >/dev/null; cat /run/openrc/deptree`,
   );
   await inGuest('mv /run/kept /run/openrc/deptree');
   expect(computed).toBe(saved);
