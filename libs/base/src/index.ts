@@ -9,9 +9,11 @@ export {
 export {
   compareLocks,
   describeChange,
+  describeSize,
   lockDigest,
   lockSchema,
   readLock,
+  refuseOlder,
   writeLock,
   type Lock,
   type LockChange,
@@ -24,4 +26,5 @@ export { openDeb } from './debian/deb.ts';
 export { alpineBase } from './alpine/index.ts';
 export { localApko, APKO_VERSION, type ApkoRunner } from './alpine/apko.ts';
 export { alpineIndex, alpineMirror, BRANCH as alpineBranch } from './alpine/mirror.ts';
+export { supportWarning } from './alpine/support.ts';
 export { debian } from './debian/index.ts';

@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { compareLocks, describeChange, lockDigest, lockSchema, type Lock } from './lock.ts';
+import {
+  compareLocks,
+  describeChange,
+  describeSize,
+  lockDigest,
+  lockSchema,
+  refuseOlder,
+  type Lock,
+} from './lock.ts';
 
 const entry = (name: string, version: string) => ({
   name,
@@ -26,6 +34,26 @@ test('what changes between two locks is said by package', () => {
   );
   expect(changes.map(describeChange)).toEqual(['a 1 -> 2', '- b 1', '+ c 1']);
   expect(compareLocks(lock(entry('a', '1')), lock(entry('a', '1')))).toEqual([]);
+});
+
+test('what there is to fetch is said in full, and by how much it changed', () => {
+  const sized = (size: number) => lock({ ...entry('a', '1'), size });
+  expect(describeSize(undefined, sized(2_500_000))).toBe('1 packages, 2.5 MB to fetch');
+  expect(describeSize(sized(3_000_000), sized(2_500_000))).toBe('1 packages, 2.5 MB to fetch (-0.5 MB)');
+});
+
+test('an index older than the one that a lock was made of is refused, and only within a branch', () => {
+  const seen = (main: number, release = 'v3.24'): Lock => ({
+    ...lock(entry('a', '1')),
+    release,
+    newest: { main },
+  });
+  expect(() => refuseOlder(seen(2000), seen(1999), 'x.lock.json')).toThrow(
+    /index of main.*33:19.*has seen.*33:20/,
+  );
+  expect(() => refuseOlder(seen(2000), seen(2000), 'x.lock.json')).not.toThrow();
+  expect(() => refuseOlder(seen(2000, 'v3.23'), seen(1000), 'x.lock.json')).not.toThrow();
+  expect(() => refuseOlder(undefined, seen(1000), 'x.lock.json')).not.toThrow();
 });
 
 test('a digest in the lock decides the digest of the lock', () => {

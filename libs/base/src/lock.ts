@@ -69,6 +69,36 @@ export function compareLocks(before: Versions | undefined, after: Versions): Loc
     .filter(({ from, to }) => from !== to);
 }
 
+/** What all packages of a lock take to fetch, and how that changed: `77 packages, 21.3 MB to fetch (+0.4 MB)`. */
+export function describeSize(before: Lock | undefined, after: Lock): string {
+  const total = (lock: Lock) => lock.packages.reduce((sum, { size }) => sum + size, 0);
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const change = before === undefined ? 0 : total(after) - total(before);
+  const sign = change < 0 ? '-' : '+';
+  const changed = before === undefined ? '' : ` (${sign}${megabytes(Math.abs(change))} MB)`;
+  return `${after.packages.length} packages, ${megabytes(total(after))} MB to fetch${changed}`;
+}
+
+/**
+ * Refuses a lock of an index that is older than the one before was made of: a mirror that lags behind, or that
+ * somebody holds back so that fixes do not arrive.
+ * @throws SovereignError `old-mirror`
+ */
+export function refuseOlder(before: Lock | undefined, after: Lock, path: string): void {
+  if (before?.release !== after.release) return;
+  for (const [archive, was] of Object.entries(before.newest ?? {})) {
+    const is = after.newest?.[archive];
+    if (is === undefined || is >= was) continue;
+    const day = (seconds: number) => new Date(seconds * 1000).toISOString();
+    throw new SovereignError({
+      code: 'old-mirror',
+      what: `the mirror's index of ${archive} ends at ${day(is)}, older than the lock, which has seen ${day(was)}`,
+      on: path,
+      hint: 'Try another mirror (docs/use.md, "Mirrors"); to go back on purpose, delete the lock first',
+    });
+  }
+}
+
 /** One line for a person: `openrc 0.54-1 -> 0.55-1`, `+ zlib1g 1.3`, `- perl 5.40`. */
 export function describeChange({ name, from, to }: LockChange): string {
   if (from === undefined) return `+ ${name} ${to ?? ''}`;

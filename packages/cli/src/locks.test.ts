@@ -55,6 +55,9 @@ describe('a stale lock', () => {
 });
 
 it('refreshing says what changed', async () => {
-  expect(await refreshLocks(run)).toEqual(['rootfs-sql (debian): openrc 1 -> 2']);
+  expect(await refreshLocks(run)).toEqual([
+    'rootfs-sql (debian): openrc 1 -> 2',
+    'rootfs-sql (debian): 1 packages, 0.0 MB to fetch (+0.0 MB)',
+  ]);
   expect(await refreshLocks(run)).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { glob } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { compareLocks, describeChange, readLock, type Lock } from '@sovereign/base';
+import { compareLocks, describeChange, describeSize, readLock, type Lock } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
 import { runNx, type NxRun } from './nx.ts';
 import type { Session } from './session.ts';
@@ -26,16 +26,17 @@ export async function runRefreshing(session: Session, run: NxRun): Promise<void>
   }
 }
 
-/** Makes the locks of these projects again, or every lock, and gives what changed, one line a package. */
+/** Makes the locks of these projects again, or every lock, and gives what changed: a line a package, and the size. */
 export async function refreshLocks(run: NxRun): Promise<string[]> {
   const before = await readLocks(run.root);
   await runNx({ ...run, targets: ['lock'], options: {} });
   const after = await readLocks(run.root);
-  return [...after].flatMap(([path, lock]) =>
-    compareLocks(before.get(path), lock).map(
-      (change) => `${basename(dirname(path))} (${lock.base}): ${describeChange(change)}`,
-    ),
-  );
+  return [...after].flatMap(([path, lock]) => {
+    const changes = compareLocks(before.get(path), lock);
+    if (changes.length === 0) return [];
+    const lines = [...changes.map(describeChange), describeSize(before.get(path), lock)];
+    return lines.map((line) => `${basename(dirname(path))} (${lock.base}): ${line}`);
+  });
 }
 
 async function readLocks(root: string): Promise<Map<string, Lock>> {

@@ -3,7 +3,10 @@ import { packageBases } from '@sovereign/apko';
 import {
   compareLocks,
   describeChange,
+  describeSize,
   readLock,
+  refuseOlder,
+  supportWarning,
   writeLock,
   type Lock,
   type LockRequest,
@@ -18,8 +21,11 @@ export async function refreshLock(
 ): Promise<void> {
   const before = existsSync(path) ? await readLock(path) : undefined;
   const after: Lock = await packageBases[base].lock(request);
+  refuseOlder(before, after, path);
   const changes = compareLocks(before, after);
   for (const change of changes) note(describeChange(change));
-  if (changes.length === 0) note('the lock is up to date');
+  note(changes.length === 0 ? 'the lock is up to date' : describeSize(before, after));
+  const warning = after.base === 'alpine' ? supportWarning(after.release, after.packages) : undefined;
+  if (warning !== undefined) note(`warning: ${warning}`);
   await writeLock(path, after);
 }
