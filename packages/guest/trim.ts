@@ -123,5 +123,35 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
     ...rule('input of the JIT compiler, which is off', 'usr/lib/postgresql/*/lib/{bitcode,llvmjit*}'),
     ...rule('for compiling extensions', 'usr/lib/postgresql/*/lib/pgxs', 'usr/share/postgresql/*/man'),
     ...rule('moves data between major versions on a workstation', 'usr/lib/postgresql/*/bin/pg_upgrade'),
+    ...rule(
+      'tests a disk, or tells how to compile extensions',
+      'usr/lib/postgresql/*/bin/{pg_config,pg_test_fsync,pg_test_timing}',
+    ),
+    ...rule(
+      'the retired extension xml2, and what it alone links against',
+      'usr/lib/postgresql/*/lib/pgxml.so',
+      'usr/share/postgresql/*/extension/xml2{--*.sql,.control}',
+      'usr/lib/*/lib{xslt,exslt,gcrypt,gpg-error}.so.*',
+    ),
+    ...rule(
+      'shapes traffic, sets up switches, counts packets; the guest calls ip alone',
+      'usr/sbin/{bridge,dcb,devlink,genl,rtacct,rtmon,tc,tipc,vdpa}',
+      'usr/bin/{ctstat,lnstat,nstat,rdma,routel,rtstat,ss}',
+      'usr/lib/*/tc',
+      'usr/lib/*/lib{nsl,tirpc}.so.*',
+    ),
+    ...rule(
+      'repairs of a file system by hand; the guest makes, checks and grows one',
+      'usr/sbin/{badblocks,debugfs,e2freefrag,e2image,e2mmpstatus,e2undo,e4crypt,e4defrag,filefrag,mklost+found}',
+      'usr/lib/*/libss.so.*',
+    ),
+    ...rule('nobody logs in from the guest to elsewhere', 'usr/bin/dbclient'),
+    ...rule(
+      'libraries that no program here is linked against',
+      'usr/lib/*/lib{BrokenLocale,anl,dl,mvec,pthread,rt,thread_db,util}.so.*',
+      'usr/lib/*/lib{drop_ambient,history,pamc,psx,tic}.so.*',
+    ),
+    ...rule('how a client gets tickets of Kerberos, and ciphers in hardware', 'usr/lib/*/{krb5,engines-3}'),
+    ...rule('for debuggers', 'usr/share/{gcc,gdb}'),
   ],
 };
