@@ -142,6 +142,26 @@ describe('a composed root', () => {
     expect(text).toContain('etc/link -> /run/x');
   });
 
+  test('holds a file once that has several names, unless owner or mode tell them apart', async () => {
+    const items = [
+      { name: './usr/bin/a', text: 'same', mode: 0o755 },
+      { name: './usr/bin/b', text: 'same', mode: 0o755 },
+      { name: './usr/bin/c', text: 'same', mode: 0o644 },
+      { name: './usr/bin/d', text: 'same', mode: 0o755, uid: 70 },
+      { name: './usr/bin/e', text: '' },
+      { name: './usr/bin/f', text: '' },
+    ];
+    const lines = listing(await compose(recipe(items))).filter((line) => line.includes('usr/bin/'));
+    expect(lines.map((line) => [line.slice(0, 10), line.split(' ').slice(5).join(' ')])).toEqual([
+      ['-rwxr-xr-x', 'usr/bin/a'],
+      ['hrwxr-xr-x', 'usr/bin/b link to usr/bin/a'],
+      ['-rw-r--r--', 'usr/bin/c'],
+      ['-rwxr-xr-x', 'usr/bin/d'],
+      ['-rw-r--r--', 'usr/bin/e'],
+      ['-rw-r--r--', 'usr/bin/f'],
+    ]);
+  });
+
   test('makes one certificate bundle', async () => {
     const items = ['b', 'a'].map((name) => ({
       name: `./usr/share/ca-certificates/m/${name}.crt`,

@@ -21,7 +21,7 @@ interface Inode {
 
 /**
  * Bytes that each regular file of an EROFS image takes there, by path without a leading slash: whole blocks, without
- * its inode and its name.
+ * its inode and its name. Of several names of one file the first has them, the others nothing.
  * @see https://erofs.docs.kernel.org/en/latest/core_ondisk.html
  */
 export async function storedSizes(imagePath: string): Promise<Map<string, number>> {
@@ -29,17 +29,24 @@ export async function storedSizes(imagePath: string): Promise<Map<string, number
   try {
     const image = new Image(imagePath, file);
     const root = await image.readSuperblock();
-    const sizes = new Map<string, number>();
+    const files: { path: string; nid: number; size: number }[] = [];
     const folders = [{ path: '', nid: root }];
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
       for (const { name, nid } of await image.entries(folder.nid)) {
         const path = folder.path === '' ? name : `${folder.path}/${name}`;
         const inode = await image.inode(nid);
         if (isFolder(inode)) folders.push({ path, nid });
-        else if (isFile(inode)) sizes.set(path, image.stored(inode));
+        else if (isFile(inode)) files.push({ path, nid, size: image.stored(inode) });
       }
     }
-    return sizes;
+    const counted = new Set<number>();
+    const once = ({ nid, size }: { nid: number; size: number }) => {
+      if (counted.has(nid)) return 0;
+      counted.add(nid);
+      return size;
+    };
+    files.sort((a, b) => (a.path < b.path ? -1 : 1));
+    return new Map(files.map((one) => [one.path, once(one)]));
   } finally {
     await file.close();
   }
