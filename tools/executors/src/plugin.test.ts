@@ -47,6 +47,10 @@ describe('a folder with a service definition', () => {
     }
   });
 
+  test('takes from the cache what the tools made in a container, and the other way round', () => {
+    for (const name of Object.keys(targets)) expect(inputsOf(name)).not.toContain('SOVEREIGN_TOOLS');
+  });
+
   test('never serves what touches a device from a cache, and never two at once', () => {
     for (const name of ['deploy', 'start', 'stop', 'verify']) {
       expect(targets[name]).toMatchObject({ cache: false, parallelism: false });
