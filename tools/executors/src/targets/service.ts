@@ -85,7 +85,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{projectRoot}/service.config.ts',
         '{projectRoot}/test/**/*',
         '{workspaceRoot}/vitest.boot.config.ts',
-        '{workspaceRoot}/libs/{base,checks,device,diagnose,report,rootfs,service,store,tools}/src/**/*',
+        '{workspaceRoot}/libs/{base,checks,device,diagnose,report,rootfs,sbom,service,store,tools}/src/**/*',
         'guest',
         '!{workspaceRoot}/libs/**/*.test.ts',
         { dependentTasksOutputFiles: '**/manifest.json' },
