@@ -37,6 +37,7 @@ export const guestPackages: Record<Base, readonly string[]> = {
 const perl =
   'perl scripts of package installation and of Debian wrappers; no program that runs in the guest uses it';
 const installation = 'used by install scripts only, and none is run';
+const network = 'sets up the network in the way of the distribution; the guest brings its own';
 const accounts = 'changes accounts; the composer writes them from the definition';
 
 /**
@@ -44,7 +45,12 @@ const accounts = 'changes accounts; the composer writes them from the definition
  * is linked against them is checked when the image is composed.
  */
 export const guestLeavesOut: Record<Base, Readonly<Record<string, string>>> = {
-  alpine: {},
+  alpine: {
+    'alpine-keys': 'keys for a package manager that is not there',
+    bridge: network,
+    'busybox-ifupdown': network,
+    'ifupdown-ng': network,
+  },
   debian: {
     adduser: accounts,
     'base-passwd': accounts,

@@ -63,6 +63,7 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
       'etc/{apk,apko.json}',
       'usr/share/apk',
     ),
+    ...rule('the composer writes accounts from the definition', 'etc/{passwd,group,shadow}'),
     ...rule('settings of programs that are not used', 'etc/{network,udhcpc,udhcpd.conf,busybox-paths.d}'),
     ...rule('settings of programs that are not used', 'etc/{securetty,motd,issue,inittab,crontabs,periodic}'),
     ...rule('settings of programs that are not used', 'etc/{modprobe.d,modules,modules-load.d,sysctl.*}'),

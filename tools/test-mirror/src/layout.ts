@@ -44,8 +44,8 @@ const moves: readonly (readonly [from: RegExp, to: string])[] = [
   [/^usr\/lib\/aarch64-linux-gnu\/gconv\/.*/, ''],
 
   [/^usr\/bin\/(busybox|ip|rc-status)$/, 'bin/$1'],
-  // The only user of Berkeley DB, which the lock leaves out; and Debian's second name of ip.
-  [/^usr\/sbin\/(arpd|ip)$/, ''],
+  // Debian's second name of it.
+  [/^usr\/sbin\/ip$/, ''],
   [/^usr\/lib\/rc\//, 'usr/libexec/rc/'],
   [/^usr\/sbin\/(openrc.*|rc-.*|supervise-daemon)$/, 'sbin/$1'],
   [

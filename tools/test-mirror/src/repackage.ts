@@ -129,16 +129,30 @@ function versionOf(lock: Lock, from: string): string {
   return `${upstream}-r0`;
 }
 
+const needsOf = (entry: TarEntry): string[] =>
+  entry.type === 'file' ? (elfNeeds(entry.content)?.libraries ?? []) : [];
+
+/** Names of the libraries that a package brings. */
+const librariesOf = ({ entries }: Repackaged): string[] =>
+  entries
+    .filter(({ path }) => /^(usr\/)?lib\/[^/]+\.so(\.[^/]*)?$/.test(path))
+    .map(({ path }) => basename(path));
+
+/** Leaves out programs whose libraries the lock has not: those are trimmed on Debian, and nothing here calls them. */
+function withoutUnlinkable(packages: readonly Repackaged[]): Repackaged[] {
+  const there = new Set(packages.flatMap(librariesOf));
+  return packages.map(({ info, entries }) => ({
+    info,
+    entries: entries.filter((entry) => needsOf(entry).every((library) => there.has(library))),
+  }));
+}
+
 /** Adds what abuild finds by looking: `so:` names that a package brings, and those that its programs need. */
 function link(packages: readonly Repackaged[]): Repackaged[] {
-  const isLibrary = (path: string) => /^(usr\/)?lib\/[^/]+\.so(\.[^/]*)?$/.test(path);
-  const brings = (entries: readonly TarEntry[]) =>
-    entries.filter(({ path }) => isLibrary(path)).map(({ path }) => basename(path));
-  return packages.map(({ info, entries }) => {
-    const own = new Set(brings(entries));
-    const needs = new Set(
-      entries.flatMap((entry) => (entry.type === 'file' ? (elfNeeds(entry.content)?.libraries ?? []) : [])),
-    );
+  return withoutUnlinkable(packages).map((one) => {
+    const { info, entries } = one;
+    const own = new Set(librariesOf(one));
+    const needs = new Set(entries.flatMap(needsOf));
     const sonames = [...own].sort().map((name) => `so:${name}=${info.version.replace(/-r\d+$/, '')}`);
     const wanted = [...needs].filter((name) => !own.has(name)).sort();
     return {

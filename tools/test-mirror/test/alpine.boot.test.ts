@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { databaseOf, runChecks } from '@sovereign/checks';
-import { execInGuest, localDevice, type Bundle, type Device } from '@sovereign/device';
+import { execInGuest, localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
 import type { Lock } from '@sovereign/base';
 import type { FoundService } from '@sovereign/service';
-import { sha256File } from '@sovereign/store';
+import { sha256File, workspaceRoot } from '@sovereign/store';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { makeTestMirror, type TestMirror } from '../src/index.ts';
 import { buildImage, bundleWith, loadSql, lockAlpine, lockedDebian, useMirror } from './images.ts';
@@ -25,12 +25,16 @@ beforeAll(async () => {
   service = await loadSql();
   lock = await lockAlpine(service);
   alpine = await bundleWith(service, 'alpine', await buildImage(service, lock, join(scratch, 'alpine')));
-  debian = await bundleWith(
-    service,
-    'debian',
-    await buildImage(service, await lockedDebian(), join(scratch, 'debian')),
-  );
-});
+  const built = await readBundle(workspaceRoot(), service);
+  debian =
+    built.release.base === 'debian'
+      ? built
+      : await bundleWith(
+          service,
+          'debian',
+          await buildImage(service, await lockedDebian(), join(scratch, 'debian')),
+        );
+}, 600_000);
 
 afterAll(async () => {
   for (const device of devices) await device.stop(service.definition, 60);
