@@ -1,17 +1,19 @@
 /**
  * PostgreSQL in a tailnet, in the lab (docs/tailnet-lab.md): which path two nodes find by the kind of their routers,
  * how long after the database answers it is reached from another device, how fast bytes get into the guest, and what
- * memory it takes. Everything is built first; settings, data and nodes are of this run alone.
+ * memory it takes; the guest on this machine, and on a test phone in both of its network modes. Everything is built
+ * first; settings, data and nodes are of this run alone.
  *
- *   npm run bench:tailnet -- [--runs N] [--mebibytes N] [--only paths|guest]
+ *   npm run bench:tailnet -- [--runs N] [--mebibytes N] [--only paths|guest|phone]
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { TailnetClient } from 'tailnet-lab/src/client.ts';
 import { Lab } from 'tailnet-lab/src/lab.ts';
-import { nats, type Nat, type Room } from 'tailnet-lab/src/topology.ts';
+import { control, nats, type Nat, type Room } from 'tailnet-lab/src/topology.ts';
+import { ownSettings, Phone, PhoneService } from 'virtual-phone/testing';
 
 const { values } = parseArgs({
   options: {
@@ -43,10 +45,14 @@ async function laptopBehind(nat: Nat): Promise<void> {
   await until(async () => (await lab.laptop.status()).BackendState === 'Running');
 }
 
-/** Rows: the kind of the home's router; columns: of the laptop's. */
-async function measurePaths(address: string, behind: (nat: Nat) => Promise<void>): Promise<void> {
+/** Rows: the kind of the router before the node; columns: of the laptop's. */
+async function measurePaths(
+  address: string,
+  behind: (nat: Nat) => Promise<void>,
+  kinds: readonly Nat[] = nats,
+): Promise<void> {
   const rows: Record<string, Partial<Record<Nat, string>>> = {};
-  for (const homeNat of nats) {
+  for (const homeNat of kinds) {
     const row: Partial<Record<Nat, string>> = {};
     for (const laptopNat of nats) {
       await behind(homeNat);
@@ -133,21 +139,36 @@ async function measureBoot(ways: [Way, Way], password: string): Promise<Record<s
 /** Takes one connection to its end. Its input is a FIFO that never ends, or it would close its side at once. */
 const SINK = 'rm -f /run/sink; mkfifo /run/sink; exec nc -l -p 5432 <>/run/sink >/dev/null';
 
-/** MiB a second of raw TCP into a guest that throws them away. */
-async function throughput({ room, host, port }: Way): Promise<number> {
+/**
+ * MiB a second of raw TCP into a guest that throws them away.
+ * @param guest runs a script in the guest, whose database is stopped
+ * @param send runs a script where the bytes come from
+ */
+async function throughput(
+  guest: (script: string) => Promise<unknown>,
+  send: (script: string) => Promise<unknown>,
+  connect: string,
+): Promise<number> {
   const rates: number[] = [];
   for (let run = 0; run < runs; run++) {
-    const sink = inGuest(SINK);
     // No way to ask whether it listens that it would not take for its one connection.
-    await sleep(5000);
-    const started = performance.now();
-    const send = `head -c ${mebibytes * 2 ** 20} /dev/zero | busybox nc ${host} ${port}`;
-    await lab.must(room, ['sh', '-c', send]);
-    await sink;
+    const listening = sleep(5000);
+    let started = NaN;
+    const sending = async () => {
+      await listening;
+      started = performance.now();
+      await send(`head -c ${mebibytes * 2 ** 20} /dev/zero | ${connect}`);
+    };
+    await Promise.all([guest(SINK), sending()]);
     rates.push((mebibytes * 1000) / (performance.now() - started));
   }
   return median(rates);
 }
+
+const sendFrom =
+  (room: Room) =>
+  (script: string): Promise<unknown> =>
+    lab.must(room, ['sh', '-c', script]);
 
 const memoryUsed = async (): Promise<number> =>
   Number(await inGuest("free -k | awk '/^Mem/ {print $3}'")) / 1000;
@@ -179,7 +200,10 @@ async function measureGuest(): Promise<void> {
   await lab.laptop.path(address);
   const connected = await memoryUsed();
   await inGuest('rc-service postgresql stop');
-  const [alone, through] = [await throughput(mode), await throughput(tailnet)];
+  const [alone, through] = [
+    await throughput(inGuest, sendFrom('home'), `busybox nc ${mode.host} ${mode.port}`),
+    await throughput(inGuest, sendFrom('laptop'), `busybox nc ${address} 5432`),
+  ];
   await inGuest('rc-service postgresql start');
   console.table(boot);
   console.table({
@@ -201,10 +225,60 @@ async function measureGuest(): Promise<void> {
   });
 }
 
+/** A phone behind the mobile router, in each of its modes. */
+async function measurePhone(): Promise<void> {
+  const settings = ownSettings();
+  const router = String(lab.rooms.pid('mobile-nat'));
+  const phone = await Phone.start('tailnet-bench', '--uplink-to', router, '--resolver', control.address);
+  try {
+    const sql = await PhoneService.on(phone);
+    const key = await lab.server.key({ tags: ['tag:sovereign'] });
+    const ca = await readFile(lab.server.ca, 'utf8');
+    for (const mode of ['vsock', 'tap'] as const) {
+      if (mode === 'tap') await sql.device.stop(sql.definition, 60);
+      await sql.up(mode, { on: true, server: lab.server.url, ca, tags: ['tag:sovereign'], key });
+      const joined = async (): Promise<string> => {
+        const told = await sql.until('the service in the tailnet', (all) =>
+          (all['sql tailnet'] ?? '').startsWith('running '),
+        );
+        return told['sql tailnet']?.split(' ')[1] ?? '';
+      };
+      const address = await joined();
+      const guest = (script: string) => sql.inGuest('sh', '-c', script);
+      await guest('rc-service postgresql stop');
+      const [port] = sql.definition.ports;
+      const own = `toybox nc 127.0.0.1 ${port?.host}`;
+      const alone = await throughput(guest, (script) => phone.shell(script), own);
+      await lab.laptop.path(address);
+      const through = await throughput(guest, sendFrom('laptop'), `busybox nc ${address} 5432`);
+      await guest('rc-service postgresql start');
+      console.table({
+        [`from the phone into its guest, mode ${mode} alone`]: { 'MiB/s': alone },
+        'from the laptop, over the tailnet': { 'MiB/s': through, ratio: through / alone },
+      });
+      console.log(`the guest, in mode ${mode}`);
+      // The other kinds deliver to the address that the lab's own machine has.
+      const kinds = ['port-restricted', 'symmetric', 'udp-blocked'] as const;
+      const behind = async (nat: Nat): Promise<void> => {
+        await lab.nat('mobile', nat);
+        await lab.rebind('mobile');
+        await guest('rc-service tailnet restart');
+        await joined();
+      };
+      await measurePaths(address, behind, kinds);
+    }
+  } finally {
+    await phone.stop();
+    settings.remove();
+  }
+}
+
 try {
   await lab.laptop.up(lab.server.url, await lab.server.key());
-  if (values.only !== 'guest') await measurePlainPaths();
-  if (values.only !== 'paths') await measureGuest();
+  const parts = { paths: measurePlainPaths, guest: measureGuest, phone: measurePhone };
+  for (const [name, measure] of Object.entries(parts)) {
+    if (values.only === undefined || values.only === name) await measure();
+  }
 } finally {
   await lab.remove();
 }
