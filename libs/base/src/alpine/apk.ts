@@ -14,6 +14,9 @@ import type { Signature } from './signature.ts';
 const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20 };
 export const DATA_LIMIT = 1 << 30;
 
+/** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
+export const GULP = 1 << 20;
+
 /** Scripts that apk would run at an installation (apk-package(5)); those of upgrades and removals never come up. */
 const installScripts = new Set(['.pre-install', '.post-install', '.trigger']);
 
@@ -103,7 +106,12 @@ export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Pro
   });
   const entries: ApkEntry[] = [];
   const reader = extract();
-  const whole = pipeline(Readable.from([data]), createGunzip(), limit, reader as unknown as Writable);
+  const whole = pipeline(
+    Readable.from([data]),
+    createGunzip({ chunkSize: GULP }),
+    limit,
+    reader as unknown as Writable,
+  );
   try {
     for await (const entry of reader) {
       const { name: path, type, mode, uname, gname } = entry.header;

@@ -10,17 +10,17 @@ import {
   type FileHandle,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { pipeline as start, Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { SovereignError, step } from '@sovereign/report';
 import { cacheDir } from '@sovereign/store';
-import { extract, pack, type Pack } from 'tar-stream';
+import { extract, pack, type Extract, type Pack } from 'tar-stream';
 import { z } from 'zod';
 import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
 import type { Lock } from '../lock.ts';
-import { apkEntries, openApk, type ApkEntry } from './apk.ts';
+import { apkEntries, GULP, openApk, type ApkEntry } from './apk.ts';
 import { apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
 
 /** What apko keeps in an image of what it installed (apk-tools, src/database.c). */
@@ -46,11 +46,12 @@ export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunn
         handle.progress(index, lock.packages.length, 'packages');
         opened.push(await openOne(name, files[index] ?? '', join(folder, `${index}.apk`)));
       }
-      const layer = await build(lock, opened, run, folder);
+      // While apko unpacks: it is a process of its own.
+      const [layer, entries] = await Promise.all([build(lock, opened, run, folder), readEntries(opened)]);
       const owners = await readOwners(layer);
       return {
         // The folder goes, the open file stays until it was read.
-        tar: asPackaged(layer, opened, owners),
+        tar: asPackaged(await open(layer), entries, owners),
         ownersByName: true,
         scripts: opened.flatMap(({ scripts }) => scripts),
         metadata: opened.map(({ metadata }) => metadata),
@@ -64,8 +65,9 @@ export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunn
 
 interface Opened {
   name: string;
+  /** Where the package lies. */
+  path: string;
   identity: string;
-  entries: ApkEntry[];
   scripts: InstallScript[];
   metadata: PackageMetadata;
 }
@@ -80,8 +82,8 @@ async function openOne(name: string, file: string, target: string): Promise<Open
     value === undefined ? {} : { [key]: value };
   return {
     name,
+    path: target,
     identity: apk.identity,
-    entries: await apkEntries(apk, name),
     scripts: [...apk.scripts].map(([script, text]) => ({ package: name, name: script, text })),
     metadata: {
       name,
@@ -93,13 +95,22 @@ async function openOne(name: string, file: string, target: string): Promise<Open
   };
 }
 
-/** Runs apko, and opens the root file system that it made: a compressed tar. */
+/** What the packages hold, by name of the package, in the order of the lock. */
+async function readEntries(opened: readonly Opened[]): Promise<Map<string, ApkEntry[]>> {
+  const entries = new Map<string, ApkEntry[]>();
+  for (const { name, path } of opened) {
+    entries.set(name, await apkEntries(await openApk(await readFile(path), name), name));
+  }
+  return entries;
+}
+
+/** Runs apko, and gives the path of the root file system that it made: a compressed tar. */
 async function build(
   lock: Lock,
   opened: readonly Opened[],
   run: ApkoRunner,
   folder: string,
-): Promise<FileHandle> {
+): Promise<string> {
   const entries = lock.packages.map(({ name, version }, index) => ({
     name,
     version,
@@ -113,7 +124,7 @@ async function build(
   await mkdir(join(folder, 'layout'));
   const command = { config: 'apko.yaml', arch: lock.arch, lock: 'lock.json', layout: 'layout' };
   await runApko(run, { verb: 'build', ...command }, folder);
-  return open(await layerOf(join(folder, 'layout')));
+  return layerOf(join(folder, 'layout'));
 }
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -139,15 +150,24 @@ async function layerOf(layout: string): Promise<string> {
   }
 }
 
-const layerStream = (layer: FileHandle, autoClose: boolean): Readable =>
-  layer.createReadStream({ start: 0, autoClose }).pipe(createGunzip());
+/** Entries of the layer, which it closes; an error of the file or of its compression ends them as one of the tar does. */
+function readLayer(layer: FileHandle): Extract {
+  const reader = extract();
+  const file = layer.createReadStream({ highWaterMark: GULP });
+  start(file, createGunzip({ chunkSize: GULP }), reader as unknown as Writable, () => undefined);
+  return reader;
+}
 
 /** Which package every file is from, as apko decided where several bring it. */
-async function readOwners(layer: FileHandle): Promise<Map<string, string>> {
+async function readOwners(layer: string): Promise<Map<string, string>> {
   let database = '';
-  for await (const entry of layerStream(layer, false).pipe(extract())) {
-    if (entry.header.name === DATABASE) database = (await buffer(entry)).toString('utf8');
-    else entry.resume();
+  for await (const entry of readLayer(await open(layer))) {
+    if (entry.header.name !== DATABASE) {
+      entry.resume();
+      continue;
+    }
+    database = (await buffer(entry)).toString('utf8');
+    break;
   }
   const owners = new Map<string, string>();
   let owner = '';
@@ -164,11 +184,11 @@ async function readOwners(layer: FileHandle): Promise<Map<string, string>> {
 /** apko's tar without what no package holds, and with what the packages say of their files. */
 function asPackaged(
   layer: FileHandle,
-  opened: readonly Opened[],
+  packages: ReadonlyMap<string, readonly ApkEntry[]>,
   owners: ReadonlyMap<string, string>,
 ): Readable {
   const known = new Map<string, ApkEntry>();
-  for (const { name, entries } of opened) {
+  for (const [name, entries] of packages) {
     for (const entry of entries) {
       const path = entry.path.replace(/\/$/, '');
       // Of a file that several packages bring, the one counts that apko took.
@@ -176,7 +196,7 @@ function asPackaged(
     }
   }
   const out = pack();
-  copyKnown(layerStream(layer, true), known, out).then(
+  copyKnown(readLayer(layer), known, out).then(
     () => out.finalize(),
     (error: unknown) => out.destroy(error as Error),
   );
@@ -184,8 +204,8 @@ function asPackaged(
   return Readable.from(out, { objectMode: false });
 }
 
-async function copyKnown(tar: Readable, known: ReadonlyMap<string, ApkEntry>, out: Pack): Promise<void> {
-  for await (const entry of tar.pipe(extract())) {
+async function copyKnown(tar: Extract, known: ReadonlyMap<string, ApkEntry>, out: Pack): Promise<void> {
+  for await (const entry of tar) {
     const { header } = entry;
     const said = known.get(header.name.replace(/\/$/, ''));
     const applet = header.type === 'symlink' && header.linkname === BUSYBOX;

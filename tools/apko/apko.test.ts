@@ -1,0 +1,363 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { alpineBase, APKO_VERSION, localApko, writeLock, type Lock, type Unpacked } from '@sovereign/base';
+import { makeApk, makeIndex, makeKey, type ApkOptions, type MadeApk } from '@sovereign/base/testing';
+import { execa } from 'execa';
+import { extract } from 'tar-stream';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { apkoBuild, apkoProgram } from './index.ts';
+
+const key = makeKey('builder@test-0001');
+const libc: ApkOptions = {
+  name: 'libc',
+  version: '1.0-r0',
+  provides: ['so:libc.so.1=1'],
+  files: [{ path: 'lib' }, { path: 'lib/libc.so.1', body: 'libc' }],
+};
+const busybox: ApkOptions = {
+  name: 'busybox',
+  version: '1.37.0-r31',
+  depends: ['so:libc.so.1'],
+  license: 'GPL-2.0-only',
+  url: 'https://busybox.test/',
+  scripts: { '.post-install': '#!/bin/sh\n', '.trigger': '#!/bin/sh\ntrue\n' },
+  triggers: ['/bin', '/usr/bin'],
+  files: [
+    { path: 'bin' },
+    { path: 'bin/busybox', body: 'busybox', mode: 0o4755 },
+    { path: 'etc' },
+    { path: 'etc/busybox-paths.d' },
+    { path: 'etc/busybox-paths.d/busybox', body: '/bin/ls\n/usr/bin/wc\n' },
+    { path: 'tmp', mode: 0o1777 },
+  ],
+};
+const daemon: ApkOptions = {
+  name: 'daemon',
+  version: '2.0-r1',
+  origin: 'daemons',
+  buildTime: 1_700_000_000,
+  depends: ['libc', 'cmd:busybox'],
+  files: [
+    { path: 'usr' },
+    { path: 'usr/bin' },
+    { path: 'usr/bin/daemon', body: 'daemon', mode: 0o755 },
+    { path: 'usr/bin/alias', link: 'daemon' },
+    { path: 'var' },
+    { path: 'var/log' },
+    { path: 'var/log/daemon', mode: 0o2750, user: 'daemon', group: 'daemon' },
+    { path: 'etc' },
+    { path: 'etc/daemon.conf', body: 'secret', mode: 0o640, group: 'daemon' },
+  ],
+};
+const all = [libc, { ...busybox, provides: ['cmd:busybox=1.37.0-r31'] }, daemon];
+
+let scratch: string;
+let server: Server;
+let files: Map<string, Buffer>;
+/** Answers in place of the mirror where it says true. */
+let intercept: (path: string, response: ServerResponse) => boolean;
+let program: string;
+
+// Builds apko where nothing is cached, which takes minutes on a slow machine.
+beforeAll(async () => {
+  program = await apkoProgram();
+}, 900_000);
+
+beforeAll(async () => {
+  server = createServer((request: IncomingMessage, response) => {
+    const path = decodeURIComponent(request.url ?? '');
+    if (intercept(path, response)) return;
+    const file = files.get(path);
+    response.writeHead(file === undefined ? 404 : 200).end(file);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+beforeEach(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'apko-'));
+  mkdirSync(join(scratch, 'keys'));
+  writeFileSync(join(scratch, 'keys', key.name), key.publicKey);
+  vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'cache'));
+  vi.stubEnv('SOVEREIGN_EVENTS', join(scratch, 'events'));
+  vi.stubEnv('SOVEREIGN_ALPINE_MIRROR', `http://127.0.0.1:${(server.address() as AddressInfo).port}/alpine`);
+  vi.stubEnv('SOVEREIGN_ALPINE_KEYS', join(scratch, 'keys'));
+  intercept = () => false;
+  await serve(all);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(scratch, { recursive: true });
+});
+
+const place = (archive: string, name: string) => `/alpine/v3.24/${archive}/aarch64/${name}`;
+
+/** Makes the mirror hold these packages, the daemon in community; gives them by name. */
+async function serve(packages: readonly ApkOptions[], signer = key): Promise<Map<string, MadeApk>> {
+  const made = new Map<string, MadeApk>();
+  files = new Map();
+  for (const options of packages) made.set(options.name, await makeApk(options, signer));
+  for (const archive of ['main', 'community']) {
+    const here = [...made].filter(([name]) => (name === 'daemon') === (archive === 'community'));
+    for (const [, { fileName, file }] of here) files.set(place(archive, fileName), file);
+    const index = await makeIndex(
+      here.map(([, one]) => one),
+      signer,
+    );
+    files.set(place(archive, 'APKINDEX.tar.gz'), index);
+  }
+  return made;
+}
+
+const base = alpineBase(localApko(() => Promise.resolve(program)));
+const lock = (packages = ['daemon'], leaveOut: string[] = []) =>
+  base.lock({ packages, leaveOut, arch: 'aarch64' });
+const unpack = (locked: Lock) => base.unpack(locked, '/x/alpine.lock.json');
+const downloads = () => readdirSync(join(scratch, 'cache/sovereign/downloads'));
+
+async function listing({ tar }: Unpacked): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const entry of tar.pipe(extract())) {
+    const { name, mode, uname, gname, type, linkname } = entry.header;
+    const target = type === 'symlink' ? ` -> ${linkname}` : '';
+    lines.push(`${(mode & 0o7777).toString(8)} ${uname}:${gname} ${name}${target}`);
+    entry.resume();
+  }
+  return lines;
+}
+
+test('the version that is built is the one that everything was measured with', () => {
+  expect(readFileSync(join(apkoBuild().module, 'go.mod'), 'utf8')).toContain(
+    `require chainguard.dev/apko ${APKO_VERSION} `,
+  );
+});
+
+describe('a lock', () => {
+  test('names what the request comes to, by archive, size and digest', async () => {
+    const locked = await lock();
+    expect(locked).toMatchObject({
+      base: 'alpine',
+      release: 'v3.24',
+      arch: 'aarch64',
+      requested: ['daemon'],
+    });
+    expect(locked.newest).toEqual({ main: 0, community: 1_700_000_000 });
+    expect(locked.packages.map(({ name, version, archive }) => `${archive} ${name} ${version}`)).toEqual([
+      'main libc 1.0-r0',
+      'main busybox 1.37.0-r31',
+      'community daemon 2.0-r1',
+    ]);
+    expect(locked.packages[2]?.path).toBe('aarch64/daemon-2.0-r1.apk');
+    expect(await lock()).toEqual(locked);
+  });
+
+  test('leaves out what the request leaves out', async () => {
+    expect((await lock(['daemon'], ['busybox'])).packages.map(({ name }) => name)).toEqual([
+      'libc',
+      'daemon',
+    ]);
+  });
+
+  test('that cannot be made repeats what apko says, after what failed', async () => {
+    await expect(lock(['daemon', 'nosuch'])).rejects.toMatchObject({
+      code: 'apko-failed',
+      what: expect.stringMatching(/^apko could not find a set of packages: .*nosuch/s) as string,
+    });
+  });
+
+  test('is not made of an index or a package that another key signed', async () => {
+    await serve(all, makeKey('mallory'));
+    await expect(lock()).rejects.toMatchObject({
+      code: 'bad-package',
+      what: expect.stringContaining('mallory.rsa.pub') as string,
+      on: expect.stringMatching(/main\/aarch64\/APKINDEX\.tar\.gz$/) as string,
+    });
+    const foreign = (await makeApk(libc, makeKey('mallory'))).file;
+    await serve(all);
+    files.set(place('main', 'libc-1.0-r0.apk'), foreign);
+    await expect(lock()).rejects.toMatchObject({ on: expect.stringMatching(/libc-1\.0-r0\.apk$/) as string });
+  });
+
+  test('is not made of a package that is well signed, but not the one that the index names', async () => {
+    const { file } = await makeApk({ ...libc, version: '0.9-r0' }, key);
+    files.set(place('main', 'libc-1.0-r0.apk'), file);
+    await expect(lock()).rejects.toMatchObject({
+      code: expect.stringMatching(/^(bad-package|wrong-digest)$/) as string,
+    });
+  });
+
+  test('is not made of a package of which any byte was flipped, but for its wrapping', async () => {
+    const whole = files.get(place('main', 'libc-1.0-r0.apk')) ?? Buffer.alloc(0);
+    // Every byte is tried where the package is opened; here, that what is refused there stops the lock.
+    for (const at of [0, 40, whole.length >> 1, whole.length - 1]) {
+      const file = Buffer.from(whole);
+      file[at] = (file[at] ?? 0) ^ 0xff;
+      files.set(place('main', 'libc-1.0-r0.apk'), file);
+      await expect(lock()).rejects.toMatchObject({ code: 'bad-package' });
+    }
+  });
+
+  test('says that a mirror is none, and names the setting', async () => {
+    files.delete(place('main', 'APKINDEX.tar.gz'));
+    await expect(lock()).rejects.toMatchObject({
+      code: 'no-mirror',
+      hint: expect.stringContaining('SOVEREIGN_ALPINE_MIRROR') as string,
+    });
+  });
+
+  test('is made once the mirror is back that died in the middle, and leaves no folder behind', async () => {
+    intercept = (path, response) => {
+      if (!path.endsWith('daemon-2.0-r1.apk')) return false;
+      response.writeHead(200, { 'content-length': 1000 });
+      response.write('x', () => response.destroy());
+      return true;
+    };
+    await expect(lock()).rejects.toMatchObject({ code: 'no-network' });
+    expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+    intercept = () => false;
+    expect((await lock()).packages).toHaveLength(3);
+  });
+});
+
+describe('unpacking', () => {
+  test('gives the files of the packages with their owners and modes, links of BusyBox, and nothing else', async () => {
+    const unpacked = await unpack(await lock());
+    expect(unpacked.ownersByName).toBe(true);
+    expect(await listing(unpacked)).toEqual([
+      '755 root:root bin',
+      '4755 root:root bin/busybox',
+      '777 : bin/ls -> /bin/busybox',
+      '755 root:root etc',
+      '755 root:root etc/busybox-paths.d',
+      '644 root:root etc/busybox-paths.d/busybox',
+      '640 root:daemon etc/daemon.conf',
+      '755 root:root lib',
+      '644 root:root lib/libc.so.1',
+      '1777 root:root tmp',
+      '755 root:root usr',
+      '755 root:root usr/bin',
+      '777 root:root usr/bin/alias -> daemon',
+      '755 root:root usr/bin/daemon',
+      '777 : usr/bin/wc -> /bin/busybox',
+      '755 root:root var',
+      '755 root:root var/log',
+      '2750 daemon:daemon var/log/daemon',
+    ]);
+  });
+
+  test('says which scripts there are, what the packages are, and which file is whose', async () => {
+    const unpacked = await unpack(await lock());
+    expect(unpacked.scripts).toEqual([
+      { package: 'busybox', name: '.post-install', text: '#!/bin/sh\n' },
+      { package: 'busybox', name: '.trigger', text: '#!/bin/sh\ntrue\n' },
+    ]);
+    expect(unpacked.metadata?.[1]).toEqual({
+      name: 'busybox',
+      version: '1.37.0-r31',
+      license: 'GPL-2.0-only',
+      origin: 'busybox',
+      homepage: 'https://busybox.test/',
+    });
+    expect(unpacked.ownerOf?.('usr/bin/daemon')).toBe('daemon');
+    expect(unpacked.ownerOf?.('usr/bin/wc')).toBeUndefined();
+  });
+
+  test('gives the same bytes every time, in every folder, without the mirror', async () => {
+    const locked = await lock();
+    const first = await buffer((await unpack(locked)).tar);
+    intercept = (_, response) => {
+      response.writeHead(500).end();
+      return true;
+    };
+    expect((await buffer((await unpack(locked)).tar)).equals(first)).toBe(true);
+    intercept = () => false;
+    vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'another cache'));
+    expect((await buffer((await unpack(locked)).tar)).equals(first)).toBe(true);
+    expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+  });
+
+  test('refuses a package of which any one byte was flipped, and keeps nothing of it', async () => {
+    const locked = await lock(['libc']);
+    const whole = files.get(place('main', 'libc-1.0-r0.apk')) ?? Buffer.alloc(0);
+    rmSync(join(scratch, 'cache'), { recursive: true });
+    for (let at = 0; at < whole.length; at++) {
+      const file = Buffer.from(whole);
+      file[at] = (file[at] ?? 0) ^ (1 << (at % 8));
+      files.set(place('main', 'libc-1.0-r0.apk'), file);
+      await expect(unpack(locked), `byte ${at}`).rejects.toMatchObject({ code: 'wrong-digest' });
+    }
+    expect(downloads()).toEqual([]);
+  }, 120_000);
+
+  test('refuses files that several packages fight over, in the words of apko', async () => {
+    await serve([
+      ...all,
+      { name: 'thief', version: '1-r0', files: [{ path: 'bin' }, { path: 'bin/busybox', body: 'x' }] },
+    ]);
+    await expect(unpack(await lock(['daemon', 'thief']))).rejects.toMatchObject({
+      code: 'apko-failed',
+      what: expect.stringMatching(/^apko could not unpack the packages: .*bin\/busybox/s) as string,
+    });
+  });
+
+  test('says that the lock is stale where the mirror has dropped a version', async () => {
+    const locked = await lock();
+    rmSync(join(scratch, 'cache'), { recursive: true });
+    files.delete(place('main', 'libc-1.0-r0.apk'));
+    await expect(unpack(locked)).rejects.toMatchObject({ code: 'stale-lock', on: '/x/alpine.lock.json' });
+  });
+
+  test('mends a file of the cache that was damaged at rest', async () => {
+    const locked = await lock();
+    const first = await buffer((await unpack(locked)).tar);
+    const path = join(scratch, 'cache/sovereign/downloads', locked.packages[0]?.sha256 ?? '');
+    chmodSync(path, 0o644);
+    writeFileSync(path, 'damaged');
+    expect((await buffer((await unpack(locked)).tar)).equals(first)).toBe(true);
+  });
+
+  test('works in two processes at once that share an empty cache', async () => {
+    const locked = await lock();
+    await writeLock(join(scratch, 'alpine.lock.json'), locked);
+    rmSync(join(scratch, 'cache'), { recursive: true });
+    const script = `
+      import { createHash } from 'node:crypto';
+      import { alpineBase, localApko, readLock } from '@sovereign/base';
+      const path = process.argv[1];
+      const base = alpineBase(localApko(() => Promise.resolve(process.argv[2])));
+      const { tar } = await base.unpack(await readLock(path), path);
+      const hash = createHash('sha256');
+      for await (const chunk of tar) hash.update(chunk);
+      console.log(hash.digest('hex'));`;
+    const args = ['--input-type=module', '--eval', script, join(scratch, 'alpine.lock.json'), program];
+    const run = () => execa(process.execPath, args, { cwd: import.meta.dirname, timeout: 60_000 });
+    const [one, other] = await Promise.all([run(), run()]);
+    expect(one.stdout).toMatch(/^[0-9a-f]{64}$/);
+    expect(other.stdout).toBe(one.stdout);
+    expect(downloads().sort()).toEqual(locked.packages.map(({ sha256 }) => sha256).sort());
+  }, 90_000);
+});
+
+describe('apko', () => {
+  test('that is not there is an error that says so', async () => {
+    const missing = alpineBase(localApko(() => Promise.resolve('/nonexistent/apko')));
+    await expect(missing.unpack(await lock(), 'x')).rejects.toMatchObject({ code: 'no-apko' });
+  });
+
+  test('of another version is refused by name', async () => {
+    const path = join(scratch, 'other');
+    writeFileSync(path, `#!/bin/sh\necho '{ "gitVersion": "v0.1.0" }'\n`, { mode: 0o755 });
+    const other = alpineBase(localApko(() => Promise.resolve(path)));
+    await expect(other.unpack(await lock(), 'x')).rejects.toMatchObject({
+      code: 'wrong-apko',
+      what: expect.stringContaining(`apko v0.1.0; locks and images are made with ${APKO_VERSION}`) as string,
+    });
+  });
+});
