@@ -58,6 +58,15 @@ export interface ApkOptions {
   /** Text by name: `.post-install`, `.trigger`… */
   scripts?: Readonly<Record<string, string>>;
   files?: readonly ApkFile[];
+  /** Instead of `files`, where they were packed before: compressing is what takes long. */
+  data?: ApkData;
+}
+
+/** The files of a package as its data member. */
+export interface ApkData {
+  member: Buffer;
+  /** Bytes of all files. */
+  size: number;
 }
 
 export interface MadeApk {
@@ -81,8 +90,7 @@ export async function makeApk(
   kind: SignatureKind = 'RSA',
 ): Promise<MadeApk> {
   const { name, version, arch = 'aarch64', files = [], scripts = {} } = options;
-  const data = compress(await dataTar(files));
-  const size = files.reduce((sum, { body = '' }) => sum + Buffer.byteLength(body), 0);
+  const { member: data, size } = options.data ?? (await makeData(files));
   const info = pkginfo(options, arch, size, digest('sha256', data).toString('hex'));
   const control = compress(
     cut(
@@ -100,6 +108,12 @@ export async function makeApk(
     fileName: `${name}-${version}.apk`,
   };
 }
+
+/** Packs files in their order. */
+export const makeData = async (files: readonly ApkFile[]): Promise<ApkData> => ({
+  member: compress(await dataTar(files)),
+  size: files.reduce((sum, { body = '' }) => sum + Buffer.byteLength(body), 0),
+});
 
 /** A signed APKINDEX.tar.gz of these packages. */
 export async function makeIndex(

@@ -1,21 +1,10 @@
-export {
-  ARCH,
-  fileName,
-  makeApk,
-  makeData,
-  makeIndex,
-  type Apk,
-  type PackageData,
-  type PackageInfo,
-} from './apk.ts';
-export { BRANCH } from './layout.ts';
+export { BRANCH, STAND_IN_SCRIPT } from './layout.ts';
 export {
   debianPackages,
   makeTestMirror,
   writeRepositories,
   type MirrorOptions,
+  type PackageInfo,
   type TestMirror,
   type UnsignedPackage,
 } from './mirror.ts';
-export { makeKey, signatureMember, type SigningKey } from './sign.ts';
-export { cutTar, makeTar, type TarEntry } from './tar.ts';

@@ -1,5 +1,5 @@
-import type { PackageInfo } from './apk.ts';
-import type { TarEntry } from './tar.ts';
+import type { ApkFile } from '@sovereign/base/testing';
+import type { PackageInfo } from './mirror.ts';
 
 /** An Alpine package of the mirror: what it is called, and what of the Debian packages it takes. */
 export interface Plan extends Omit<PackageInfo, 'version' | 'origin'> {
@@ -10,20 +10,15 @@ export interface Plan extends Omit<PackageInfo, 'version' | 'origin'> {
   /** What it takes of them, by path in Alpine's layout; all that no earlier plan took where not given. */
   takes?: RegExp;
   /** Files that no Debian package has. */
-  adds?: readonly TarEntry[];
+  adds?: readonly ApkFile[];
 }
 
 /** The branch that the mirror stands in for. */
 export const BRANCH = 'v3.24';
 export const RELEASE = '3.24.1';
 
-const text = (path: string, content: string, mode = 0o644): TarEntry => ({
-  path,
-  type: 'file',
-  mode,
-  content: Buffer.from(content),
-});
-const link = (path: string, target: string): TarEntry => ({ path, type: 'symlink', mode: 0o777, target });
+const text = (path: string, body: string, mode = 0o644): ApkFile => ({ path, body: Buffer.from(body), mode });
+const link = (path: string, target: string): ApkFile => ({ path, link: target });
 
 /**
  * What install scripts of the mirror say, where the text of the real one is more than a line. The guest declares
@@ -284,8 +279,8 @@ export const plans = (applets: readonly string[]): Plan[] => [
       `${conversions.source}|^usr/libexec/postgresql17/(?!oid2name|vacuumlo)|^usr/share/postgresql17/(?!extension/(?!plpgsql)|contrib)`,
     ),
     adds: [
-      { path: 'var/lib/postgresql', type: 'directory', mode: 0o750, owner: 'postgres', group: 'postgres' },
-      { path: 'etc/postgresql17', type: 'directory', mode: 0o750, owner: 'postgres', group: 'postgres' },
+      { path: 'var/lib/postgresql', mode: 0o750, user: 'postgres', group: 'postgres' },
+      { path: 'etc/postgresql17', mode: 0o750, user: 'postgres', group: 'postgres' },
       link('usr/bin/postgres17', '/usr/libexec/postgresql17/postgres'),
       // Where Debian's server was told at compile time that these are.
       link('usr/lib/postgresql/17/lib', '../../postgresql17'),

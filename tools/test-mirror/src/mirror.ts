@@ -1,29 +1,36 @@
+import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { step } from '@sovereign/report';
-import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
 import {
-  ARCH,
-  fileName,
   makeApk,
   makeData,
   makeIndex,
-  type Apk,
-  type PackageData,
-  type PackageInfo,
-} from './apk.ts';
+  makeKey,
+  type ApkData,
+  type ApkOptions,
+  type MadeApk,
+  type SigningKey,
+} from '@sovereign/base/testing';
+import { step } from '@sovereign/report';
+import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
 import { BRANCH } from './layout.ts';
 import { repackage } from './repackage.ts';
-import { makeKey, type SigningKey } from './sign.ts';
+
+/** What a package says of itself. */
+export type PackageInfo = Omit<ApkOptions, 'files' | 'data'>;
+
+/** When packages were built that say nothing else: the first second of 2026. */
+const BUILD_TIME = 1_767_225_600;
+const ARCH = 'aarch64';
 
 /** A package before it is signed. */
 export interface UnsignedPackage {
   info: PackageInfo;
-  data: PackageData;
+  data: ApkData;
 }
 
 export interface MirrorOptions {
@@ -49,7 +56,7 @@ export interface TestMirror {
   folder: string;
   key: SigningKey;
   /** Every package, as it was signed. */
-  packages: readonly Apk[];
+  packages: readonly MadeApk[];
   close(): Promise<void>;
 }
 
@@ -58,14 +65,16 @@ export async function makeTestMirror(options: MirrorOptions = {}): Promise<TestM
   const root = await mkdtemp(join(tmpdir(), 'sovereign-mirror-'));
   const folder = join(root, 'alpine');
   const keys = join(root, 'keys');
-  const key = options.key ?? makeKey();
+  const key = options.key ?? makeKey(`sovereign-test-mirror-${randomBytes(4).toString('hex')}`);
   try {
     const unsigned = options.packages ?? (await debianPackages());
     const packages = await Promise.all(
-      unsigned.map(({ info, data }) => makeApk(options.edit?.(info) ?? info, data, key)),
+      unsigned.map(({ info, data }) =>
+        makeApk({ buildTime: BUILD_TIME, ...(options.edit?.(info) ?? info), data }, key),
+      ),
     );
     await mkdir(keys);
-    await writeFile(join(keys, key.name), key.publicPem);
+    await writeFile(join(keys, key.name), key.publicKey);
     await writeRepositories(folder, packages, key);
     const server = await serve(folder, options.intercept);
     const { port } = server.address() as AddressInfo;
@@ -84,14 +93,14 @@ export async function makeTestMirror(options: MirrorOptions = {}): Promise<TestM
 /** Writes packages and indices of both repositories; all packages are in `main`, and `community` is empty. */
 export async function writeRepositories(
   folder: string,
-  packages: readonly Apk[],
+  packages: readonly MadeApk[],
   key: SigningKey,
 ): Promise<void> {
   for (const repository of ['main', 'community']) {
     const target = join(folder, BRANCH, repository, ARCH);
     await mkdir(target, { recursive: true });
     const own = repository === 'main' ? packages : [];
-    for (const apk of own) await writeFile(join(target, fileName(apk.info)), apk.file);
+    for (const apk of own) await writeFile(join(target, apk.fileName), apk.file);
     await writeFile(join(target, 'APKINDEX.tar.gz'), await makeIndex(own, key));
   }
 }
@@ -99,14 +108,16 @@ export async function writeRepositories(
 /** The packages made of the locked Debian ones, from the cache where they were made before. */
 export async function debianPackages(): Promise<UnsignedPackage[]> {
   const lockPath = join(workspaceRoot(), 'packages/rootfs-sql/debian.lock.json');
-  const makers = ['apk', 'layout', 'repackage', 'tar'].map((name) => join(import.meta.dirname, `${name}.ts`));
-  const applets = join(workspaceRoot(), 'packages/guest/applets.ts');
-  const digests = await Promise.all([lockPath, applets, ...makers].map(sha256File));
+  const makers = ['layout', 'repackage'].map((name) => join(import.meta.dirname, `${name}.ts`));
+  const shared = ['packages/guest/applets.ts', 'libs/base/testing/apk.ts'].map((path) =>
+    join(workspaceRoot(), path),
+  );
+  const digests = await Promise.all([lockPath, ...shared, ...makers].map(sha256File));
   return step('make the packages of the test mirror', async (handle) => {
     const make = async (target: string) => {
       const infos: PackageInfo[] = [];
-      for (const { info, entries } of await repackage(lockPath)) {
-        const data = await makeData(entries);
+      for (const { info, files } of await repackage(lockPath)) {
+        const data = await makeData(files);
         await writeFile(join(target, `${info.name}.data`), data.member);
         await writeFile(join(target, `${info.name}.size`), String(data.size));
         infos.push(info);

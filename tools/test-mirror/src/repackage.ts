@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fetchPackages, openDeb, readLock, type Lock } from '@sovereign/base';
+import type { ApkFile } from '@sovereign/base/testing';
 import { busyboxLinks } from '@sovereign/guest';
 import { elfNeeds } from '@sovereign/rootfs';
 import { extract } from 'tar-stream';
-import type { PackageInfo } from './apk.ts';
 import { alpinePath, libraryNames, plans, RELEASE, type Plan } from './layout.ts';
-import type { TarEntry } from './tar.ts';
+import type { PackageInfo } from './mirror.ts';
 
 /** What a package of the mirror says of itself, and its files. */
 export interface Repackaged {
   info: PackageInfo;
-  entries: TarEntry[];
+  files: ApkFile[];
 }
 
 /** Makes Alpine packages of the locked Debian ones. */
@@ -43,9 +43,9 @@ export async function repackage(lockPath: string): Promise<Repackaged[]> {
 }
 
 /** Files by Debian package, at Alpine's paths. */
-async function readDebian(lock: Lock, lockPath: string): Promise<Map<string, TarEntry[]>> {
+async function readDebian(lock: Lock, lockPath: string): Promise<Map<string, ApkFile[]>> {
   const files = await fetchPackages(lock.packages, lockPath);
-  const all = new Map<string, TarEntry[]>();
+  const all = new Map<string, ApkFile[]>();
   for (const [index, { name }] of lock.packages.entries()) {
     const entries = await readEntries(openDeb(await readFile(files[index] ?? ''), name).data());
     all.set(name, name === 'ca-certificates' ? [bundle(entries)] : entries);
@@ -53,8 +53,8 @@ async function readDebian(lock: Lock, lockPath: string): Promise<Map<string, Tar
   return all;
 }
 
-async function readEntries(tar: Readable): Promise<TarEntry[]> {
-  const entries = new Map<string, TarEntry>();
+async function readEntries(tar: Readable): Promise<ApkFile[]> {
+  const entries = new Map<string, ApkFile>();
   for await (const entry of tar.pipe(extract())) {
     const { name, type, mode, linkname } = entry.header;
     const chunks: Buffer[] = [];
@@ -64,8 +64,8 @@ async function readEntries(tar: Readable): Promise<TarEntry[]> {
     // Folders come with what lies in them.
     if (path === undefined || type === 'directory') continue;
     const bits = mode & 0o7777;
-    if (type === 'file') entries.set(own(name), { path, mode: bits, type, content: Buffer.concat(chunks) });
-    else if (type === 'symlink') entries.set(own(name), { path, mode: 0o777, type, target: linkname });
+    if (type === 'file') entries.set(own(name), { path, mode: bits, body: Buffer.concat(chunks) });
+    else if (type === 'symlink') entries.set(own(name), { path, link: linkname });
     else {
       const target = entries.get(own(linkname));
       if (target === undefined) throw new Error(`${name}: a link to what is not there`);
@@ -76,27 +76,22 @@ async function readEntries(tar: Readable): Promise<TarEntry[]> {
 }
 
 /** One file of all authorities, as Alpine's package has it. */
-function bundle(entries: readonly TarEntry[]): TarEntry {
+function bundle(entries: readonly ApkFile[]): ApkFile {
   const texts = entries
     .filter(({ path }) => path.endsWith('.crt'))
     .toSorted((a, b) => (a.path < b.path ? -1 : 1))
-    .flatMap((entry) => (entry.type === 'file' ? [`${entry.content.toString().trimEnd()}\n`] : []));
-  return {
-    path: 'etc/ssl/certs/ca-certificates.crt',
-    type: 'file',
-    mode: 0o644,
-    content: Buffer.from(texts.join('')),
-  };
+    .map(({ body = '' }) => `${body.toString().trimEnd()}\n`);
+  return { path: 'etc/ssl/certs/ca-certificates.crt', body: Buffer.from(texts.join('')) };
 }
 
 /** Removes what a plan takes from what is left of a Debian package. */
-function take(files: TarEntry[], wanted = /(?:)/): TarEntry[] {
+function take(files: ApkFile[], wanted = /(?:)/): ApkFile[] {
   const taken = files.filter(({ path }) => wanted.test(path));
   files.splice(0, files.length, ...files.filter(({ path }) => !wanted.test(path)));
   return taken;
 }
 
-function finish(plan: Plan, taken: readonly TarEntry[], version: string): Repackaged {
+function finish(plan: Plan, taken: readonly ApkFile[], version: string): Repackaged {
   const { name, description, license, scripts, triggers, replaces, providerPriority } = plan;
   const own = (relations: readonly string[] = []) =>
     relations.map((text) => text.replace('VERSION', version));
@@ -115,7 +110,7 @@ function finish(plan: Plan, taken: readonly TarEntry[], version: string): Repack
       provides: own(plan.provides),
       ...(plan.installIf === undefined ? {} : { installIf: own(plan.installIf) }),
     },
-    entries: [...taken, ...(plan.adds ?? [])],
+    files: sortWithFolders([...taken, ...(plan.adds ?? [])]),
   };
 }
 
@@ -129,34 +124,34 @@ function versionOf(lock: Lock, from: string): string {
   return `${upstream}-r0`;
 }
 
-const needsOf = (entry: TarEntry): string[] =>
-  entry.type === 'file' ? (elfNeeds(entry.content)?.libraries ?? []) : [];
+const needsOf = ({ body = '' }: ApkFile): string[] =>
+  (Buffer.isBuffer(body) ? elfNeeds(body)?.libraries : undefined) ?? [];
 
 /** Names of the libraries that a package brings. */
-const librariesOf = ({ entries }: Repackaged): string[] =>
-  entries
+const librariesOf = ({ files }: Repackaged): string[] =>
+  files
     .filter(({ path }) => /^(usr\/)?lib\/[^/]+\.so(\.[^/]*)?$/.test(path))
     .map(({ path }) => basename(path));
 
 /** Leaves out programs whose libraries the lock has not: those are trimmed on Debian, and nothing here calls them. */
 function withoutUnlinkable(packages: readonly Repackaged[]): Repackaged[] {
   const there = new Set(packages.flatMap(librariesOf));
-  return packages.map(({ info, entries }) => ({
+  return packages.map(({ info, files }) => ({
     info,
-    entries: entries.filter((entry) => needsOf(entry).every((library) => there.has(library))),
+    files: files.filter((file) => needsOf(file).every((library) => there.has(library))),
   }));
 }
 
 /** Adds what abuild finds by looking: `so:` names that a package brings, and those that its programs need. */
 function link(packages: readonly Repackaged[]): Repackaged[] {
   return withoutUnlinkable(packages).map((one) => {
-    const { info, entries } = one;
+    const { info, files } = one;
     const own = new Set(librariesOf(one));
-    const needs = new Set(entries.flatMap(needsOf));
+    const needs = new Set(files.flatMap(needsOf));
     const sonames = [...own].sort().map((name) => `so:${name}=${info.version.replace(/-r\d+$/, '')}`);
     const wanted = [...needs].filter((name) => !own.has(name)).sort();
     return {
-      entries,
+      files,
       info: {
         ...info,
         depends: [...(info.depends ?? []), ...wanted.map((name) => `so:${name}`)],
@@ -164,4 +159,18 @@ function link(packages: readonly Repackaged[]): Repackaged[] {
       },
     };
   });
+}
+
+/** Sorted as in the C locale, with every folder that something lies in, as abuild packs them. */
+function sortWithFolders(files: readonly ApkFile[]): ApkFile[] {
+  const all = new Map<string, ApkFile>();
+  for (const file of files) {
+    const parts = file.path.split('/');
+    for (let length = 1; length < parts.length; length++) {
+      const path = parts.slice(0, length).join('/');
+      if (!all.has(path)) all.set(path, { path });
+    }
+    all.set(file.path, file);
+  }
+  return [...all.values()].sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
 }

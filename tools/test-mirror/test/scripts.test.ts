@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageBases } from '@sovereign/apko';
 import { guestArch } from '@sovereign/base';
+import { makeData } from '@sovereign/base/testing';
 import { guestRecipe } from '@sovereign/guest';
 import { composeRoot } from '@sovereign/rootfs';
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { makeData, makeTestMirror, type PackageInfo, type TestMirror } from '../src/index.ts';
+import { makeTestMirror, type PackageInfo, type TestMirror } from '../src/index.ts';
 import { loadSql, useMirror } from './images.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-scripts-'));
@@ -21,9 +22,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** Composes a root of one package with these scripts, with the effects that the guest declares. */
 async function compose(name: string, scripts: NonNullable<PackageInfo['scripts']>): Promise<void> {
-  const data = await makeData([
-    { path: 'usr/share/demo', type: 'file', mode: 0o644, content: Buffer.from('') },
-  ]);
+  const data = await makeData([{ path: 'usr' }, { path: 'usr/demo', body: '' }]);
   const triggers = '.trigger' in scripts ? { triggers: ['/usr/bin'] } : {};
   mirror = await makeTestMirror({
     packages: [{ info: { name, version: '1-r0', scripts, ...triggers }, data }],
