@@ -122,6 +122,18 @@ test('a run that is killed leaves no container behind', async () => {
   await expect.poll(containers, NOTICED).toEqual([]);
 });
 
+test('a run that is interrupted ends when its container is gone', async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'silent-run.ts')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await once(createInterface({ input: child.stdout }), 'line');
+  const ended = once(child, 'exit');
+  child.kill('SIGINT');
+  await ended;
+  expect(await containers()).toEqual([]);
+});
+
 test('a run that is called off is over when its container is gone', async () => {
   const abort = new AbortController();
   const { run } = await begin(abort.signal);

@@ -10,6 +10,7 @@ import { step } from '@sovereign/report';
 import type Docker from 'dockerode';
 import { fixedEnvironment, LastLines, type RunOptions } from '../run.ts';
 import { engineError, type Engine } from './engine.ts';
+import { interruptible } from './interrupt.ts';
 import { OWNER_LABEL, ownerLabel, thisOwner, type Owner } from './owner.ts';
 import { useTerminal } from './terminal.ts';
 
@@ -72,14 +73,26 @@ export function toContainer(
  * Runs a program in a container of its own, which is gone when this ends, however it ends.
  * @throws SovereignError `tool-failed` as in the tool root; `engine-refused`, `engine-lost`, `no-space`
  */
-export async function runInContainer(
+export function runInContainer(
   engine: Engine,
   image: string,
   argv: readonly string[],
   options: RunOptions,
 ): Promise<void> {
+  return interruptible((interrupt) => {
+    const signal = AbortSignal.any([interrupt, ...(options.signal === undefined ? [] : [options.signal])]);
+    return runOnce(engine, image, argv, { ...options, signal });
+  });
+}
+
+async function runOnce(
+  engine: Engine,
+  image: string,
+  argv: readonly string[],
+  options: RunOptions & { signal: AbortSignal },
+): Promise<void> {
   const { signal } = options;
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   const last = new LastLines(options.onLine);
   const what = `run ${argv[0] ?? ''}`;
   try {
@@ -93,7 +106,7 @@ export async function runInContainer(
       await run.remove();
     }
   } catch (error) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     throw engineError(error, what);
   }
 }
@@ -111,7 +124,7 @@ class Run {
   }
 
   /** Starts it and gives the status that it ended with. */
-  async attend({ signal, stdio }: RunOptions, last: LastLines): Promise<number> {
+  async attend({ signal, stdio }: RunOptions & { signal: AbortSignal }, last: LastLines): Promise<number> {
     const stream = (await this.#streams.getContainer(this.#container.id).attach({
       stream: true,
       hijack: true,
@@ -120,10 +133,10 @@ class Run {
       stderr: true,
     })) as unknown as Duplex;
     const { promise: calledOff, reject } = Promise.withResolvers<never>();
-    const callOff = () => reject(signal?.reason as Error);
+    const callOff = () => reject(signal.reason as Error);
     try {
-      signal?.throwIfAborted();
-      signal?.addEventListener('abort', callOff, { once: true });
+      signal.throwIfAborted();
+      signal.addEventListener('abort', callOff, { once: true });
       const { status: gone } = await this.#wait();
       this.#gone = gone;
       const output =
@@ -136,7 +149,7 @@ class Run {
       this.#ended = true;
       return status;
     } finally {
-      signal?.removeEventListener('abort', callOff);
+      signal.removeEventListener('abort', callOff);
       stream.destroy();
     }
   }

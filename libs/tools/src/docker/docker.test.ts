@@ -282,6 +282,30 @@ describe('a container', () => {
     expect(engine.requests.at(-1)).toBe('DELETE /containers/ID');
   });
 
+  test('that was made as a signal came is removed before the process ends', async () => {
+    // Somebody else who listens: else the process of the tests would end.
+    const others = vi.fn();
+    process.on('SIGTERM', others);
+    const usual = json({ Id: 'c0', Warnings: [] }, 201);
+    engine.answers['POST /containers/create'] = (request, response) => {
+      process.emit('SIGTERM', 'SIGTERM');
+      usual(request, response);
+    };
+    engine.answers['DELETE /containers/ID'] = json(undefined, 204);
+    try {
+      const run = runInContainer(await openEngine(), 'sha256:1', ['make'], {});
+      await expect(run).rejects.toMatchObject({ code: 'interrupted', exit: 130 });
+      // Ours, and the one that would have ended the process.
+      await expect.poll(() => others.mock.calls.length, { timeout: 20_000 }).toBe(2);
+    } finally {
+      process.off('SIGTERM', others);
+    }
+    expect(engine.requests).not.toContain('POST /containers/ID/start');
+    expect(engine.requests.at(-1)).toBe('DELETE /containers/ID');
+    engine.answers = {};
+    await runInContainer(await openEngine(), 'sha256:1', ['make'], {});
+  });
+
   test('is not even made where the run is called off before', async () => {
     const signal = AbortSignal.abort(new Error('called off'));
     await expect(runInContainer(await openEngine(), 'sha256:1', ['make'], { signal })).rejects.toThrow(
