@@ -179,6 +179,16 @@ describe('data', () => {
     });
   });
 
+  test('of another base takes the release: whether the two fit is the guest’s to say', async () => {
+    const workstation = new Workstation();
+    const bundle = await workstation.bundle('healthy');
+    await workstation.device.deploy(bundle);
+    const release = { ...bundle.release, base: 'alpine' as const };
+    expect(bundle.release.base).toBe('debian');
+    await workstation.device.deploy({ ...bundle, release });
+    expect(existsSync(service(workstation, 'trial'))).toBe(true);
+  });
+
   test('outlives remove, and goes with the flag', async () => {
     const workstation = new Workstation();
     const { device } = workstation;
