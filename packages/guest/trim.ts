@@ -142,6 +142,15 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
       'usr/lib/*/lib{nsl,tirpc}.so.*',
     ),
     ...rule(
+      'the older way into the firewall: the guest loads its rules by nft, and tailscaled speaks to the kernel itself',
+      'usr/sbin/{arp,eb,ip,ip6}tables*',
+      'usr/sbin/{nfnl_osf,xtables-*}',
+      'usr/bin/iptables-xml',
+      'usr/share/{iptables,xtables}',
+      'usr/lib/*/xtables',
+      'usr/lib/*/lib{ip4tc,ip6tc,netfilter_conntrack,nfnetlink}.so.*',
+    ),
+    ...rule(
       'repairs of a file system by hand; the guest makes, checks and grows one',
       'usr/sbin/{badblocks,debugfs,e2freefrag,e2image,e2mmpstatus,e2undo,e4crypt,e4defrag,filefrag,mklost+found}',
       'usr/lib/*/libss.so.*',
