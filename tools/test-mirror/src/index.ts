@@ -1,8 +1,6 @@
-export { BRANCH, STAND_IN_SCRIPT } from './layout.ts';
 export {
   debianPackages,
   makeTestMirror,
-  writeRepositories,
   type MirrorOptions,
   type PackageInfo,
   type TestMirror,

@@ -13,8 +13,7 @@ export interface Plan extends Omit<PackageInfo, 'version' | 'origin'> {
   adds?: readonly ApkFile[];
 }
 
-/** The branch that the mirror stands in for. */
-export const BRANCH = 'v3.24';
+/** The release that the mirror stands in for. */
 export const RELEASE = '3.24.1';
 
 const text = (path: string, body: string, mode = 0o644): ApkFile => ({ path, body: Buffer.from(body), mode });

@@ -5,6 +5,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { alpineBranch, guestArch } from '@sovereign/base';
 import {
   makeApk,
   makeData,
@@ -17,7 +18,6 @@ import {
 } from '@sovereign/base/testing';
 import { step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
-import { BRANCH } from './layout.ts';
 import { repackage } from './repackage.ts';
 
 /** What a package says of itself. */
@@ -25,7 +25,6 @@ export type PackageInfo = Omit<ApkOptions, 'files' | 'data'>;
 
 /** When packages were built that say nothing else: the first second of 2026. */
 const BUILD_TIME = 1_767_225_600;
-const ARCH = 'aarch64';
 
 /** A package before it is signed. */
 export interface UnsignedPackage {
@@ -91,13 +90,13 @@ export async function makeTestMirror(options: MirrorOptions = {}): Promise<TestM
 }
 
 /** Writes packages and indices of both repositories; all packages are in `main`, and `community` is empty. */
-export async function writeRepositories(
+async function writeRepositories(
   folder: string,
   packages: readonly MadeApk[],
   key: SigningKey,
 ): Promise<void> {
   for (const repository of ['main', 'community']) {
-    const target = join(folder, BRANCH, repository, ARCH);
+    const target = join(folder, alpineBranch, repository, guestArch.alpine);
     await mkdir(target, { recursive: true });
     const own = repository === 'main' ? packages : [];
     for (const apk of own) await writeFile(join(target, apk.fileName), apk.file);
