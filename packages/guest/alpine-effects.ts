@@ -68,6 +68,8 @@ export const alpineEffects: readonly ScriptEffect[] = [
     package: 'postgresql-common',
     reason: 'the account is of the definition; the trigger links the tools of the default version',
     scripts: {
+      // As the package had it before it was split; the text of today was not to be had.
+      '.pre-install': ['64f7a88d390f28edc18f008bb6ce3f581f53d615973f7ef5540d4e991a6e8c67'],
       '.trigger': [
         'aa6012492e2280708caf9bf0c735bae7fb9478084064b80ac3f6eaf30cd1751b',
         'e6330ae9ef83c2cff335b03a468c790aac62dde2d784d2d946d9a3da6c5c8d2b',
