@@ -12,9 +12,9 @@ const postgresqlTools = (major: number, ...names: string[]): Record<string, stri
   Object.fromEntries(names.map((name) => [`usr/bin/${name}`, `../libexec/postgresql${major}/${name}`]));
 
 /**
- * What stands in for the install scripts and triggers of Alpine's packages, each by the digest of its text, which is
- * what Alpine's sources (aports) had for the branch when this was written. A script that is new or reads otherwise is
- * refused when an image is composed, and shown: add its digest where the effect is still the whole truth.
+ * What stands in for the install scripts and triggers of Alpine's packages, each by the digests of the texts that could
+ * be read in Alpine's sources (aports); the packages themselves were not reached. A script that is new or reads
+ * otherwise is refused when an image is composed, and shown: add its digest where the effect is still the whole truth.
  */
 export const alpineEffects: readonly ScriptEffect[] = [
   {
