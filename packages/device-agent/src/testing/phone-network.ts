@@ -47,7 +47,15 @@ fi`;
 const host = { ip: 'ip', iptables: 'iptables-legacy', 'iptables-save': 'iptables-legacy-save' };
 const hostPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** A network namespace with its own view of /sys, held by a process that ends with this one. */
+/** What a namespace needs before it is used. */
+const prepared = `mount -t sysfs none /sys && ip link set lo up || exit
+[ ! -e /dev/vsock ] || mount --bind /etc/passwd /dev/vsock || exit
+exec cat`;
+
+/**
+ * A network namespace with its own view of /sys, held by a process that ends with this one. It has no /dev/vsock: the
+ * machine's has one space of ports for all tests that run side by side.
+ */
 export class Namespace {
   readonly #holder: ChildProcess;
   readonly #children: ChildProcess[] = [];
@@ -58,11 +66,10 @@ export class Namespace {
 
   static async create(): Promise<Namespace> {
     const own = readlinkSync('/proc/self/ns/mnt');
-    const holder = spawn(
-      'unshare',
-      ['--net', '--mount', 'sh', '-c', 'mount -t sysfs none /sys && ip link set lo up && exec cat'],
-      { stdio: ['pipe', 'ignore', 'ignore'], env: { PATH: hostPath } },
-    );
+    const holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', prepared], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      env: { PATH: hostPath },
+    });
     const namespace = new Namespace(holder);
     const end = Date.now() + 10_000;
     while (!namespace.#ready(own)) {
