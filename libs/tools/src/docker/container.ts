@@ -12,7 +12,7 @@ import { fixedEnvironment, LastLines, type RunOptions } from '../run.ts';
 import { engineError, type Engine } from './engine.ts';
 import { interruptible } from './interrupt.ts';
 import { OWNER_LABEL, ownerLabel, thisOwner, type Owner } from './owner.ts';
-import { useTerminal } from './terminal.ts';
+import { needTerminal, useTerminal } from './terminal.ts';
 
 /** A container that was told to end and is still there after this time is left to the engine, in milliseconds. */
 const GONE = 30_000;
@@ -95,6 +95,7 @@ async function runOnce(
   signal.throwIfAborted();
   const last = new LastLines(options.onLine);
   const what = `run ${argv[0] ?? ''}`;
+  if (options.stdio === 'inherit') needTerminal(argv[0] ?? '');
   try {
     const wanted = toContainer(image, argv, options, { user: engine.user, owner: thisOwner() });
     const container = await engine.docker.createContainer(wanted);

@@ -306,6 +306,12 @@ describe('a container', () => {
     await runInContainer(await openEngine(), 'sha256:1', ['make'], {});
   });
 
+  test('for the terminal is not made where there is none', async () => {
+    const run = runInContainer(await openEngine(), 'sha256:1', ['make'], { stdio: 'inherit' });
+    await expect(run).rejects.toMatchObject({ code: 'no-terminal' });
+    expect(engine.requests).not.toContain('POST /containers/create');
+  });
+
   test('is not even made where the run is called off before', async () => {
     const signal = AbortSignal.abort(new Error('called off'));
     await expect(runInContainer(await openEngine(), 'sha256:1', ['make'], { signal })).rejects.toThrow(

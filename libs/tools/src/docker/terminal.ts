@@ -1,6 +1,17 @@
 import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { SovereignError } from '@sovereign/report';
 import type Docker from 'dockerode';
+
+/** @throws SovereignError `no-terminal`, before anything is made for a program that needs one */
+export function needTerminal(what: string): void {
+  if (process.stdin.isTTY && process.stdout.isTTY) return;
+  throw new SovereignError({
+    code: 'no-terminal',
+    what: `${what} needs a terminal, and standard input or output is none`,
+    hint: 'Run it in a terminal, without a pipe',
+  });
+}
 
 /** Joins a container's terminal with this process's, until the program in it ends. */
 export async function useTerminal(container: Docker.Container, stream: Duplex): Promise<void> {
