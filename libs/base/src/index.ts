@@ -25,6 +25,6 @@ export { openDeb } from './debian/deb.ts';
 
 export { alpineBase } from './alpine/index.ts';
 export { localApko, APKO_VERSION, type ApkoRunner } from './alpine/apko.ts';
-export { alpineIndex, alpineMirror, BRANCH as alpineBranch } from './alpine/mirror.ts';
+export { alpineIndex, BRANCH as alpineBranch } from './alpine/mirror.ts';
 export { supportWarning } from './alpine/support.ts';
 export { debian } from './debian/index.ts';
