@@ -17,6 +17,8 @@ const reboots = process.env.SOVEREIGN_LONG === '1' ? 50 : 3;
 const daemonRestarts = 50 - reboots;
 
 const ROW = 'a row';
+/** Takes longer than what is done to the network meanwhile. */
+const SLOW = "select 'still there' from pg_sleep(12)";
 const rowComes = (): Promise<void> => sql.answers(node.address, 'select value from kept', ROW);
 const sameNode = async (): Promise<void> => expect(await sql.reachable()).toEqual(node);
 
@@ -179,6 +181,13 @@ while [ $left -gt 0 ]; do
 done`;
 
 describe('the way between', () => {
+  /** Waits until the slow statement has begun: the path may change under a connection, not under the making of one. */
+  const underWay = (): Promise<void> =>
+    sql.answers(
+      node.address,
+      "select count(*) from pg_stat_activity where query like '%pg_sleep(12)' and state = 'active'",
+      '1',
+    );
   const path = () => lab.laptop.path(node.address);
 
   test('is direct behind the usual routers', async () => {
@@ -194,14 +203,16 @@ describe('the way between', () => {
   });
 
   test('outlives a router that translates anew, in the middle of a query', async () => {
-    const asking = sql.query(node.address, "select 'still there' from pg_sleep(6)");
+    const asking = sql.query(node.address, SLOW);
+    await underWay();
     await lab.rebind('home');
     expect(await asking).toBe('still there');
   });
 
   test('outlives another uplink, in the middle of a query', async () => {
     onTestFinished(() => lab.uplink('home'));
-    const asking = sql.query(node.address, "select 'still there' from pg_sleep(6)");
+    const asking = sql.query(node.address, SLOW);
+    await underWay();
     await lab.uplink('mobile');
     expect(await asking).toBe('still there');
     await sameNode();
