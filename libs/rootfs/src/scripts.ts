@@ -19,7 +19,8 @@ export function applyEffects(
 ): void {
   const known = new Map(effects.map((effect) => [effect.package, effect]));
   const unknown = scripts.filter(
-    (script) => !declares(known.get(script.package), script) && !asksForNothing(script),
+    (script) =>
+      !declares(known.get(script.package), script) && !asksForNothing(script) && !onlyPrints(script.text),
   );
   if (unknown.length > 0) throw unknownScripts(unknown, declaredIn);
   for (const name of new Set(scripts.map((script) => script.package))) {
@@ -37,6 +38,33 @@ const asksForNothing = ({ name, text }: InstallScript): boolean =>
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
     .every((line) => /^activate(-noawait)? (ldconfig|update-initramfs)$/.test(line.trim()));
+
+/** A here-document of a shell (POSIX, 2.7.4) that goes to its output, up to the line of its end. */
+const printedDocument = /^cat (?:>&2 |1>&2 )?<<(-?) ?(['"]?)(\w+)\2(?: >&2| 1>&2)?$/;
+
+/**
+ * Whether all that a script does is to tell a person something: `echo` of plain words and here-documents. Nothing is
+ * installed by a person here. Whatever is not understood is no such script.
+ */
+export function onlyPrints(text: string): boolean {
+  const lines = text.split('\n');
+  if (!/^#! ?\/bin\/sh( -e)?$/.test(lines[0] ?? '')) return false;
+  for (let at = 1; at < lines.length; at++) {
+    const line = (lines[at] ?? '').trim();
+    if (line === '' || line.startsWith('#') || line === 'exit 0' || line === ':') continue;
+    if (/^echo( -[en]+)?( "[\w\s.,:;/*'()<>=+-]*"| '[^']*'| [\w.,:/=+-]+)*( >&2| 1>&2)?$/.test(line))
+      continue;
+    const [, tabs, quote, end] = printedDocument.exec(line) ?? [];
+    if (end === undefined) return false;
+    const isEnd = (one: string): boolean => (tabs === '-' ? one.replace(/^\t+/, '') : one) === end;
+    const length = lines.slice(at + 1).findIndex(isEnd);
+    // Without quotes the shell would look into the document for what to run.
+    const body = lines.slice(at + 1, at + 1 + length).join('\n');
+    if (length === -1 || (quote === '' && /[$`\\]/.test(body))) return false;
+    at += length + 1;
+  }
+  return true;
+}
 
 function declares(effect: ScriptEffect | undefined, { name, text }: InstallScript): boolean {
   if (effect === undefined) return false;
