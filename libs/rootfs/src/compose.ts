@@ -1,8 +1,7 @@
-import { mkdtemp, rm, mkdir } from 'node:fs/promises';
 import { join, matchesGlob } from 'node:path';
 import type { Unpacked } from '@sovereign/base';
 import { step } from '@sovereign/report';
-import { cacheDir } from '@sovereign/store';
+import { cacheDir, withScratch } from '@sovereign/store';
 import { addAccounts, ownerIds } from './accounts.ts';
 import { checkLinkage } from './linkage.ts';
 import { composed, type Composed } from './composed.ts';
@@ -36,10 +35,8 @@ export interface Recipe {
  * @returns what is in it, and from where
  */
 export async function composeRoot(recipe: Recipe, tarPath: string): Promise<Composed> {
-  await mkdir(cacheDir(), { recursive: true });
-  const scratch = await mkdtemp(join(cacheDir(), 'compose-'));
-  try {
-    return await step('compose the root file system', async (handle) => {
+  return withScratch(cacheDir('compose'), (scratch) =>
+    step('compose the root file system', async (handle) => {
       await using tree = await Tree.create(join(scratch, 'spool'));
       await tree.addTar(recipe.packages.tar, recipe.trim, {
         ownerOf: recipe.packages.ownerOf,
@@ -62,10 +59,8 @@ export async function composeRoot(recipe: Recipe, tarPath: string): Promise<Comp
       await writeTar(tree, tarPath);
       handle.detail(`${tree.entries.size} entries`);
       return await composed(tree);
-    });
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+    }),
+  );
 }
 
 async function applyRewrites(tree: Tree, rules: readonly RewriteRule[]): Promise<void> {

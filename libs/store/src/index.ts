@@ -2,6 +2,6 @@ export { cacheDir, configDir, dataDir, workspaceRoot } from './places.ts';
 export { canonicalJson, sha256, sha256File } from './digest.ts';
 export { withLock } from './lock.ts';
 export { writeFileAtomic } from './atomic.ts';
-export { removeLeftovers, temporaryBeside } from './leftovers.ts';
+export { withScratch } from './leftovers.ts';
 export { contentKeyed } from './content-keyed.ts';
 export { fetchChecked, fetchVerified, type Download, type Unpinned } from './fetch.ts';

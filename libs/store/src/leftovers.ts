@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** A name beside `path` for what gets that path by a rename once it is complete. It tells which process made it. */
 export const temporaryBeside = (path: string): string => `${path}.${process.pid}.${randomUUID()}.tmp`;
@@ -13,5 +13,20 @@ export async function removeLeftovers(folder: string): Promise<void> {
     if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
       await rm(join(folder, name), { recursive: true, force: true });
     }
+  }
+}
+
+/**
+ * Runs some work with an empty folder of its own beside `path`, which is gone when the work ends; that of a killed
+ * process goes with the next.
+ */
+export async function withScratch<T>(path: string, work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = temporaryBeside(path);
+  await mkdir(folder, { recursive: true });
+  try {
+    await removeLeftovers(dirname(path));
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
-import { cacheDir, fetchChecked } from '@sovereign/store';
+import { cacheDir, fetchChecked, withScratch } from '@sovereign/store';
 import pMap from 'p-map';
 import type { LockRequest } from '../contract.ts';
 import { PARALLEL } from '../fetch.ts';
@@ -28,9 +28,7 @@ export interface Source {
  * apko checks the indexes again; that a key vouches for each package file is checked here, since apko does not.
  */
 export async function solve(request: LockRequest, { mirror, keys }: Source, run: ApkoRunner): Promise<Lock> {
-  await mkdir(cacheDir(), { recursive: true });
-  const folder = await mkdtemp(join(cacheDir(), 'apko-'));
-  try {
+  return withScratch(cacheDir('apko'), async (folder) => {
     await checkVersion(run, folder);
     const trusted = await readKeys(keys);
     const indexes = new Map<string, IndexedPackage[]>();
@@ -61,9 +59,7 @@ export async function solve(request: LockRequest, { mirror, keys }: Source, run:
       packages,
       newest: Object.fromEntries([...indexes].map(([archive, index]) => [archive, newest(index)])),
     };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Leaves a checked index where apko looks for it. */

@@ -1,21 +1,11 @@
-import {
-  link,
-  copyFile,
-  mkdir,
-  mkdtemp,
-  open,
-  readFile,
-  rm,
-  writeFile,
-  type FileHandle,
-} from 'node:fs/promises';
+import { link, copyFile, mkdir, open, readFile, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as start, Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { SovereignError, step } from '@sovereign/report';
-import { cacheDir } from '@sovereign/store';
+import { cacheDir, withScratch } from '@sovereign/store';
 import { extract, pack, type Extract, type Pack } from 'tar-stream';
 import { z } from 'zod';
 import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
@@ -36,10 +26,8 @@ const BUSYBOX = '/bin/busybox';
  * @param files the package files, in the order of the lock
  */
 export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunner): Promise<Unpacked> {
-  await mkdir(cacheDir(), { recursive: true });
-  const folder = await mkdtemp(join(cacheDir(), 'apko-'));
-  try {
-    return await step('unpack packages', async (handle) => {
+  return withScratch(cacheDir('apko'), (folder) =>
+    step('unpack packages', async (handle) => {
       await checkVersion(run, folder);
       const opened: Opened[] = [];
       for (const [index, { name }] of lock.packages.entries()) {
@@ -57,10 +45,8 @@ export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunn
         metadata: opened.map(({ metadata }) => metadata),
         ownerOf: (name) => owners.get(name),
       };
-    });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+    }),
+  );
 }
 
 interface Opened {

@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases } from '@sovereign/apko';
@@ -7,7 +7,7 @@ import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs, storedSizes } from '@sovereign/rootfs';
 import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
 import { loadService, writeManifest, type Base, type Manifest } from '@sovereign/service';
-import { canonicalJson, removeLeftovers, sha256File, temporaryBeside } from '@sovereign/store';
+import { canonicalJson, sha256File, withScratch } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { chooseBase } from '../lib/base.ts';
 import { lockPath, readGuestLock } from '../lib/guest-request.ts';
@@ -31,10 +31,7 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
 
   const dist = join(folder, 'dist');
   // Of this process alone: another build in the same checkout must not find half of this one.
-  const scratch = temporaryBeside(join(dist, 'scratch'));
-  await mkdir(scratch, { recursive: true });
-  await removeLeftovers(dist);
-  try {
+  await withScratch(join(dist, 'scratch'), async (scratch) => {
     const recipe = await guestRecipe(service, base, await builtPrograms(context.root));
     const composed = await composeRoot({ packages, ...recipe }, join(scratch, 'root.tar'));
     await makeErofs(tools, join(scratch, 'root.tar'), join(scratch, names.image));
@@ -64,9 +61,7 @@ const rootfsBuild: PromiseExecutor<Options> = async (options, context) => {
     await rm(join(dist, 'manifest.json'), { force: true });
     for (const name of Object.values(names)) await rename(join(scratch, name), join(dist, name));
     await writeManifest(dist, manifest);
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  });
   return { success: true };
 };
 
