@@ -11,8 +11,7 @@ import type { Signature } from './signature.ts';
  * Most that members may unpack to, in bytes: a file that says more is made to fill memory or disk. Alpine's largest
  * packages (compilers, firmware) unpack to less than a GiB, an index to some MB.
  */
-const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20 };
-export const DATA_LIMIT = 1 << 30;
+export const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20, data: 1 << 30 };
 
 /** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
 export const GULP = 1 << 20;
@@ -93,15 +92,15 @@ export const identityOf = (control: Buffer): string =>
 
 /**
  * Headers of a package's files as abuild wrote them: owners by name.
- * @throws SovereignError `bad-package` for files that cannot be read, or unpack to more than {@link DATA_LIMIT}
+ * @throws SovereignError `bad-package` for files that cannot be read, or unpack to more than `limits.data`
  */
 export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Promise<ApkEntry[]> {
   let unpacked = 0;
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       unpacked += chunk.length;
-      if (unpacked <= DATA_LIMIT) done(null, chunk);
-      else done(badPackage(name, `its files unpack to more than ${DATA_LIMIT} bytes`));
+      if (unpacked <= limits.data) done(null, chunk);
+      else done(badPackage(name, `its files unpack to more than ${limits.data} bytes`));
     },
   });
   const entries: ApkEntry[] = [];

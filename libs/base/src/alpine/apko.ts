@@ -1,5 +1,6 @@
 import { execa } from 'execa';
 import { SovereignError } from '@sovereign/report';
+import { limits } from './apk.ts';
 
 /** The version of apko that all of this was measured with; `tools/apko` builds it. */
 export const APKO_VERSION = 'v1.2.30';
@@ -39,11 +40,11 @@ export type ApkoCommand =
   /** Unpacks exactly the packages of apko's own lock, and writes an image layout into a folder. */
   | { verb: 'build'; config: string; arch: string; lock: string; layout: string };
 
-/** Most that a package and an index may unpack to, in bytes. */
+/** What holds for our own reading holds for apko's. */
 const sizeLimits = [
-  '--max-apkindex-decompressed-size=67108864',
-  '--max-apk-control-size=8388608',
-  '--max-apk-data-size=1073741824',
+  `--max-apkindex-decompressed-size=${limits.index}`,
+  `--max-apk-control-size=${limits.control}`,
+  `--max-apk-data-size=${limits.data}`,
 ];
 
 /** Words for apko, without the executable. No command of ours lets it reach the network. */

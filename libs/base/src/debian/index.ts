@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { step } from '@sovereign/report';
@@ -128,9 +129,7 @@ async function readDocumentation(
       found.documentedBy = basename(entry.header.linkname);
     }
     if (path === `${folder}/copyright` && entry.header.type === 'file') {
-      const chunks: Buffer[] = [];
-      for await (const chunk of entry) chunks.push(chunk as Buffer);
-      found.copyright = Buffer.concat(chunks).toString('utf8');
+      found.copyright = (await buffer(entry)).toString('utf8');
     } else entry.resume();
   }
   return found;
