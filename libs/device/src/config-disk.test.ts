@@ -21,6 +21,7 @@ const settings: GuestSettings = {
   hostKey: '-----BEGIN OPENSSH PRIVATE KEY-----\n',
   authorizedKeys: ['ssh-ed25519 AAAA'],
   secrets: { 'postgres-password': "a'b $c" },
+  values: { database: 'sql', name: 'two words' },
 };
 
 test.for(['tar', 'busybox', 'toybox'])(
@@ -45,6 +46,8 @@ test.for(['tar', 'busybox', 'toybox'])(
       'eth0-gateway 10.0.2.2',
       'eth1-address 192.168.127.2/24',
       'dns 10.0.2.3',
+      'setting database sql',
+      'setting name two words',
     ]);
     expect(read('hosts')).toBe('192.168.127.3 vault\n');
     expect(read('ssh/host_ed25519_key')).toBe(settings.hostKey);

@@ -1,5 +1,5 @@
 import { SovereignError } from '@sovereign/report';
-import { CONFIG_SCHEMA } from '@sovereign/service';
+import { CONFIG_SCHEMA, type SettingValues } from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
@@ -29,6 +29,8 @@ export interface GuestSettings {
   /** `ssh-ed25519 AAAA…` lines that may log in. */
   authorizedKeys: string[];
   secrets: Record<string, string>;
+  /** What holds of the service's settings. */
+  values: SettingValues;
   /** Its node in the owner's tailnet; without it the guest has none. */
   tailnet?: GuestTailnet | undefined;
 }
@@ -103,7 +105,7 @@ function configFiles(settings: GuestSettings): Record<string, string> {
 }
 
 /** KEY VALUE lines, for a guest without a JSON reader. */
-function guestConf({ dataUuid, hostname, interfaces, dns, ntp, tailnet }: GuestSettings): string {
+function guestConf({ dataUuid, hostname, interfaces, dns, ntp, values, tailnet }: GuestSettings): string {
   return lines([
     `data-uuid ${dataUuid}`,
     `hostname ${hostname}`,
@@ -116,6 +118,7 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp, tailnet }: GuestS
     ...dns.map((server) => `dns ${server}`),
     ...ntp.map((server) => `ntp ${server}`),
     ...(tailnet === undefined ? [] : tailnetLines(tailnet)),
+    ...Object.entries(values).map(([name, value]) => `setting ${name} ${value}`),
   ]);
 }
 

@@ -1,5 +1,5 @@
 import { note, SovereignError } from '@sovereign/report';
-import { releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
+import { releaseId, settingValues, type Release, type ServiceDefinition } from '@sovereign/service';
 import { sha256 } from '@sovereign/store';
 import { installAgent } from './agent.ts';
 import { putArtifacts, pruneStore, storePath, type Artifact } from './artifacts.ts';
@@ -235,6 +235,7 @@ async function writeConfigDisk(
     hostKey(deviceId, definition.name),
     guestTailnet(deviceId, definition),
   ]);
+  const { services } = await deviceSettings(deviceId);
   const disk = await configDisk({
     deviceId,
     service: definition.name,
@@ -249,6 +250,7 @@ async function writeConfigDisk(
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets,
+    values: settingValues(definition, services[definition.name]),
     tailnet,
   });
   const path = `services/${definition.name}/config.img`;

@@ -18,6 +18,8 @@ const settingsSchema = z.strictObject({
   cpus: z.int().min(1).max(8).optional(),
   /** How its services are reached in the owner's tailnet; not at all where it is not set. */
   tailnet: tailnetSettingsSchema.optional(),
+  /** What the owner decided for each service: service to setting to value. */
+  services: z.record(z.string(), z.record(z.string(), z.string())).default({}),
   /** Serials under which this workstation met the device. */
   serials: z.array(z.string()).default([]),
 });

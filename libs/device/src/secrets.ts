@@ -35,7 +35,9 @@ export async function serviceSecrets(
   return withLock(deviceConfigDir(deviceId, 'lock'), async () => {
     const all = await readSecrets(deviceId);
     const own = { ...all.services[definition.name] };
-    const missing = definition.secrets.filter(({ name }) => own[name] === undefined);
+    const missing = definition.secrets.flatMap(({ name, make }) =>
+      own[name] === undefined && make !== 'owner' ? [{ name, make }] : [],
+    );
     if (missing.length === 0 && knowsSecrets(deviceId)) return own;
     for (const { name, make } of missing) own[name] = makers[make]();
     await writeSecrets(deviceId, { ...all, services: { ...all.services, [definition.name]: own } });
@@ -66,7 +68,7 @@ export async function forgetSecrets(deviceId: string, service: string): Promise<
   });
 }
 
-const makers: Record<ServiceDefinition['secrets'][number]['make'], () => string> = {
+const makers: Record<Exclude<ServiceDefinition['secrets'][number]['make'], 'owner'>, () => string> = {
   // 24 bytes are 32 characters: 192 bits, and nothing that a shell, SQL or an address would have to quote.
   password: () => randomBytes(24).toString('base64url'),
 };

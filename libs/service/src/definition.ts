@@ -46,9 +46,40 @@ const portSchema = z.strictObject({
 
 const secretSchema = z.strictObject({
   name,
-  /** How it is made when it is first needed: `password` is 32 characters of the base64url alphabet. */
-  make: z.enum(['password']),
+  /**
+   * How it is made when it is first needed: `password` is 32 characters of the base64url alphabet. `owner` is never
+   * made: the service does without it until its owner sets it.
+   */
+  make: z.enum(['password', 'owner']),
   description: z.string().min(1),
+});
+
+/** What a setting's value may be. `flag` is `yes` or `no`. */
+export const settingKinds = {
+  text: z.string().regex(/^[^\p{Cc}]{1,300}$/u, 'one line of at most 300 characters'),
+  flag: z.enum(['yes', 'no']),
+  number: z.string().regex(/^\d{1,9}$/, 'a whole number'),
+  email: z.email(),
+  url: z.url({ protocol: /^https?$/, hostname: z.regexes.hostname }),
+} as const;
+
+const settingSchema = z.strictObject({
+  name,
+  description: z.string().min(1),
+  kind: z.enum(Object.keys(settingKinds) as [keyof typeof settingKinds]),
+  /** The only values that a `text` may have. */
+  choices: z.array(z.string().min(1)).min(2).optional(),
+  /** What holds where the owner says nothing; without it the guest is told nothing. */
+  default: z.string().optional(),
+});
+
+/** Another service of the same device, which has to be healthy before this one starts. */
+const needSchema = z.strictObject({
+  service: name,
+  /** Only where this setting has this value. */
+  when: z.strictObject({ setting: name, is: z.string() }).optional(),
+  /** A role and a database of this name on it, whose password is that secret of ours. */
+  database: z.strictObject({ name: z.string().regex(/^[a-z][a-z0-9_]{0,30}$/), secret: name }).optional(),
 });
 
 const dataSchema = z.strictObject({
@@ -62,7 +93,7 @@ const dataSchema = z.strictObject({
   size: z.int().min(64),
 });
 
-export const serviceSchema = z.strictObject({
+const serviceFields = z.strictObject({
   name,
   title: z.string().min(1),
   /** Fixed for life: the guest's address is 192.168.127.<index> (docs/formats.md, "Network plan"). */
@@ -83,6 +114,9 @@ export const serviceSchema = z.strictObject({
     }
   }),
   secrets: z.array(secretSchema),
+  /** What its owner may decide; a value reaches the guest as a line `setting NAME VALUE` of guest.conf. */
+  settings: z.array(settingSchema).default([]),
+  needs: z.array(needSchema).default([]),
   /** OpenRC services of this service that have to be started, in addition to those that every guest has. */
   units: z.array(name).min(1),
   health: z.strictObject({
@@ -93,6 +127,30 @@ export const serviceSchema = z.strictObject({
   }),
   /** Kernel symbols that the service cannot do without, asked of the running kernel by `test`. */
   kernel: z.array(z.string().regex(/^CONFIG_[A-Z0-9_]+$/)).default([]),
+});
+
+/** What no field can say alone: names that have to be there, once. */
+export const serviceSchema = serviceFields.superRefine(({ settings, secrets, needs }, context) => {
+  const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
+  const names = settings.map((setting) => setting.name);
+  const twice = names.find((one, index) => names.indexOf(one) !== index);
+  if (twice !== undefined) refuse(`two settings are called ${twice}`);
+  for (const { name: setting, kind, choices, default: preset } of settings) {
+    for (const value of [...(choices ?? []), ...(preset === undefined ? [] : [preset])]) {
+      if (!settingKinds[kind].safeParse(value).success) refuse(`${setting}: ${value} is no ${kind}`);
+    }
+    if (preset !== undefined && choices?.includes(preset) === false) {
+      refuse(`${setting}: its default ${preset} is not one of its choices`);
+    }
+  }
+  for (const { service, when, database } of needs) {
+    if (when !== undefined && !names.includes(when.setting)) {
+      refuse(`it needs ${service} by its setting, but has no setting ${when.setting}`);
+    }
+    if (database !== undefined && !secrets.some((secret) => secret.name === database.secret)) {
+      refuse(`its database on ${service} has a password, but it has no secret ${database.secret}`);
+    }
+  }
 });
 
 export type ServiceDefinition = z.output<typeof serviceSchema>;

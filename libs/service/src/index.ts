@@ -19,5 +19,6 @@ export {
   type NewRelease,
   type Release,
 } from './release.ts';
+export { checkSetting, needsOf, settingValues, type SettingValues } from './settings.ts';
 export { findServices, loadService, type FoundService } from './find.ts';
 export { guestUnits, serviceFiles, type GuestFile } from './guest-files.ts';
