@@ -134,6 +134,22 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(await device.status()).toMatchObject({ state: 'stopped', exit: '0' });
   });
 
+  test('a guest that said hello while no launcher lived is opened by the next one', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'late');
+    await device.start();
+    const { pid } = await device.until({ state: 'starting', pid: /./ });
+    await device.abandon();
+    device.write('speak', '');
+    await expect.poll(() => device.read('agent.out'), PATIENT).toMatch(/ hello 1/);
+    expect(device.journal()).not.toContain('open');
+    await device.start();
+    expect((await device.until({ state: 'running', health: 'ok' })).pid).toBe(pid);
+    await expect.poll(() => device.journal(), PATIENT).toEqual(expect.arrayContaining(['time EPOCH', 'open']));
+  });
+
   test('what a launcher that has just begun does not say yet is not taken for a stop', async ({
     expect,
     service,

@@ -179,11 +179,20 @@ adopt() {
     boot_id
     begin_trial
   fi
+  adopt_greeting
   checked_slot=$slot
   choose_variant "$slot"
   healthy_once=''
   overdue_at=$((now + plan_deadline))
   [ -n "$before" ] || set_phase starting
+}
+
+# A hello that came while no launcher lived was answered by nobody, and a closed guest looks healthy from inside. To be
+# opened twice changes nothing. A guest that has yet to say hello is answered then.
+adopt_greeting() {
+  [ -n "$guest_boot" ] || return 0
+  send "time $(date +%s)"
+  [ -n "$on_trial" ] || send open
 }
 
 # What a VM left that ended while nobody supervised it.

@@ -4,6 +4,7 @@
  * it that it opens the channel's two files by itself, as crosvm does:
  *
  * - `healthy`   healthy at once, obeys `stop`
+ * - `late`      healthy, and says nothing before there is a file `speak`
  * - `deaf`      healthy, ignores `stop` and SIGTERM
  * - `ill`       never healthy
  * - `dies`      ends with status 7 before it is healthy
@@ -12,9 +13,10 @@
  * - `ends-N`    healthy, and ends with status N a moment later
  */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync, constants, openSync } from 'node:fs';
+import { appendFileSync, constants, existsSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const [word = 'healthy', journal = '/dev/null'] = process.argv.slice(2);
 const [behaviour = '', channel] = word.split('+');
@@ -38,6 +40,7 @@ if (behaviour === 'refuses') {
 const [how, status] = behaviour.split('-');
 if (how === 'early') process.exit(Number(status));
 if (how === 'ends') setTimeout(() => process.exit(Number(status)), 1000);
+while (how === 'late' && !existsSync('speak')) await sleep(50);
 say('hello', '1');
 say('stage', 'booting');
 say('tailnet', 'running 100.64.0.7 demo-phone.tail.example never n1');
