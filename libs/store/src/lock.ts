@@ -1,19 +1,35 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SovereignError } from '@sovereign/report';
 import lockfile from 'proper-lockfile';
 
 /** A lock whose holder gave no sign of life for this long is taken over, in milliseconds. */
 const STALE = 20_000;
 
+/** Between two tries while another holds the lock, in milliseconds. */
+const INTERVAL = 250;
+
+export interface LockOptions {
+  /** How long to wait for another holder, in milliseconds; an hour by default. */
+  wait?: number;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
+  /** Called once where another holder has to be waited for. */
+  onWait?: () => void;
+}
+
 /**
  * Runs `work` while no other process runs any `work` on the same path. A holder that was killed does not block
  * for longer than {@link STALE}.
- * @param wait how long to wait for another holder, in milliseconds
  */
-export async function withLock<T>(path: string, work: () => Promise<T>, wait = 3_600_000): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  work: () => Promise<T>,
+  options: LockOptions = {},
+): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
-  const release = await acquire(path, wait);
+  const release = await acquire(path, options);
   try {
     return await work();
   } finally {
@@ -21,21 +37,29 @@ export async function withLock<T>(path: string, work: () => Promise<T>, wait = 3
   }
 }
 
-async function acquire(path: string, wait: number): Promise<() => Promise<void>> {
-  const interval = 250;
-  try {
-    return await lockfile.lock(path, {
-      realpath: false,
-      stale: STALE,
-      retries: { retries: Math.ceil(wait / interval), factor: 1, minTimeout: interval, maxTimeout: interval },
-    });
-  } catch (cause) {
-    throw new SovereignError({
-      code: 'locked',
-      what: 'another sovereign process is at work on this',
-      on: path,
-      hint: 'Wait for it to end and run the command again',
-      cause,
-    });
+async function acquire(
+  path: string,
+  { wait = 3_600_000, signal, onWait }: LockOptions,
+): Promise<() => Promise<void>> {
+  const end = performance.now() + wait;
+  for (let tries = 0; ; tries++) {
+    signal?.throwIfAborted();
+    try {
+      return await lockfile.lock(path, { realpath: false, stale: STALE });
+    } catch (cause) {
+      const held = (cause as NodeJS.ErrnoException).code === 'ELOCKED';
+      if (!held || performance.now() >= end) throw locked(path, cause);
+    }
+    if (tries === 0) onWait?.();
+    await sleep(INTERVAL);
   }
 }
+
+const locked = (path: string, cause: unknown): SovereignError =>
+  new SovereignError({
+    code: 'locked',
+    what: 'another sovereign process is at work on this',
+    on: path,
+    hint: 'Wait for it to end and run the command again',
+    cause,
+  });

@@ -87,6 +87,17 @@ test('a lock lets one work at a time and names what is locked', async () => {
   expect(order).toHaveLength(4);
   expect(order[1]).toBe(order[0]?.replace('in', 'out'));
   await withLock(path, async () => {
-    await expect(withLock(path, work('c'), 1)).rejects.toMatchObject({ code: 'locked', on: path });
+    await expect(withLock(path, work('c'), { wait: 1 })).rejects.toMatchObject({ code: 'locked', on: path });
   });
+});
+
+test('who waits for a lock is told once, and can stop waiting', async () => {
+  const path = join(home, 'lock');
+  const stop = new AbortController();
+  const onWait = vi.fn(() => stop.abort(new Error('interrupted')));
+  await withLock(path, async () => {
+    const waiting = withLock(path, () => Promise.resolve(), { signal: stop.signal, onWait });
+    await expect(waiting).rejects.toThrow('interrupted');
+  });
+  expect(onWait).toHaveBeenCalledTimes(1);
 });

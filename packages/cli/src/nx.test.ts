@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { withLock } from '@sovereign/store';
 import { firstError, nxMessage, runNx, toArgs, type NxRun } from './nx.ts';
 
 let root: string;
@@ -144,6 +145,63 @@ describe('a run', () => {
     controller.abort();
     await expect(running).rejects.toThrow();
     await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5_000 }).toBe(false);
+  });
+
+  it('that is interrupted leaves nothing that ignores the interruption either', async () => {
+    await standInNx(`
+      const script = "trap '' INT TERM; while :; do sleep 1; done";
+      const child = require('node:child_process').spawn('sh', ['-c', script], { stdio: 'ignore' });
+      fs.writeFileSync('pid', String(child.pid));
+      setInterval(() => {}, 1000);`);
+    const controller = new AbortController();
+    const running = run({ signal: controller.signal });
+    await expect.poll(() => existsSync(join(root, 'pid')), { timeout: 10_000 }).toBe(true);
+    const pid = await readFile(join(root, 'pid'), 'utf8');
+    controller.abort();
+    await expect(running).rejects.toThrow();
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5_000 }).toBe(false);
+  });
+
+  it('waits for another one in the same checkout, says so, and is not kept waiting by an interruption', async () => {
+    await standInNx(`
+      if (fs.existsSync('busy')) { fs.writeFileSync('both', ''); process.exit(0); }
+      fs.writeFileSync('busy', '');
+      const wait = setInterval(() => {
+        if (!fs.existsSync('go')) return;
+        clearInterval(wait);
+        fs.rmSync('busy');
+      }, 20);`);
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const first = run();
+    await expect.poll(() => existsSync(join(root, 'busy')), { timeout: 10_000 }).toBe(true);
+    const env = { PATH: process.env.PATH };
+    const stop = new AbortController();
+    const begin = (own: AbortSignal, more = {}) =>
+      runNx({ root, targets: ['build'], verbose: false, signal: own }, { ...env, ...more });
+    const interrupted = begin(stop.signal);
+    const second = begin(signal);
+    const waits = () => said.mock.calls.filter(([text]) => String(text).includes('waiting: ')).length;
+    await expect.poll(waits, { timeout: 5_000 }).toBe(2);
+    stop.abort(new Error('Ctrl-C'));
+    await expect(interrupted).rejects.toThrow('Ctrl-C');
+    expect(existsSync(join(root, 'both'))).toBe(false);
+    await writeFile(join(root, 'go'), '');
+    await Promise.all([first, second]);
+    said.mockRestore();
+    expect(existsSync(join(root, 'both'))).toBe(false);
+  });
+
+  it('that a task starts is part of the run it belongs to', async () => {
+    await standInNx(`
+      const own = process.env.SOVEREIGN_NX_RUN;
+      fs.writeFileSync('seen', own);`);
+    await withLock(join(root, '.nx/run'), () =>
+      runNx(
+        { root, targets: ['build'], verbose: false, signal },
+        { PATH: process.env.PATH, SOVEREIGN_NX_RUN: root },
+      ),
+    );
+    expect(await readFile(join(root, 'seen'), 'utf8')).toBe(root);
   });
 
   it('does not begin after an interruption', async () => {

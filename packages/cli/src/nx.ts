@@ -3,9 +3,11 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import {
   EVENTS_VARIABLE,
+  note,
   readEvents,
   SovereignError,
   step,
@@ -14,6 +16,7 @@ import {
   type StepHandle,
 } from '@sovereign/report';
 import type { Base } from '@sovereign/service';
+import { withLock } from '@sovereign/store';
 import { TOOLS_VARIABLE, type ToolWay } from '@sovereign/tools/setting';
 
 export interface NxRun {
@@ -55,6 +58,12 @@ export function toArgs({
 /** Asked to stop, Nx gets this long to end its tasks before it and they are ended, in milliseconds. */
 const GRACE = 10_000;
 
+/** Once Nx is gone, what its tasks left gets this long to end by itself, in milliseconds. */
+const TIDY = 2_000;
+
+/** Names the checkout that a run is at work on to everything under that run. */
+const RUN_VARIABLE = 'SOVEREIGN_NX_RUN';
+
 /**
  * Runs targets and everything that they depend on, once. Nx tells 0 from 1 only, so the first error among the
  * tasks' events is what is thrown.
@@ -67,7 +76,7 @@ export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): P
   const before = events === '' ? 0 : readEvents(events).length;
   const folder = mkdtempSync(join(tmpdir(), 'sovereign-nx-'));
   const log = join(folder, 'output.log');
-  const status = await spawnNx(run, environment, log);
+  const status = await alone(run, env, () => spawnNx(run, environment, log));
   // A step may fail and its task go on another way: then nothing failed.
   const failed = status === 0 || events === '' ? undefined : firstError(readEvents(events).slice(before));
   const silent = status !== 0 && failed === undefined && !run.signal.aborted;
@@ -83,6 +92,16 @@ export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): P
     on: run.projects?.join(', '),
     hint: `What the tools printed is in ${log}; --verbose shows it as it comes`,
   });
+}
+
+/**
+ * One run at a time in a checkout: without a daemon Nx removes and restores the results of tasks that another run may
+ * be reading. A run that a task of this checkout starts belongs to the one that it is part of.
+ */
+function alone<T>({ root, signal }: NxRun, env: NodeJS.ProcessEnv, work: () => Promise<T>): Promise<T> {
+  if (env[RUN_VARIABLE] === root) return work();
+  const onWait = () => note('waiting: another sovereign process is at work in this checkout');
+  return withLock(join(root, '.nx/run'), work, { signal, onWait });
 }
 
 /** What a run failed with, for a caller that looks at its results first. */
@@ -103,6 +122,7 @@ function nxEnvironment({ root, base, tools, env = {} }: NxRun, own: NodeJS.Proce
     NX_DAEMON: 'false',
     ...own,
     NX_TUI: 'false',
+    [RUN_VARIABLE]: root,
     PATH: [join(root, 'node_modules/.bin'), own.PATH ?? ''].join(delimiter),
     ...(base === undefined ? {} : { SOVEREIGN_BASE: base }),
     ...(tools === undefined ? {} : { [TOOLS_VARIABLE]: tools }),
@@ -162,6 +182,22 @@ function spawnNx(run: NxRun, env: NodeJS.ProcessEnv, log: string): Promise<numbe
   }).finally(async () => {
     run.signal.removeEventListener('abort', stop);
     for (const timer of timers) clearTimeout(timer);
+    // The first process of a namespace obeys nothing but SIGKILL, and nobody else knows of it any more.
+    if (run.signal.aborted && !(await groupEnds(child.pid))) signalGroup('SIGKILL');
     await new Promise<void>((resolve) => file.end(resolve));
   });
+}
+
+/** Waits until a process group is empty; false where it is not in time. */
+async function groupEnds(leader: number | undefined): Promise<boolean> {
+  const end = performance.now() + TIDY;
+  while (leader !== undefined && performance.now() < end) {
+    try {
+      process.kill(-leader, 0);
+    } catch {
+      return true;
+    }
+    await sleep(50);
+  }
+  return leader === undefined;
 }

@@ -147,7 +147,9 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.journal()).not.toContain('open');
     await device.start();
     expect((await device.until({ state: 'running', health: 'ok' })).pid).toBe(pid);
-    await expect.poll(() => device.journal(), PATIENT).toEqual(expect.arrayContaining(['time EPOCH', 'open']));
+    await expect
+      .poll(() => device.journal(), PATIENT)
+      .toEqual(expect.arrayContaining(['time EPOCH', 'open']));
   });
 
   test('what a launcher that has just begun does not say yet is not taken for a stop', async ({
