@@ -18,6 +18,9 @@ import { followLines } from './lines.ts';
 import { probeLocal } from './probe.ts';
 import { toArgs } from './qemu.ts';
 
+/** MiB of this machine's file system that no service may use. */
+const RESERVE = 256;
+
 /** This machine as a device: its own file system, QEMU as VMM. */
 export class LocalHost implements Host {
   readonly id = 'local';
@@ -197,7 +200,8 @@ export class LocalHost implements Host {
   }
 
   settings(): Promise<DeviceSettings> {
-    return Promise.resolve({ reserve: 0, awake: false });
+    // Data disks are thin here: without it a guest meets the end of this file system as a broken disk.
+    return Promise.resolve({ reserve: RESERVE, awake: false });
   }
 
   preparation(): Promise<string[]> {

@@ -54,14 +54,17 @@ export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): 
   ];
 }
 
-/** `cache=writeback` passes the guest's flushes on; locking keeps a second VM off the same disk. */
+/**
+ * `cache=writeback` passes the guest's flushes on; locking keeps a second VM off the same disk. By default QEMU stops
+ * a guest for which there is no space, and here nobody would ever let it go on: the guest is told of the error.
+ */
 function disk(name: string, path: string, readOnly: boolean): string[] {
   const access = readOnly ? 'readonly=on' : 'readonly=off';
   return [
     '-drive',
     `if=none,id=${name},file=${value(path)},format=raw,${access},cache=writeback,file.locking=on`,
     '-device',
-    `virtio-blk-pci,drive=${name},serial=sov-${name}`,
+    `virtio-blk-pci,drive=${name},serial=sov-${name}${readOnly ? '' : ',werror=report'}`,
   ];
 }
 
