@@ -188,6 +188,35 @@ test('nothing secret is in an argument, the environment, the kernel line or the 
   expect(console).not.toContain(secret);
 });
 
+test('the password is in no log either where the owner has all statements logged', async () => {
+  const secret = await service.device.secret(service.definition, 'postgres-password');
+  const programs = (await inGuest("sed -n 's/^postgresql-programs //p' /etc/sovereign/base.conf")).trim();
+  const query = (sql: string) =>
+    inGuest(`echo "${sql}" | ${programs}/psql -X -q -h /run/postgresql -U postgres -d postgres -f -`);
+  const logged = [
+    "log_statement = 'all'",
+    'log_min_duration_statement = 0',
+    "log_min_error_statement = 'error'",
+  ];
+  await query(
+    [...logged.map((setting) => `ALTER SYSTEM SET ${setting};`), 'SELECT pg_reload_conf();'].join(' '),
+  );
+  const console = () => readFile(join(service.folder, 'device/services/sql/log/console.log'), 'utf8');
+  try {
+    // The server takes its new settings a moment after it was told.
+    await expect
+      .poll(() => query('SELECT 1 AS before_password;').then(console), { timeout: 30_000 })
+      .toContain('AS before_password');
+    await inGuest('/usr/lib/sovereign/postgresql password');
+    await query('SELECT 1 AS after_password;');
+    await expect.poll(console, { timeout: 30_000 }).toContain('AS after_password');
+    expect(await console()).toContain('SET log_statement = none');
+    expect(await console()).not.toContain(secret);
+  } finally {
+    await query('ALTER SYSTEM RESET ALL; SELECT pg_reload_conf();');
+  }
+});
+
 /** Last: a clean stop of the service keeps its port closed until it is started again. */
 test('a service that was stopped', () =>
   failsWithout(
