@@ -50,7 +50,22 @@ async function prepareRoot(root: string, arch: string, sourceList: string): Prom
   await Promise.all(folders.map((folder) => mkdir(join(root, folder), { recursive: true })));
   await writeFile(join(root, 'state/status'), '');
   await writeFile(join(root, 'etc/sources.list.d/sovereign.sources'), sourceList);
-  await writeFile(join(root, 'apt.conf'), configuration(root, arch));
+  const { stdout = '' } = await execa('apt-config', ['dump'], { stdin: 'ignore', reject: false });
+  await writeFile(join(root, 'apt.conf'), `${configuration(root, arch)}${machineSettings(stdout)}`);
+}
+
+/**
+ * Of the machine's own settings those that say how a mirror is reached and by what clock, as lines of an apt.conf.
+ * @param dump what `apt-config dump` prints
+ */
+export function machineSettings(dump: string): string {
+  const wanted =
+    /^Acquire::(https?::|Retries |ForceIPv[46] |Check-Valid-Until |Check-Date |Max-FutureTime ).*";$/i;
+  return dump
+    .split('\n')
+    .filter((line) => wanted.test(line))
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /**
@@ -75,9 +90,14 @@ export function sources(mirrors: DebianMirrors, keys: string): string {
   ].join('\n');
 }
 
-/** apt.conf(5); the machine's own apt.conf.d stays in force, because it knows the proxy. */
-function configuration(root: string, arch: string): string {
+/**
+ * apt.conf(5). What APT_CONFIG names is read first, so the machine's own files would win: they are not read, and what
+ * of them has to be in force is added.
+ */
+export function configuration(root: string, arch: string): string {
   return [
+    `Dir::Etc::main "/dev/null";`,
+    `Dir::Etc::parts "/dev/null";`,
     `Dir::Etc::sourcelist "/dev/null";`,
     `Dir::Etc::sourceparts "${root}/etc/sources.list.d";`,
     `Dir::Etc::preferences "/dev/null";`,

@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
-import { parseUris, sources } from './apt.ts';
+import { configuration, machineSettings, parseUris, sources } from './apt.ts';
 import { openDeb } from './deb.ts';
 import { groupByArchive } from './mirrors.ts';
 
@@ -12,6 +12,31 @@ const mirrors = {
   'debian-security': ['http://mirror.test/debian-security'],
 };
 const digest = 'd'.repeat(64);
+
+describe('of the settings of the machine’s apt', () => {
+  test('those count that say how a mirror is reached, and no other', () => {
+    const reach = [
+      'Acquire::http::Proxy "http://proxy.test:3128/";',
+      'Acquire::http::Proxy::mirror.test "DIRECT";',
+      'Acquire::https::CAInfo "/etc/ssl/own.pem";',
+      'Acquire::Check-Valid-Until "false";',
+    ];
+    const other = [
+      'APT::Default-Release "stable";',
+      'APT::Install-Recommends "true";',
+      'APT::Get::AllowUnauthenticated "true";',
+      'APT::Update::Post-Invoke:: "rm -f /var/cache/apt/*.bin || true";',
+      'Acquire::AllowInsecureRepositories "true";',
+    ];
+    expect(machineSettings([...other, ...reach, ''].join('\n'))).toBe(`${reach.join('\n')}\n`);
+  });
+
+  test('none is read behind ours', () => {
+    const lines = configuration('/root of ours', 'arm64').split('\n');
+    expect(lines).toContain('Dir::Etc::main "/dev/null";');
+    expect(lines).toContain('Dir::Etc::parts "/dev/null";');
+  });
+});
 
 describe('the output of apt', () => {
   test('names archive, path, size and digest; an epoch is unescaped', () => {
