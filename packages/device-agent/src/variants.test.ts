@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
 import { type Shell, shells } from './testing/device-folder.ts';
-import { test } from './testing/launcher-test.ts';
+import { PATIENT, test } from './testing/launcher-test.ts';
 
 const crosvm = { control: 'file', 'extended-exit': 'yes', 'variant-exit': '35' };
 
@@ -12,6 +12,35 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     await device.stop(10);
     expect(await device.status()).toMatchObject({ state: 'stopped', 'exit-reason': 'stop' });
     expect(device.journal().at(-1)).toBe('stop');
+  });
+
+  test('a VMM that ends its reading at the first end of file hears who adopts it', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'ill');
+    device.slot('b', 'healthy+file', { ...crosvm, 'trial-spacing': '3' });
+    device.write('trial', 'b 0 - 0\n');
+    await device.start();
+    const { pid, launcher } = await device.until({ health: 'ok', trial: 'yes' });
+    process.kill(Number(launcher), 'SIGKILL');
+    await device.until({ state: 'running', current: 'b', pid: pid ?? '' });
+    await expect.poll(() => device.journal(), PATIENT).toContain('open');
+    expect((await device.stop(10)).stderr).toBe('');
+    expect(await device.status()).toMatchObject({ state: 'stopped', 'exit-reason': 'stop' });
+    expect(device.journal().filter((line) => /power-on .* healthy|^stop/.test(line))).toHaveLength(2);
+  });
+
+  test('such a VMM also hears a new launcher', async ({ expect, service }) => {
+    const device = service(shell, 'healthy+file', crosvm);
+    device.install('old');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    device.install('new');
+    await expect.poll(() => device.read('log/launcher.log'), PATIENT).toMatch(/launcher new has taken over/);
+    await device.until({ state: 'running', pid: pid ?? '' });
+    await device.stop(10);
+    expect(await device.status()).toMatchObject({ state: 'stopped', 'exit-reason': 'stop' });
   });
 
   test('the spelling that was good last is tried first, and the others where it is refused', async ({

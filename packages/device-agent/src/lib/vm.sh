@@ -30,8 +30,10 @@ vm_start() {
       trap - HUP INT TERM
       self_pid
       record '' "$self" || exit 125
-      # A VMM that opens the two files by itself has nothing else to read, and talks for us alone.
-      if [ "$plan_control" = file ]; then exec "$@" </dev/null >>log/vmm.log 2>&1; fi
+      # A VMM that opens the two files by itself has nothing else to read, and talks for us alone. It is handed a writing
+      # end of its own: crosvm reads no more after the first end of file, and a launcher that is killed or updated
+      # would leave it without a writer.
+      if [ "$plan_control" = file ]; then exec "$@" </dev/null >>log/vmm.log 2>&1 7<>agent.in; fi
       exec "$@" <>agent.in >>agent.out 2>>log/vmm.log
     ) &
     wait $!

@@ -133,8 +133,8 @@ async function run(machine: Machine): Promise<number> {
   const locks = machine.disks.filter(({ lock }) => lock).map(lockDisk);
   const vsock = machine.cid === undefined ? undefined : await startVsock(machine.cid);
   const control = withInput(machine);
-  // Both ways, so that a FIFO neither blocks the opening nor ends when its writer goes.
-  const stdin = control?.input === undefined ? 'ignore' : openSync(control.input, constants.O_RDWR);
+  // For reading alone, as crosvm opens it: where the last writer of a FIFO goes, nothing is read from it any more.
+  const stdin = control?.input === undefined ? 'ignore' : openSync(control.input, constants.O_RDONLY);
   const append = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
   const stdout = control?.path === undefined ? 'ignore' : openSync(control.path, append, 0o644);
   const args = toArgs(machine, {
