@@ -223,6 +223,47 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.read('log/launcher.log')).toMatch(/exit status unknown/);
   });
 
+  test('what the wrapper of a VM says after the next one started is not taken for that one’s end', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    const wrapper = Number(
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')[1],
+    );
+    process.kill(wrapper, 'SIGSTOP');
+    process.kill(Number(pid), 'SIGKILL');
+    const again = await device.until({ state: 'running', restarts: '1', health: 'ok' });
+    expect(again).not.toHaveProperty('exit');
+    process.kill(wrapper, 'SIGCONT');
+    await expect.poll(() => device.read('state/exit'), PATIENT).toMatch(/^137 /);
+    // The second answer is of a round that began after it was written.
+    for (const word of ['one', 'two']) await device.launch('ask', device.root, 'sql', '20', 'mend', word);
+    expect(await device.status()).toMatchObject({ pid: again.pid, restarts: '1' });
+    expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(2);
+  });
+
+  test('a VM that says nothing is not healthy by what it said long before it was adopted', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    await device.until({ health: 'ok' });
+    process.kill(Number(pid), 'SIGSTOP');
+    process.kill(Number(launcher), 'SIGKILL');
+    const line = `${device.read('state/guest-boot')} 9 health ok\n`;
+    appendFileSync(join(device.service, 'agent.out'), line.repeat(1000));
+    const { state, health } = await device.until({ silent: /./ });
+    process.kill(Number(pid), 'SIGCONT');
+    expect([state, health]).toEqual(['starting', 'unknown']);
+  });
+
   test('a pid that another process has now is no VM of ours', async ({ expect, service }) => {
     const device = service(shell, 'healthy');
     mkdirSync(join(device.service, 'state'));
@@ -300,6 +341,18 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
       expect(back.current).toBe('a');
     },
   );
+
+  test('a trial that fails leaves the one that a deploy began meanwhile', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    device.slot('b', 'ill', { deadline: '15' });
+    device.write('trial', 'b 0 - 0\n');
+    await device.start();
+    await device.until({ slot: 'b', health: /bad/ });
+    device.slot('b', 'healthy');
+    device.write('trial', 'b 0 - 0\n');
+    await device.until({ state: 'running', current: 'b' });
+    expect(device.read('log/launcher.log')).toMatch(/the new release was taken back: not healthy within 15 s/);
+  });
 
   test('a trial that two boots of the device interrupted is over', async ({ service }) => {
     const device = service(shell, 'healthy');

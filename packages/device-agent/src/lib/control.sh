@@ -40,7 +40,8 @@ send() {
   printf '%s\n' "$1" >&7
 }
 
-# Reads the complete lines that have come, a bounded number, so that a guest cannot keep us from our other work.
+# Reads the complete lines that have come, a bounded number, so that a guest cannot keep us from our other work. Leaves
+# $budget at 0 where there may be more.
 control_read() {
   budget=200
   while [ "$budget" -gt 0 ]; do

@@ -42,7 +42,10 @@ status_one() {
   if [ -e trial ]; then say trial yes; fi
   status_release "$phase"
   for key in stage restarts since exit exit-reason attention; do
-    if get "state/$key" && [ -n "$value" ]; then say "$key" "$value"; fi
+    if ! get "state/$key" || [ -z "$value" ]; then continue; fi
+    # Behind the status stands which VM it was of.
+    [ "$key" != exit ] || value=${value%% *}
+    say "$key" "$value"
   done
   # What was written before the supervisor or the VM was killed says nothing about now.
   get state/health

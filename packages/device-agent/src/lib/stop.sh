@@ -29,7 +29,7 @@ stop_orphan() {
   if adopt_channel; then
     vm_stop "$1"
     control_close
-    rm -f state/pid state/start state/boot
+    vm_forget
     network_gone
   fi
   get state/phase

@@ -1,6 +1,9 @@
 # The supervisor: starts the VM, watches it, starts it again, and gives up loudly.
 # shellcheck shell=sh
 
+# Readings of the channel until the past of an adopted VM is behind us: more lines than agent.out ever holds.
+CATCH_UP=500
+
 supervise() {
   asked=''
   trap 'asked=signal' TERM INT
@@ -175,10 +178,9 @@ adopt() {
     return 1
   fi
   log "adopting VM $pid of slot $slot"
-  if read_trial && [ "$trial_slot" = "$slot" ]; then
-    boot_id
-    begin_trial
-  fi
+  # A trial that has not begun is of a deploy since, and of another VM.
+  boot_id
+  if read_trial && [ "$trial_slot" = "$slot" ] && [ "$trial_boot" = "$boot" ]; then begin_trial; fi
   adopt_greeting
   checked_slot=$slot
   choose_variant "$slot"
@@ -198,13 +200,12 @@ adopt_greeting() {
 # What a VM left that ended while nobody supervised it.
 ended_alone() {
   [ -e state/pid ] || return 0
-  exit_status=unknown
-  if get state/exit; then exit_status=$value; fi
+  vm_status || exit_status=unknown
   read_plan "${slot:-none}"
   exit_reason "$exit_status"
   put state/exit-reason "$reason"
   log "the VM ended while nobody supervised it: $reason"
-  rm -f state/pid state/start state/boot state/tailnet
+  vm_forget
   network_gone
 }
 
@@ -217,7 +218,13 @@ adopt_channel() {
   guest_boot=$value
   listen_only=yes
   control_open
+  # All of it, however long the VM has run: old health must not count as news. A guest that never ends is not waited for.
+  catching_up=$CATCH_UP
   control_read
+  while [ "$budget" -eq 0 ] && [ "$catching_up" -gt 0 ]; do
+    catching_up=$((catching_up - 1))
+    control_read
+  done
   listen_only=''
 }
 
@@ -292,7 +299,7 @@ after_end() {
   exit_reason "$exit_status"
   put state/exit-reason "$reason"
   log "VM ended: exit status $exit_status ($reason), last stage ${stage:-none}"
-  rm -f state/pid state/start state/boot state/tailnet
+  vm_forget
   network_gone
   put state/health unknown
   case $why in

@@ -10,6 +10,7 @@ read_trial() {
   get trial || return 1
   # shellcheck disable=SC2086
   set -- $value
+  trial_line=$value
   case ${1:-} in a | b) ;; *) return 1 ;; esac
   trial_slot=$1
   trial_deadline=${2:-0}
@@ -26,6 +27,7 @@ choose_slot() {
   if read_trial; then
     boot_id
     if [ "$trial_boot" != "$boot" ]; then
+      on_trial=$trial_line
       if [ "$trial_boots" -ge $TRIAL_BOOTS ]; then
         trial_failed "this device restarted $trial_boots times during its trial"
         return
@@ -38,6 +40,7 @@ choose_slot() {
       trial_deadline=$((now + plan_deadline))
       put trial "$trial_slot $trial_deadline $boot $trial_boots"
     elif [ "$now" -ge "$trial_deadline" ]; then
+      on_trial=$trial_line
       trial_failed "its time had passed when the launcher came back"
       return
     fi
@@ -80,9 +83,10 @@ trial_passed() {
   log "release $plan_release passed its trial: slot $slot is current"
 }
 
-# trial_failed REASON: the release before runs again; sets $slot to it.
+# trial_failed REASON: the release before runs again; sets $slot to it. The trial of a deploy in between is let be.
 trial_failed() {
-  rm -f trial
+  get trial
+  [ "$value" != "$on_trial" ] || rm -f trial
   on_trial=''
   get current
   slot=$value

@@ -19,9 +19,15 @@ with_arguments() {
 }
 
 vm_start() {
-  rm -f state/pid state/start state/boot state/exit
+  # Two on one data disk would destroy it, and not every crosvm locks it.
+  if alive ''; then die 1 "VM $pid still runs"; fi
+  vm_forget
+  rm -f state/exit
   control_create || return 1
   vm_gone_at=''
+  vm_starts=$((${vm_starts:-0} + 1))
+  vm_token=$self-$now-$vm_starts
+  put state/vm "$vm_token" || return 1
   (
     trap '' HUP INT TERM
     # The lock and the channel belong to the supervisor: whoever comes after it must be able to take them.
@@ -29,7 +35,9 @@ vm_start() {
     (
       trap - HUP INT TERM
       self_pid
-      record '' "$self" || exit 125
+      # One that was given up before it came this far is not to be any more.
+      get state/vm
+      [ "$value" = "$vm_token" ] && record '' "$self" || exit 125
       # A VMM that opens the two files by itself has nothing else to read, and talks for us alone. It is handed a writing
       # end of its own: crosvm reads no more after the first end of file, and a launcher that is killed or updated
       # would leave it without a writer.
@@ -37,20 +45,32 @@ vm_start() {
       exec "$@" <>agent.in >>agent.out 2>>log/vmm.log
     ) &
     wait $!
-    put state/exit $?
+    put state/exit "$? $vm_token"
   ) </dev/null &
+}
+
+# vm_forget: what is known of a VM that is gone.
+vm_forget() {
+  rm -f state/pid state/start state/boot state/vm state/tailnet
+}
+
+# vm_status: sets $exit_status to what the wrapper of the VM that was started last wrote; fails where it wrote nothing
+# yet. The wrapper of one before may come late. One that an earlier launcher started has no name.
+vm_status() {
+  get state/exit || return 1
+  exit_status=${value%% *}
+  exit_token=${value#"$exit_status"}
+  get state/vm
+  [ "${exit_token# }" = "$value" ]
 }
 
 # vm_ended: true when the VM is gone; sets $exit_status to its status, or to `unknown`.
 vm_ended() {
-  if get state/exit; then
-    exit_status=$value
-    return 0
-  fi
   alive '' && {
     vm_gone_at=''
     return 1
   }
+  if vm_status; then return 0; fi
   # Not alive and no status: either it was not recorded yet, or its wrapper is about to write, or was killed too.
   [ -n "$vm_gone_at" ] || vm_gone_at=$now
   if [ -e state/pid ]; then grace=3; else grace=$VM_APPEARS; fi
