@@ -167,10 +167,45 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
   test('says that it waits for approval, and that it was stopped by hand', async () => {
     guest.says('NeedsMachineAuth');
     guest.begin();
-    await told(expect.stringMatching(/^refused .*approval/));
+    await told('needs-approval');
     guest.says('Stopped');
     guest.log('Switching ipn state NeedsMachineAuth -> Stopped');
-    await told(expect.stringMatching(/^refused .*by hand/));
+    await told('stopped');
+  });
+
+  test.each([
+    ['its own clock', {}],
+    ['its control server', { expired: true, expiry: '2100-01-01T10:00:00Z' }],
+  ])('says that its key expired, by %s, and where it is logged in again', async (_by, said) => {
+    const over = { address: '100.64.0.1', expiry: '2020-05-22T10:00:00.5Z', ...said };
+    guest.says('NeedsLogin', over);
+    guest.begin();
+    await told(`expired ${over.expiry}`);
+    guest.says('NeedsLogin', { ...over, url: 'https://control.example/register/again' });
+    guest.log('Switching ipn state Running -> NeedsLogin');
+    await told(`expired ${over.expiry} https://control.example/register/again`);
+  });
+
+  test('a login that is wanted while the key is good is none of an expired key', async () => {
+    guest.says('NeedsLogin', { address: '100.64.0.1', expiry: '2100-05-22T10:00:00Z' });
+    guest.begin();
+    await told('needs-login');
+  });
+
+  test('a node that runs says that its control server is gone, until it is back', async () => {
+    guest.says('Running', { address: '100.64.0.1' });
+    guest.begin();
+    await told(RUNNING);
+    guest.says('Running', { address: '100.64.0.1', online: false });
+    guest.log('Received error: PollNetMap: Post "https://control.example/map": dial tcp: connection refused');
+    await told(expect.stringMatching(new RegExp(`^${RUNNING} PollNetMap: .*connection refused`)));
+    const first = guest.told;
+    guest.log('Received error: PollNetMap: dial tcp 192.0.2.1:4711: connection refused');
+    await expect.poll(() => logs(), PATIENT).toContain('4711');
+    expect(guest.call('tailnet', ['status']).stdout).toContain(`tailnet ${first}\n`);
+    guest.says('Running', { address: '100.64.0.1' });
+    // By itself: the daemon's log says nothing of it.
+    await expect.poll(() => guest.told, { timeout: 45_000 }).toBe(RUNNING);
   });
 
   test('ends with the daemon, so that its supervisor starts both again', async () => {

@@ -211,6 +211,14 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
       ['nobody logged in', 'needs-login https://login.example/a', /nobody has logged/],
       ['logged out', 'logged-out', /logged out/],
       ['with a refused key', 'refused key expired', /refused the key: key expired/],
+      ['that waits for approval', 'needs-approval', /waits for approval/],
+      ['that was stopped', 'stopped', /stopped by hand/],
+      ['whose key is over', 'expired 2020-01-01T00:00:00Z', /expired at 2020/],
+      [
+        'that runs without its control server',
+        'running 100.64.0.1 sql-phone never nodeid1 connection refused',
+        /of sql-phone does not answer: connection refused/,
+      ],
       ['without its control server', 'unreachable connection refused', /does not answer: connection refused/],
       ['that begins', 'starting', /has just begun/],
       [

@@ -13,6 +13,14 @@ const WAIT = 20;
 /** A login with a key begins as one that is needed; after so many seconds nothing has begun. */
 const PATIENCE = 5;
 const INTERVAL = 1000;
+/** States that nothing ends by itself. */
+const STAYS: readonly TailnetStatus['state'][] = [
+  'running',
+  'refused',
+  'logged-out',
+  'needs-approval',
+  'stopped',
+];
 
 /** What was known of the services before `up` changed anything. */
 export type Before = ReadonlyMap<string, Pick<ServiceStatus, 'pid'>>;
@@ -38,13 +46,13 @@ export async function joinTailnet(
     if (settings === undefined) continue;
     let state = await waitFor(session, device, service);
     // A guest that was started just now has the key on its disk.
-    if (key !== undefined && !fresh && ['needs-login', 'refused', 'logged-out'].includes(state)) {
+    if (key !== undefined && !fresh && ['needs-login', 'expired', 'refused', 'logged-out'].includes(state)) {
       await step(`log ${wordOf(service)} in to the tailnet`, () =>
         device.tailnet.login(service.definition, { key }),
       ).catch((thrown: unknown) => note(toSovereignError(thrown).what));
       state = await waitFor(session, device, service);
     }
-    if (state === 'needs-login') lost.push(service);
+    if (state === 'needs-login' || state === 'expired') lost.push(service);
   }
   if (settings === undefined) return;
   await device.tailnet.settle(wanting.map(({ definition }) => definition));
@@ -91,8 +99,9 @@ async function settled(session: Session, device: Device, service: FoundService):
     const { tailnet = { state: 'unknown' } } = await ask(device, service);
     const seconds = (performance.now() - begin) / 1000;
     const { state } = tailnet;
-    const stays = state === 'running' || state === 'refused' || state === 'logged-out';
-    if (stays || seconds > WAIT || (state === 'needs-login' && seconds > PATIENCE)) return tailnet;
+    const stays = STAYS.includes(state);
+    const waits = state === 'needs-login' || state === 'expired';
+    if (stays || seconds > WAIT || (waits && seconds > PATIENCE)) return tailnet;
     await sleep(INTERVAL, undefined, { signal: session.signal });
   }
 }

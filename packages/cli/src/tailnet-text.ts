@@ -10,10 +10,17 @@ export function describeTailnet({ state, name, address, expires, url, detail }: 
     case 'running': {
       const key =
         expires === undefined || expires === null ? 'its key never ends' : `its key ends ${expires}`;
-      return `${name ?? '?'} at ${address ?? '?'}, ${key}`;
+      const silence = detail === undefined ? '' : `; its control server is not reached${why}`;
+      return `${name ?? '?'} at ${address ?? '?'}, ${key}${silence}`;
     }
     case 'needs-login':
       return `not logged in${url === undefined ? '' : `; visit ${url}`}`;
+    case 'expired':
+      return `its key expired${expires == null ? '' : ` ${expires}`}${url === undefined ? '' : `; visit ${url}`}`;
+    case 'needs-approval':
+      return 'waits for approval by who runs the tailnet';
+    case 'stopped':
+      return 'stopped by hand';
     case 'refused':
       return `the auth key was refused${why}`;
     case 'unreachable':

@@ -6,7 +6,15 @@ import { StandInGuest } from './scripts.ts';
 /** What `tailscale status --json --peers=false` prints, as far as it is read; times as RFC 3339. */
 export function daemonSays(
   backend: string,
-  { url = '', address = '', expiry = '', host = 'sql-desk', dns = 'sql-desk.tail.example.' } = {},
+  {
+    url = '',
+    address = '',
+    expiry = '',
+    expired = false,
+    online = address !== '',
+    host = 'sql-desk',
+    dns = 'sql-desk.tail.example.',
+  } = {},
 ): string {
   const addresses = address === '' ? null : [address, 'fd7a:115c:a1e0::1'];
   return `${JSON.stringify(
@@ -22,6 +30,8 @@ export function daemonSays(
         DNSName: address === '' ? '' : dns,
         TailscaleIPs: addresses,
         Addrs: ['192.0.2.1:41641'],
+        Online: online,
+        ...(expired ? { Expired: true } : {}),
         ...(expiry === '' ? {} : { KeyExpiry: expiry }),
       },
       Health: ['Tailscale could not reach "the server"', 'and more'],

@@ -223,6 +223,14 @@ describe('the way between', () => {
     await lab.server.down();
     onTestFinished(() => lab.server.up());
     await rowComes();
+    const silence = async () => (await sql.told()).tailnet;
+    await expect
+      .poll(silence, { timeout: PATIENCE, interval: 1000 })
+      .toMatchObject({ state: 'running', detail: expect.stringMatching(/\w/) as string });
+    await lab.server.up();
+    await expect
+      .poll(async () => (await silence())?.detail, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toBeUndefined();
   });
 
   test('is the relay where UDP is blocked', async () => {
@@ -262,7 +270,7 @@ describe('what goes wrong', () => {
   test('a node that was expired asks for a login, and is the same with the next key', async () => {
     const { id } = await ownNode();
     await lab.server.headscale('nodes', 'expire', '--identifier', String(id));
-    await toldState(/needs-login|refused/);
+    await toldState(/expired/);
     const { file } = await sql.keyFile({ tags: [TAG] });
     await lab.sovereignJson(['tailnet', 'login', 'sql', '-s', 'local', '--key', file]);
     const again = await sql.reachable();

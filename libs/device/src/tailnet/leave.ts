@@ -7,7 +7,7 @@ import type { Host } from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import { askAgent } from '../status.ts';
 import type { TailnetSettings } from './settings.ts';
-import { parseTailnet } from './state.ts';
+import { MACHINES, parseTailnet } from './state.ts';
 
 /** How long a guest that was started for its logout may take to find its control server, in milliseconds. */
 const JOIN_TIMEOUT = 120_000;
@@ -51,7 +51,7 @@ const called = (service: string, node: { id: string; name: string } | undefined)
     : `${node.name}${node.id === '' ? '' : ` (${node.id})`}`;
 
 const where = ({ server }: TailnetSettings): string =>
-  server === undefined ? 'at https://login.tailscale.com/admin/machines' : `on ${server}`;
+  server === undefined ? `at ${MACHINES}` : `on ${server}`;
 
 /** Until the guest tells something that stays; a logout is tried in any case. */
 async function waitForNode(host: Host, service: string): Promise<void> {

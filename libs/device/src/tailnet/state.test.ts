@@ -19,6 +19,25 @@ describe('what a guest tells of its node', () => {
       'refused invalid key: API key 1f not valid',
       { state: 'refused', detail: 'invalid key: API key 1f not valid' },
     ],
+    ['needs-approval', { state: 'needs-approval' }],
+    ['stopped', { state: 'stopped' }],
+    ['expired 2026-05-22T10:00:00Z', { state: 'expired', expires: '2026-05-22T10:00:00.000Z' }],
+    [
+      'expired 2026-05-22T10:00:00Z https://login.tailscale.com/a/1f',
+      { state: 'expired', expires: '2026-05-22T10:00:00.000Z', url: 'https://login.tailscale.com/a/1f' },
+    ],
+    ['expired', { state: 'expired' }],
+    [
+      'running 100.64.0.1 sql never 7 dial tcp: connection refused',
+      {
+        state: 'running',
+        address: '100.64.0.1',
+        name: 'sql',
+        expires: null,
+        id: '7',
+        detail: 'dial tcp: connection refused',
+      },
+    ],
     ['unreachable', { state: 'unreachable' }],
     ['unreachable dial tcp: timeout', { state: 'unreachable', detail: 'dial tcp: timeout' }],
     [
@@ -108,9 +127,30 @@ describe('a person is told', () => {
     ['needs-login', 'sovereign tailnet login sql'],
     ['logged-out', 'sovereign tailnet login sql'],
     ['refused', 'sovereign tailnet login sql --key FILE'],
+    ['expired', 'key expired; sovereign tailnet login sql'],
+    ['needs-approval', 'admin/machines'],
+    ['stopped', 'sovereign tailnet login sql'],
     ['unreachable', 'goes on trying'],
   ] as const)('what to do where it is %s', ([state, cure]) => {
     expect(tailnetAttention({ state }, 'sql', now)).toContain(cure);
+  });
+
+  test('of a key that is over, with its day and the address to visit', () => {
+    const status = {
+      state: 'expired',
+      expires: '2026-05-22T10:00:00.000Z',
+      url: 'https://x.example/a',
+    } as const;
+    expect(tailnetAttention(status, 'sql', now)).toMatch(
+      /expired on 2026-05-22; visit https:\/\/x\.example\/a,/,
+    );
+  });
+
+  test('of a control server that is gone while the node runs, beside the end of its key', () => {
+    const silent = { state: 'running', expires: null, detail: 'connection refused' } as const;
+    expect(tailnetAttention(silent, 'sql', now)).toContain('is not reached: connection refused');
+    const both = tailnetAttention({ ...silent, expires: '2026-12-01T00:00:00Z' }, 'sql', now);
+    expect(both).toMatch(/expires on 2026-12-01.*is not reached: connection refused/);
   });
 
   test.for(['off', 'starting', 'unknown'] as const)('nothing where it is %s', (state) => {

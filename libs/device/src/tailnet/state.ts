@@ -2,24 +2,39 @@
 export interface TailnetStatus {
   /** `unknown`: it is to be there, and the guest says nothing of it. */
   state:
-    'off' | 'starting' | 'logged-out' | 'needs-login' | 'refused' | 'unreachable' | 'running' | 'unknown';
+    | 'off'
+    | 'starting'
+    | 'logged-out'
+    | 'needs-login'
+    /** Its key is over. */
+    | 'expired'
+    /** Logged in, and to be let in by who runs the tailnet. */
+    | 'needs-approval'
+    /** By hand, with `tailscale down`. */
+    | 'stopped'
+    | 'refused'
+    | 'unreachable'
+    | 'running'
+    | 'unknown';
   /** IPv4. */
   address?: string;
   /** In MagicDNS without its last dot, or the host name. */
   name?: string;
-  /** ISO 8601, when the node has to be logged in again; null: never. */
+  /** ISO 8601, when the node has to be logged in again, or had to; null: never. */
   expires?: string | null;
   /** The node's id with its control server. */
   id?: string;
   /** Where a person logs it in. */
   url?: string;
-  /** Why it is refused or not reached. */
+  /** Why it is refused or not reached; of a node that runs: why its control server is not. */
   detail?: string;
 }
 
 /** Days before the end of a node's key from which it is warned of. */
 const WARN_DAYS = 30;
 const DAY = 24 * 3600 * 1000;
+/** Tailscale's list of a tailnet's nodes. */
+export const MACHINES = 'https://login.tailscale.com/admin/machines';
 
 /** Reads what a guest told, `STATE WORD…` (docs/formats.md, "Tailnet"); what is not understood is unknown. Pure. */
 export function parseTailnet(told: string): TailnetStatus {
@@ -30,7 +45,18 @@ export function parseTailnet(told: string): TailnetStatus {
     case 'off':
     case 'starting':
     case 'logged-out':
+    case 'needs-approval':
+    case 'stopped':
       return { state };
+    case 'expired': {
+      const [when = '', url] = words;
+      const end = new Date(when);
+      return {
+        state,
+        ...(Number.isNaN(end.getTime()) ? {} : { expires: end.toISOString() }),
+        ...(url === undefined ? {} : { url }),
+      };
+    }
     case 'needs-login':
       return { state, ...(first === undefined ? {} : { url: first }) };
     case 'refused':
@@ -40,8 +66,15 @@ export function parseTailnet(told: string): TailnetStatus {
       if (first === undefined || name === undefined || expires === undefined) break;
       const end = expires === 'never' ? null : new Date(expires);
       if (end !== null && Number.isNaN(end.getTime())) break;
-      const node = id === undefined ? {} : { id };
-      return { state, address: first, name, expires: end === null ? null : end.toISOString(), ...node };
+      const silence = words.slice(4).join(' ');
+      return {
+        state,
+        address: first,
+        name,
+        expires: end === null ? null : end.toISOString(),
+        ...(id === undefined ? {} : { id }),
+        ...(silence === '' ? {} : { detail: silence }),
+      };
     }
   }
   return { state: 'unknown', detail: told };
@@ -65,16 +98,27 @@ export function tailnetAttention(
       return `tailnet: the node is not logged in; ${url === undefined ? login : `visit ${url}, or run ${login}`}`;
     case 'logged-out':
       return `tailnet: the node is logged out; ${login} logs it in`;
+    case 'expired':
+      return `tailnet: the node's key expired${expires == null ? '' : ` on ${expires.slice(0, 10)}`}; ${url === undefined ? login : `visit ${url}, or run ${login}`}`;
+    case 'needs-approval':
+      return `tailnet: the node waits for approval; approve it where your tailnet's machines are listed (Tailscale's: ${MACHINES})`;
+    case 'stopped':
+      return `tailnet: the node was stopped by hand; ${login} starts it again`;
     case 'refused':
       return `tailnet: the auth key was refused${why}; make another one and run ${login} --key FILE`;
     case 'unreachable':
       return `tailnet: the control server is not reached${why}; the guest goes on trying`;
     case 'running': {
-      if (typeof expires !== 'string' || !endsSoon(status, now)) return undefined;
+      const silent =
+        detail === undefined
+          ? undefined
+          : `tailnet: the control server is not reached${why}; devices that know the node reach it on`;
+      if (typeof expires !== 'string' || !endsSoon(status, now)) return silent;
       const left = new Date(expires).getTime() - now;
       const day = expires.slice(0, 10);
       const when = left <= 0 ? `expired on ${day}` : `expires on ${day}, in ${Math.ceil(left / DAY)} days`;
-      return `tailnet: the node's key ${when}; ${login} renews it, and a tagged node's never ends`;
+      const ending = `tailnet: the node's key ${when}; ${login} renews it, and a tagged node's never ends`;
+      return silent === undefined ? ending : `${ending}; ${silent}`;
     }
     default:
       return undefined;

@@ -91,7 +91,7 @@ const nameTaken = (name: string): SovereignError =>
   });
 
 /** States that say for certain that a node is not logged in. */
-const loggedOut: readonly TailnetStatus['state'][] = ['needs-login', 'refused', 'logged-out'];
+const loggedOut: readonly TailnetStatus['state'][] = ['needs-login', 'expired', 'refused', 'logged-out'];
 
 /**
  * Keeps which nodes are logged in, as far as they tell, and forgets the key once none needs it. What tells nothing

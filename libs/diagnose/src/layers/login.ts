@@ -3,6 +3,7 @@ import { patiently } from '../patiently.ts';
 import type { Scene } from '../scene.ts';
 import { TAILNET_OFF, tailnetIsOn } from './tailscaled.ts';
 
+const WAITS = 'It goes on trying by itself. Look at the control server, and at its address in the settings';
 const BEGINS = 'it has just begun to ask its control server';
 
 /** The guest is a node of the tailnet, and its control server says so. */
@@ -27,13 +28,29 @@ async function ask(scene: Scene): Promise<Finding> {
   const logIn = `Run sovereign tailnet login ${name}`;
   switch (state) {
     case 'running': {
-      const [address, node, expiry = 'never'] = words;
+      const [address, node, expiry = 'never', , ...silence] = words;
       const ended = expiry !== 'never' && Date.parse(expiry) / 1000 < scene.workstation.clock();
       if (ended) return failed(`the key of ${node} expired at ${expiry}`, logIn);
+      if (silence.length > 0)
+        return failed(`the control server of ${node} does not answer: ${silence.join(' ')}`, WAITS);
       return ok(`${node} is ${address}; its key expires: ${expiry}`);
     }
     case 'needs-login':
       return failed('nobody has logged this node in yet', rest === '' ? logIn : `${logIn}, or visit ${rest}`);
+    case 'expired': {
+      const [when, url] = words;
+      return failed(
+        `the key of this node expired at ${when}`,
+        url === undefined ? logIn : `${logIn}, or visit ${url}`,
+      );
+    }
+    case 'needs-approval':
+      return failed(
+        'the node waits for approval',
+        "Approve it in the list of your tailnet's machines: at Tailscale https://login.tailscale.com/admin/machines",
+      );
+    case 'stopped':
+      return failed('the node was stopped by hand, with tailscale down', logIn);
     case 'refused':
       return failed(
         `the control server refused the key: ${rest}`,
@@ -42,10 +59,7 @@ async function ask(scene: Scene): Promise<Finding> {
     case 'logged-out':
       return failed('this node was logged out', logIn);
     case 'unreachable':
-      return failed(
-        `the control server does not answer: ${rest}`,
-        'It goes on trying by itself. Look at the control server, and at its address in the settings',
-      );
+      return failed(`the control server does not answer: ${rest}`, WAITS);
     case 'starting':
       return failed(BEGINS, 'Wait a moment and ask again');
     default:
