@@ -33,7 +33,7 @@ import { askAgent, type AgentStatus } from './status.ts';
 import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
 import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
-import { parseTailnet } from './tailnet/state.ts';
+import { settledTailnet, toldNodes } from './tailnet/settled.ts';
 import { applyTailnet, recordNodes } from './tailnet/store.ts';
 import { writeIfChanged } from './write-if-changed.ts';
 
@@ -61,8 +61,7 @@ export async function deploy(
   }
   const known = await readIdentity(host);
   if (host.kind === 'adb' && options.consent !== true && known === undefined) throw notConsented(host);
-  if (options.tailnet !== undefined)
-    changeTailnet((await deviceSettings(known?.id)).tailnet, options.tailnet);
+  if (options.tailnet !== undefined) changeTailnet(await settledTailnet(host, known?.id), options.tailnet);
   await host.prepare();
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id);
@@ -212,13 +211,10 @@ async function keepTailnet(
   const { tailnet } = await deviceSettings(deviceId);
   if (!isOn(tailnet)) return;
   const services = [
-    ...new Set([...Object.keys(tailnet.nodes ?? {}), ...(wantsTailnet(definition) ? [definition.name] : [])]),
+    ...Object.keys(tailnet.nodes ?? {}),
+    ...(wantsTailnet(definition) ? [definition.name] : []),
   ];
-  const seen = services.map((service) => {
-    const told = agent.get(service)?.tailnet;
-    return [service, told === undefined ? undefined : parseTailnet(told)] as const;
-  });
-  await recordNodes(deviceId, new Map(seen), { fresh: change?.key !== undefined });
+  await recordNodes(deviceId, toldNodes(agent, services), { fresh: change?.key !== undefined });
 }
 
 async function writeConfigDisk(

@@ -52,9 +52,12 @@ const forTailnet: OwnFlag[] = [
   { flags: '--tailnet-key <file>', description: 'a file with an auth key, one line; - is standard input' },
   {
     flags: '--tailnet-server <url>',
-    description: 'control server, from now on (default: Tailscale’s own)',
+    description: 'control server, from now on; default is Tailscale’s own',
   },
-  { flags: '--tailnet-ca <file>', description: 'certificates that vouch for that server, in PEM' },
+  {
+    flags: '--tailnet-ca <file>',
+    description: 'certificates that vouch for that server, in PEM; default is none',
+  },
   { flags: '--tailnet-tags <tags>', description: 'tags of its nodes, with commas: tag:sovereign' },
   { flags: '--tailnet-name <name>', description: 'the device’s part of their names, from now on' },
 ];

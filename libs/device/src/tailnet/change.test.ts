@@ -166,6 +166,22 @@ describe('a change', () => {
     expect(changeTailnet({ server }, { on: true, ca: certificate })).toEqual({ server });
   });
 
+  test('goes back to Tailscale’s own server, and to the usual authorities', async () => {
+    expect(await readTailnetChange({ tailnetServer: 'default', tailnetCa: 'default' })).toEqual({
+      on: true,
+      server: null,
+      ca: null,
+    });
+    expect(changeTailnet({ server, tags: ['tag:a'] }, { on: true, server: null })).toEqual({
+      tags: ['tag:a'],
+    });
+    expect(changeTailnet({ server }, { on: true, ca: null })).toEqual({ server });
+    const joined = { server, nodes: { sql: { id: '1', name: 'sql' } } };
+    expect(await refused(() => changeTailnet(joined, { on: true, server: null }))).toMatchObject({
+      code: 'tailnet-server-changed',
+    });
+  });
+
   test('does not carry nodes to another server', async () => {
     const joined = { server, nodes: { sql: { id: '1', name: 'sql' }, vault: null } };
     const other = { on: true, server: 'https://other.example.org' };

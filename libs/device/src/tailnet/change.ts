@@ -7,11 +7,12 @@ import { isDeviceName, isServer, isTag, type TailnetSettings } from './settings.
 export interface TailnetChange {
   /** False: switched off. */
   on: boolean;
-  server?: string;
+  /** Null: Tailscale's own again. */
+  server?: string | null;
   name?: string;
   tags?: string[];
-  /** Certificates in PEM that vouch for the control server. */
-  ca?: string;
+  /** Certificates in PEM that vouch for the control server; null: none but the usual ones again. */
+  ca?: string | null;
   /** An auth key, or the secret of an OAuth client. Never in an argument, a message or a log. */
   key?: string;
 }
@@ -21,14 +22,17 @@ export interface TailnetWords {
   tailnet?: boolean | undefined;
   /** Path of the file with the key. */
   tailnetKey?: string | undefined;
+  /** Address, or {@link DEFAULT}. */
   tailnetServer?: string | undefined;
-  /** Path. */
+  /** Path, or {@link DEFAULT}. */
   tailnetCa?: string | undefined;
   /** With commas. */
   tailnetTags?: string | undefined;
   tailnetName?: string | undefined;
 }
 
+/** Takes back what was said of a server, or of its authority, before. */
+const DEFAULT = 'default';
 /** Longest key that is taken, in characters; those of today have about 60. */
 const KEY_LENGTH = 512;
 
@@ -49,11 +53,11 @@ export async function readTailnetChange(words: TailnetWords): Promise<TailnetCha
   const tags = tailnetTags?.split(',');
   const badTag = tags?.find((tag) => !isTag(tag));
   if (badTag !== undefined) throw wrong('this is no tag', badTag, 'Wanted: tag:NAME, several with commas');
-  if (tailnetServer !== undefined && !isServer(tailnetServer)) {
+  if (tailnetServer !== undefined && tailnetServer !== DEFAULT && !isServer(tailnetServer)) {
     throw wrong(
       'this is no address of a control server',
       tailnetServer,
-      'Wanted: https://headscale.example.org, without a path',
+      `Wanted: https://headscale.example.org, without a path, or ${DEFAULT} for Tailscale's own`,
     );
   }
   if (tailnetName !== undefined && !isDeviceName(tailnetName)) {
@@ -61,10 +65,12 @@ export async function readTailnetChange(words: TailnetWords): Promise<TailnetCha
   }
   return {
     on: true,
-    ...(tailnetServer === undefined ? {} : { server: tailnetServer.replace(/\/$/, '') }),
+    ...(tailnetServer === undefined
+      ? {}
+      : { server: tailnetServer === DEFAULT ? null : tailnetServer.replace(/\/$/, '') }),
     ...(tailnetName === undefined ? {} : { name: tailnetName }),
     ...(tags === undefined ? {} : { tags }),
-    ...(tailnetCa === undefined ? {} : { ca: await readCa(tailnetCa) }),
+    ...(tailnetCa === undefined ? {} : { ca: tailnetCa === DEFAULT ? null : await readCa(tailnetCa) }),
     ...(tailnetKey === undefined ? {} : { key: await readTailnetKey(tailnetKey) }),
   };
 }
@@ -146,21 +152,22 @@ export function changeTailnet(
   delete kept.off;
   const after: TailnetSettings = {
     ...kept,
-    ...(server === undefined ? {} : { server }),
+    ...(server === undefined || server === null ? {} : { server }),
     ...(name === undefined ? {} : { name }),
     ...(tags === undefined ? {} : { tags }),
   };
+  if (server === null) delete after.server;
   const nodes = Object.entries(kept.nodes ?? {}).filter(([, node]) => node !== null);
-  if (server !== undefined && server !== kept.server && nodes.length > 0) {
+  if (after.server !== kept.server && nodes.length > 0) {
     throw new SovereignError({
       code: 'tailnet-server-changed',
       what: `${nodes.map(([service]) => service).join(', ')} is logged in with another control server`,
-      on: server,
+      on: after.server ?? "Tailscale's own server",
       hint: `Run sovereign tailnet logout ${nodes[0]?.[0] ?? ''} first`,
       exit: 2,
     });
   }
-  if (ca !== undefined && after.server === undefined) {
+  if (typeof ca === 'string' && after.server === undefined) {
     throw wrong(
       "an authority of your own vouches for a control server of your own, and Tailscale's is set",
       '--tailnet-ca',

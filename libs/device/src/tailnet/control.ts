@@ -11,7 +11,8 @@ import { changeTailnet, requireFits, type TailnetChange } from './change.ts';
 import { forLife, KEY_ON_DISK, wantsTailnet } from './guest.ts';
 import { isLabel, isOn, type TailnetSettings } from './settings.ts';
 import { parseTailnet, type TailnetStatus } from './state.ts';
-import { forgetKey, keepHostname, recordNodes } from './store.ts';
+import { keepHostname, recordLogout, recordNodes } from './store.ts';
+import { settledTailnet } from './settled.ts';
 
 /** The script of the guest (docs/formats.md, "Tailnet"). */
 const SCRIPT = '/usr/lib/sovereign/tailnet';
@@ -36,7 +37,7 @@ export class TailnetControl implements DeviceTailnet {
   }
 
   async check(change: TailnetChange): Promise<void> {
-    changeTailnet((await deviceSettings((await readIdentity(this.#host))?.id)).tailnet, change);
+    changeTailnet(await settledTailnet(this.#host, (await readIdentity(this.#host))?.id), change);
   }
 
   async login(
@@ -79,8 +80,7 @@ export class TailnetControl implements DeviceTailnet {
     await this.#editDisk(service.name, (files) => files.delete(KEY_ON_DISK));
     const identity = await readIdentity(this.#host);
     if (identity === undefined) return;
-    await forgetKey(identity.id);
-    await recordNodes(identity.id, new Map([[service.name, { state: 'logged-out' }]]));
+    await recordLogout(identity.id, service.name);
   }
 
   async rename(service: Service, hostname: string): Promise<void> {

@@ -34,10 +34,11 @@ export async function guestTailnet(
 ): Promise<GuestTailnet | undefined> {
   const { tailnet } = await deviceSettings(deviceId);
   if (!isOn(tailnet) || !wantsTailnet(definition)) return undefined;
-  const loggedIn = (tailnet.nodes?.[definition.name] ?? null) !== null;
-  const [key, ca] = await Promise.all([loggedIn ? undefined : storedKey(deviceId), storedCa(deviceId)]);
+  const { name } = definition;
+  const needsKey = (tailnet.nodes?.[name] ?? null) === null && tailnet.out?.includes(name) !== true;
+  const [key, ca] = await Promise.all([needsKey ? storedKey(deviceId) : undefined, storedCa(deviceId)]);
   return {
-    hostname: tailnetHostname(definition.name, tailnet),
+    hostname: tailnetHostname(name, tailnet),
     ...(tailnet.server === undefined ? {} : { server: tailnet.server }),
     ...(tailnet.tags === undefined ? {} : { tags: tailnet.tags }),
     ...(key === undefined ? {} : { key: forLife(key) }),

@@ -25,6 +25,8 @@ export const tailnetSettingsSchema = z.strictObject({
   hostnames: z.record(z.string(), label).optional(),
   /** Tags that nodes ask for. */
   tags: z.array(tag).min(1).optional(),
+  /** Services that their owner logged out: the key of the others is not for them. */
+  out: z.array(z.string()).optional(),
   /** Service that is to be in the tailnet to its node, as it was when it was last seen logged in; null: it has none. */
   nodes: z.record(z.string(), z.strictObject({ id: z.string(), name: z.string() }).nullable()).optional(),
 });

@@ -38,7 +38,8 @@ export async function applyTailnet(
     const after = changeTailnet((await deviceSettings(deviceId)).tailnet, change);
     if (after === undefined) return;
     const named = isOn(after) ? { ...after, name: await nameFor(deviceId, after.name, called) } : after;
-    if (change.ca !== undefined) await storeCa(deviceId, change.ca);
+    if (change.ca === null || named.server === undefined) await rm(caFile(deviceId), { force: true });
+    else if (change.ca !== undefined) await storeCa(deviceId, change.ca);
     if (change.key !== undefined) await storeKey(deviceId, change.key);
     if (!change.on) await forgetKey(deviceId);
     await changeSettings(deviceId, () => ({ tailnet: named }));
@@ -113,22 +114,54 @@ export async function recordNodes(
         return [service, lost ? null : (before.nodes?.[service] ?? null)];
       }),
     );
-    return { tailnet: { ...before, nodes } };
+    // Another key is for all of them, and one that runs was logged in again.
+    const out = (before.out ?? []).filter((service) => !fresh && (nodes[service] ?? null) === null);
+    return { tailnet: { ...withOut(before, out), nodes } };
   });
-  if (!isOn(tailnet) || Object.values(tailnet.nodes ?? {}).includes(null)) return;
+  await forgetNeedless(deviceId, tailnet);
+}
+
+/** Keeps that a service was logged out by its owner: no key is for it until one is given anew. */
+export async function recordLogout(deviceId: string, service: string): Promise<void> {
+  const { tailnet } = await changeSettings(deviceId, ({ tailnet: before }) => ({
+    tailnet: {
+      ...before,
+      nodes: { ...before?.nodes, [service]: null },
+      out: [...new Set([...(before?.out ?? []), service])].sort(),
+    },
+  }));
+  await forgetNeedless(deviceId, tailnet);
+}
+
+/** Forgets the key where no service waits for it. */
+async function forgetNeedless(deviceId: string, tailnet: TailnetSettings | undefined): Promise<void> {
+  if (!isOn(tailnet)) return;
+  const waits = ([service, node]: [string, unknown]) =>
+    node === null && tailnet.out?.includes(service) !== true;
+  if (Object.entries(tailnet.nodes ?? {}).some(waits)) return;
   if ((await storedKey(deviceId)) === undefined) return;
   await forgetKey(deviceId);
-  note('every node of this device is logged in: the auth key is forgotten');
+  note('no node of this device waits for a login: the auth key is forgotten');
+}
+
+/** With these services logged out by their owner; no empty list. */
+function withOut(settings: TailnetSettings, out: string[]): TailnetSettings {
+  const after = { ...settings, out };
+  if (out.length > 0) return after;
+  return Object.fromEntries(Object.entries(after).filter(([key]) => key !== 'out'));
 }
 
 /** Forgets a service whose data is gone, and with the last one the key that nobody needs then. */
 export async function forgetNode(deviceId: string, service: string): Promise<void> {
   if ((await deviceSettings(deviceId)).tailnet === undefined) return;
-  const { tailnet } = await changeSettings(deviceId, ({ tailnet: before }) => ({
+  const { tailnet } = await changeSettings(deviceId, ({ tailnet: before = {} }) => ({
     tailnet: {
-      ...before,
-      nodes: without(before?.nodes, service),
-      hostnames: without(before?.hostnames, service),
+      ...withOut(
+        before,
+        (before.out ?? []).filter((name) => name !== service),
+      ),
+      nodes: without(before.nodes, service),
+      hostnames: without(before.hostnames, service),
     },
   }));
   if (Object.keys(tailnet?.nodes ?? {}).length === 0) await forgetKey(deviceId);

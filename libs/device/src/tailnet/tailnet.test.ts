@@ -237,6 +237,31 @@ describe('the key', () => {
   });
 });
 
+describe('another control server', () => {
+  const server = 'https://control.example.org';
+
+  test('is refused to a node that was logged in after the last command ended', async () => {
+    const home = new Home();
+    await home.deploy({ tailnet: { on: true, key: KEY, server, ca: certificate } });
+    await home.start();
+    home.told(RUNNING);
+    await expect(home.device.tailnet.check({ on: true, server: null })).rejects.toEqual(
+      failure('tailnet-server-changed', 2),
+    );
+    home.told('logged-out');
+    await home.device.tailnet.check({ on: true, server: null });
+    home.told(RUNNING);
+    await expect(home.deploy({ tailnet: { on: true, server: null } })).rejects.toEqual(
+      failure('tailnet-server-changed', 2),
+    );
+    home.told('logged-out');
+    await home.deploy({ tailnet: { on: true, server: null } });
+    expect(await home.conf()).toEqual(['tailnet yes', 'tailnet-hostname sql-den']);
+    expect((await home.disk()).has('tailnet/ca.pem')).toBe(false);
+    expect(existsSync(home.own('tailnet-ca.pem'))).toBe(false);
+  });
+});
+
 describe('names', () => {
   const other = (home: Home): HostedDevice => {
     const host = new LocalHost(join(home.folder, 'other device'));
@@ -334,6 +359,22 @@ describe('asked over SSH', () => {
     expect((await home.disk()).has('secrets/tailnet-key')).toBe(false);
     expect(existsSync(home.own('tailnet-key'))).toBe(false);
     expect(home.settings().tailnet).toMatchObject({ nodes: { sql: null } });
+  });
+
+  test('a logout keeps the key for a service that waits for it, and off its own disk', async () => {
+    const home = await deployed();
+    const settings = home.settings();
+    writeFileSync(
+      home.own('settings.json'),
+      JSON.stringify({ ...settings, tailnet: { ...settings.tailnet, nodes: { sql: null, vault: null } } }),
+    );
+    home.ssh('exit 0');
+    await home.device.tailnet.logout(definition);
+    expect(existsSync(home.own('tailnet-key'))).toBe(true);
+    await home.deploy();
+    expect((await home.disk()).has('secrets/tailnet-key')).toBe(false);
+    await home.deploy({ tailnet: { on: true, key: KEY } });
+    expect((await home.disk()).has('secrets/tailnet-key')).toBe(true);
   });
 
   test('a logout that fails changes nothing', async () => {
