@@ -39,6 +39,41 @@ afterEach(() => checkout.remove());
 
 const targets = async () => (await checkout.nxRuns()).map((line) => /--targets=(\S+)/.exec(line)?.[1]);
 
+describe('with no lock yet', () => {
+  /** The stand-in needs a lock in both folders; `lock` makes that of the project it is called for, with this content. */
+  async function withoutLocks(made: string): Promise<void> {
+    await checkout.remove();
+    checkout = await fakeCheckout(`
+const folders = ['rootfs-sql', 'rootfs-vault'];
+const file = (folder) => 'packages/' + folder + '/alpine.lock.json';
+if (line.includes('--targets=lock')) {
+  const folder = folders.find((name) => line.includes('--projects=' + name));
+  fs.mkdirSync('packages/' + folder, { recursive: true });
+  fs.writeFileSync(file(folder), ${JSON.stringify(made)});
+} else {
+  const missing = folders.find((name) => !fs.existsSync(file(name)) || fs.readFileSync(file(name), 'utf8') === '');
+  if (missing !== undefined) {
+    announce({ state: 'failed', error: { exit: 1, code: 'stale-lock', what: 'no lock yet', on: file(missing) } });
+    process.exit(1);
+  }
+}`);
+    run = { ...run, root: checkout.root, projects: ['rootfs-sql', 'rootfs-vault'] };
+  }
+
+  it('makes that of every service that is asked for, and goes on', async () => {
+    await withoutLocks(JSON.stringify({ ...lock('1'), base: 'alpine' }));
+    await runRefreshing(fakeSession().session, run);
+    expect(await targets()).toEqual(['build', 'lock', 'build', 'lock', 'build']);
+    expect((await checkout.events()).match(/no lock yet; refreshing the lock/g)).toHaveLength(2);
+  });
+
+  it('makes each only once: what is then still stale is an error', async () => {
+    await withoutLocks('');
+    await expect(runRefreshing(fakeSession().session, run)).rejects.toMatchObject({ code: 'stale-lock' });
+    expect(await targets()).toEqual(['build', 'lock', 'build']);
+  });
+});
+
 describe('a stale lock', () => {
   it('is refreshed once, within the same command', async () => {
     await runRefreshing(fakeSession().session, run);

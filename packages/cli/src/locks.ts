@@ -12,17 +12,24 @@ function lockedBy(root: string, file = ''): string {
   return path.startsWith('libs/') ? `@sovereign/${folder}` : folder;
 }
 
-/** Runs targets; a lock that its mirror has outgrown is refreshed once on the way, unless `--locked`. */
+/**
+ * Runs targets; a lock that is not there yet, or that its mirror has outgrown, is made on the way, unless `--locked`:
+ * each once, since one that is stale right after it was made will not be mended by making it again.
+ */
 export async function runRefreshing(session: Session, run: NxRun): Promise<void> {
-  try {
-    await runNx(run);
-  } catch (thrown) {
-    const stale = thrown instanceof SovereignError && thrown.code === 'stale-lock';
-    if (!stale || session.flags.locked === true) throw thrown;
-    note(`${thrown.what}; refreshing the lock`);
-    // What changed is announced by the tasks themselves.
-    await refreshLocks({ ...run, projects: [lockedBy(run.root, thrown.on)] });
-    await runNx(run);
+  const refreshed = new Set<string | undefined>();
+  for (;;) {
+    try {
+      await runNx(run);
+      return;
+    } catch (thrown) {
+      const stale = thrown instanceof SovereignError && thrown.code === 'stale-lock';
+      if (!stale || session.flags.locked === true || refreshed.has(thrown.on)) throw thrown;
+      refreshed.add(thrown.on);
+      note(`${thrown.what}; refreshing the lock`);
+      // What changed is announced by the tasks themselves.
+      await refreshLocks({ ...run, projects: [lockedBy(run.root, thrown.on)] });
+    }
   }
 }
 
