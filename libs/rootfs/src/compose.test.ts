@@ -175,6 +175,68 @@ describe('a composed root', () => {
   });
 });
 
+describe('owners that packages call by name', () => {
+  const accounts = [
+    { name: 'root', uid: 0, gid: 0, home: '/root', shell: '/bin/sh' },
+    { name: 'postgres', uid: 70, gid: 71, home: '/', shell: '/bin/sh' },
+  ];
+  const groups = [{ name: 'shadow', gid: 42 }];
+  const named = (items: Item[]) =>
+    recipe([], { packages: { ...packages(items), ownersByName: true }, accounts, groups });
+
+  test('get the numbers that the image’s own passwd and group have, whatever the package’s numbers are', async () => {
+    const path = await compose(
+      named([
+        {
+          name: 'usr/bin/a',
+          text: '',
+          uname: 'postgres',
+          gname: 'postgres',
+          uid: 500,
+          gid: 501,
+          mode: 0o6755,
+        },
+        { name: 'usr/bin/b', text: '', uname: 'root', gname: 'shadow', uid: 500, gid: 501, mode: 0o640 },
+        { name: 'usr/bin/c', text: '', uid: 7, gid: 8 },
+      ]),
+    );
+    const lines = listing(path).filter((line) => line.includes('usr/bin/'));
+    expect(lines.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
+      '-rwsr-sr-x 70/71',
+      '-rw-r----- 0/42',
+      '-rw-r--r-- 7/8',
+    ]);
+    const text = (file: string) => execFileSync('tar', ['-xOf', path, file], { encoding: 'utf8' });
+    expect(text('etc/passwd')).toContain('postgres:x:70:71:');
+    expect(text('etc/group')).toContain('shadow:x:42:');
+  });
+
+  test('are root where nobody has the name, and that is told', async () => {
+    const path = await compose(
+      named([{ name: 'usr/bin/a', text: '', uname: 'games', gname: 'utmp', uid: 12, gid: 13, mode: 0o755 }]),
+    );
+    expect(listing(path)).toContainEqual(expect.stringMatching(/^-rwxr-xr-x 0\/0 .*usr\/bin\/a$/));
+    expect(readFileSync(join(scratch, 'events'), 'utf8')).toMatch(/no account for.*games, utmp/);
+  });
+
+  test.each([
+    ['setgid', { uname: 'root', gname: 'utmp', mode: 0o2755 }, 'utmp'],
+    ['setuid', { uname: 'games', gname: 'root', mode: 0o4755 }, 'games'],
+    ['setgid, a folder', { type: 'directory' as const, uname: 'root', gname: 'utmp', mode: 0o2775 }, 'utmp'],
+  ])('never become root’s where the mode hands their rights on: %s', async (_case, header, who) => {
+    const item = { name: 'usr/bin/a', ...header, ...('type' in header ? {} : { text: '' }) };
+    await expect(compose(named([item]))).rejects.toMatchObject({
+      code: 'unknown-owner',
+      what: expect.stringContaining(who) as string,
+      on: 'usr/bin/a',
+    });
+  });
+
+  test('with such a mode are fine where the bit is the other one’s', async () => {
+    await compose(named([{ name: 'usr/bin/a', text: '', uname: 'root', gname: 'utmp', mode: 0o4755 }]));
+  });
+});
+
 describe('what a composed root says it is of', () => {
   const owners: Record<string, string> = {
     './usr/bin/a': 'one',

@@ -232,21 +232,36 @@ export function cleanPath(name: string): string {
   return parts.join('/').replace(merged, 'usr/$1/');
 }
 
-/** Numbers of an entry's owner and group; a name that nobody has counts as root, as apk-extract(8) has it. */
+/** Bits by which a program runs with the rights of its owner, and of its group (S_ISUID, S_ISGID). */
+const SETUID = 0o4000;
+const SETGID = 0o2000;
+
+/**
+ * Numbers of an entry's owner and group; a name that nobody has counts as root, as apk-extract(8) has it. Not where a
+ * bit of the mode would hand the rights of that owner on: they were never meant to be root's.
+ */
 function idsOf(
-  { name, uid, gid, uname, gname }: Header,
+  { name, mode, uid, gid, uname, gname }: Header,
   ids: OwnerIds | undefined,
   unknown: Set<string>,
 ): { uid: number; gid: number } {
-  const found = (id: number, who: string, known: ReadonlyMap<string, number> | undefined) => {
+  const found = (
+    id: number,
+    who: string,
+    known: ReadonlyMap<string, number> | undefined,
+    handsOn: number,
+  ) => {
     if (!Number.isSafeInteger(id) || id < 0 || id >= 2 ** 32 - 1) {
       throw impossible(name, `an owner that no number is for: ${id}`);
     }
     if (known === undefined || who === '') return id;
-    if (!known.has(who)) unknown.add(who);
-    return known.get(who) ?? 0;
+    const number = known.get(who);
+    if (number !== undefined) return number;
+    if ((mode & handsOn) !== 0) throw withRightsOf(name, who, mode);
+    unknown.add(who);
+    return 0;
   };
-  return { uid: found(uid, uname, ids?.users), gid: found(gid, gname, ids?.groups) };
+  return { uid: found(uid, uname, ids?.users, SETUID), gid: found(gid, gname, ids?.groups, SETGID) };
 }
 
 const matches = (path: string, { glob }: TrimRule): boolean =>
@@ -266,6 +281,14 @@ const impossible = (on: string, what: string) =>
     what: `a package holds ${what}`,
     on: on.slice(0, 200),
     hint: 'Do not use this package; report it to its distribution',
+  });
+
+const withRightsOf = (name: string, who: string, mode: number) =>
+  new SovereignError({
+    code: 'unknown-owner',
+    what: `a package holds a file of mode ${(mode & 0o7777).toString(8)} that hands on the rights of ${who}, whom the image does not know`,
+    on: name.slice(0, 200),
+    hint: 'Declare the account or the group in packages/guest/accounts.ts or the service definition, or trim the file',
   });
 
 const damaged = (cause: unknown) =>
