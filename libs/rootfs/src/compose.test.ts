@@ -312,6 +312,18 @@ describe('composing refuses', () => {
     });
   });
 
+  test('a long script that nobody has declared, and shows it to its last line', async () => {
+    const text = `#!/bin/sh\n${'true\n'.repeat(200)}rm -rf /\n`;
+    const made = { ...recipe([]), packages: packages([], [{ package: 'evil', name: 'postinst', text }]) };
+    await expect(compose(made)).rejects.toMatchObject({ hint: expect.stringContaining(text) as string });
+  });
+
+  test('no script that only prints, but names it', async () => {
+    const script = { package: 'chatty', name: '.post-install', text: '#!/bin/sh\necho hello\n' };
+    await compose({ ...recipe([]), packages: packages([], [script]) });
+    expect(readFileSync(join(scratch, 'events'), 'utf8')).toMatch(/but print: chatty \(\.post-install\)/);
+  });
+
   describe('declared by the digest of its text', () => {
     const text = '#!/bin/sh\nadduser web\n';
     const declared = {

@@ -1,11 +1,8 @@
 import type { InstallScript } from '@sovereign/base';
-import { SovereignError } from '@sovereign/report';
+import { note, SovereignError } from '@sovereign/report';
 import { sha256 } from '@sovereign/store';
 import type { ScriptEffect } from './rules.ts';
 import type { Tree } from './tree.ts';
-
-/** How much of a script a message shows. */
-const SHOWN_LINES = 80;
 
 /**
  * Applies what the install scripts of the packages would have done.
@@ -18,11 +15,14 @@ export function applyEffects(
   declaredIn: string,
 ): void {
   const known = new Map(effects.map((effect) => [effect.package, effect]));
-  const unknown = scripts.filter(
-    (script) =>
-      !declares(known.get(script.package), script) && !asksForNothing(script) && !onlyPrints(script.text),
+  const undeclared = scripts.filter(
+    (script) => !declares(known.get(script.package), script) && !asksForNothing(script),
   );
+  const unknown = undeclared.filter(({ text }) => !onlyPrints(text));
   if (unknown.length > 0) throw unknownScripts(unknown, declaredIn);
+  if (undeclared.length > 0) {
+    note(`install scripts that nobody has declared, and that do nothing but print: ${namesOf(undeclared)}`);
+  }
   for (const name of new Set(scripts.map((script) => script.package))) {
     for (const [path, target] of Object.entries(known.get(name)?.links ?? {})) tree.link(path, target);
   }
@@ -71,16 +71,16 @@ function declares(effect: ScriptEffect | undefined, { name, text }: InstallScrip
   return effect.scripts === undefined || effect.scripts[name]?.includes(sha256(text)) === true;
 }
 
+const namesOf = (scripts: readonly InstallScript[]): string =>
+  scripts.map((script) => `${script.package} (${script.name})`).join(', ');
+
 function unknownScripts(scripts: readonly InstallScript[], declaredIn: string): SovereignError {
-  const names = scripts.map((script) => `${script.package} (${script.name})`).join(', ');
   const shown = scripts.map(
-    (script) =>
-      `--- ${script.package} ${script.name}, SHA-256 ${sha256(script.text)}\n` +
-      script.text.split('\n').slice(0, SHOWN_LINES).join('\n'),
+    (script) => `--- ${script.package} ${script.name}, SHA-256 ${sha256(script.text)}\n${script.text}`,
   );
   return new SovereignError({
     code: 'unknown-script',
-    what: `install scripts that nobody has declared, or that have changed: ${names}`,
+    what: `install scripts that nobody has declared, or that have changed: ${namesOf(scripts)}`,
     on: declaredIn,
     hint: `No script is run. Declare there what each would have done, or why nothing is needed:\n${shown.join('\n')}`,
   });
