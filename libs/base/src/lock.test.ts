@@ -1,10 +1,14 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import {
   compareLocks,
   describeChange,
   describeSize,
   lockDigest,
   lockSchema,
+  readLock,
   refuseOlder,
   type Lock,
 } from './lock.ts';
@@ -25,6 +29,22 @@ const lock = (...packages: ReturnType<typeof entry>[]): Lock => ({
   arch: 'arm64',
   requested: ['a'],
   packages,
+});
+
+test.each([
+  ['of which Git left a conflict', '<<<<<<< ours\n{}\n=======\n{}\n>>>>>>> theirs\n'],
+  ['that is empty', ''],
+  ['of another form', '{"schema":2}'],
+])('a lock %s is named as damaged, with what to do', async (_case, text) => {
+  const folder = mkdtempSync(join(tmpdir(), 'lock-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'debian.lock.json');
+  writeFileSync(path, text);
+  await expect(readLock(path)).rejects.toMatchObject({
+    code: 'bad-lock',
+    on: path,
+    hint: expect.stringContaining('./sovereign lock') as string,
+  });
 });
 
 test('what changes between two locks is said by package', () => {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { canonicalJson, sha256, writeFileAtomic } from '@sovereign/store';
 import { z } from 'zod';
@@ -32,16 +33,37 @@ export const lockSchema = z.strictObject({
 export type Lock = z.output<typeof lockSchema>;
 export type LockedPackage = Lock['packages'][number];
 
+/**
+ * Where the lock of a folder is. One of packages that other keys than Alpine's own vouch for (a mirror of somebody's
+ * packages, or of tests) has a name that Git ignores: it must not pass for Alpine's.
+ */
+export const lockPath = ({ folder }: { folder: string }, base: Lock['base']): string => {
+  const own = base === 'alpine' && (process.env.SOVEREIGN_ALPINE_KEYS ?? '') !== '';
+  return join(folder, own ? 'alpine.local.lock.json' : `${base}.lock.json`);
+};
+
+/** @throws SovereignError `bad-lock` for what is no JSON, such as a conflict that Git left, or no lock */
 export async function readLock(path: string): Promise<Lock> {
-  const parsed = lockSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  const text = await readFile(path, 'utf8');
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (error) {
+    throw badLock(path, (error as Error).message, error);
+  }
+  const parsed = lockSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  throw new SovereignError({
+  throw badLock(path, z.prettifyError(parsed.error));
+}
+
+const badLock = (path: string, why: string, cause?: unknown): SovereignError =>
+  new SovereignError({
     code: 'bad-lock',
-    what: `this is no lock: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`,
+    what: `this is no lock: ${why.replaceAll('\n', ' ')}`,
     on: path,
     hint: 'Restore it from the repository, or make it again with ./sovereign lock',
+    cause,
   });
-}
 
 export const writeLock = (path: string, lock: Lock): Promise<void> =>
   writeFileAtomic(path, canonicalJson(lock));

@@ -10,17 +10,19 @@ import {
   writeLock,
   type Lock,
   type LockRequest,
+  type PackageBase,
 } from '@sovereign/base';
-import { note } from '@sovereign/report';
+import { note, SovereignError } from '@sovereign/report';
 
 /** Makes a lock, says what it changes, and writes it where it changed. */
 export async function refreshLock(
   path: string,
   base: keyof typeof packageBases,
   request: LockRequest,
+  bases: Readonly<Record<keyof typeof packageBases, Pick<PackageBase, 'lock'>>> = packageBases,
 ): Promise<void> {
-  const before = existsSync(path) ? await readLock(path) : undefined;
-  const after: Lock = await packageBases[base].lock(request);
+  const before = await readBefore(path);
+  const after: Lock = await bases[base].lock(request);
   refuseOlder(before, after, path);
   const changes = compareLocks(before, after);
   for (const change of changes) note(describeChange(change));
@@ -28,4 +30,16 @@ export async function refreshLock(
   const warning = after.base === 'alpine' ? supportWarning(after.release, after.packages) : undefined;
   if (warning !== undefined) note(`warning: ${warning}`);
   await writeLock(path, after);
+}
+
+/** The lock that is to be made again; one that cannot be read, such as after a merge, is as good as none. */
+async function readBefore(path: string): Promise<Lock | undefined> {
+  if (!existsSync(path)) return undefined;
+  try {
+    return await readLock(path);
+  } catch (error) {
+    if (!(error instanceof SovereignError) || error.code !== 'bad-lock') throw error;
+    note(`${path} could not be read and is made anew: ${error.what}`);
+    return undefined;
+  }
 }
