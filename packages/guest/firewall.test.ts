@@ -24,6 +24,37 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
     ]);
   });
 
+  describe('towards neighbours on a card of their own', () => {
+    const settings = 'eth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\neth1-address 192.168.127.2/24\n';
+    const drops = (mode: string) =>
+      [...guest.run(`rules ${mode}`).stdout.matchAll(/^.*eth1.*drop/gm)].map(([line]) => line.trim());
+
+    test.each(['open', 'closed'])('takes their addresses from there and nowhere else, %s', (mode) => {
+      guest.write('config/guest.conf', settings);
+      expect(drops(mode)).toEqual([
+        'iifname "eth1" ip saddr != 192.168.127.2/24 counter drop',
+        'iifname "eth1" meta nfproto ipv6 counter drop',
+        'iifname != "eth1" ip saddr 192.168.127.2/24 counter drop',
+      ]);
+      expect(guest.run(`rules ${mode}`).stdout).toMatch(
+        /neighbour comes from elsewhere[^]*established, related/,
+      );
+    });
+
+    test('admits declared ports once it is open, SSH from the gateway alone', () => {
+      guest.write('config/guest.conf', settings);
+      expect(ports('closed')).toEqual(['iifname eth0 ip saddr 10.0.2.2 tcp dport 22 accept']);
+      expect(ports('open')).toEqual([
+        'iifname eth0 ip saddr 10.0.2.2 tcp dport 22 accept',
+        'iifname "eth*" tcp dport 5432 accept',
+      ]);
+    });
+
+    test('has no rules of it where there is none', () => {
+      expect(drops('open')).toEqual([]);
+    });
+  });
+
   describe('towards the tailnet', () => {
     const tailnet = (mode: string) =>
       /chain tailnet {([^}]*)}/
@@ -58,7 +89,10 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
     });
 
     test.each(['open', 'closed'])('is understood by the kernel, %s', (mode) => {
-      guest.write('config/guest.conf', 'eth0-gateway 10.0.2.2\ndns 10.0.2.2\ntailnet yes\n');
+      guest.write(
+        'config/guest.conf',
+        'eth0-gateway 10.0.2.2\neth1-address 192.168.127.2/24\ndns 10.0.2.2\ntailnet yes\n',
+      );
       guest.write('service.conf', 'port web 80\ntailnet web 443 80\n');
       const { status, stderr } = spawnSync('unshare', ['--map-root-user', '--net', 'nft', '-f', '-'], {
         input: guest.run(`rules ${mode}`).stdout,

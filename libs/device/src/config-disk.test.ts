@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { CONFIG_DISK_SIZE, configDisk, type GuestSettings } from './config-disk.ts';
-import { guestInterface } from './network/guest.ts';
+import { guestInterfaces } from './network/guest.ts';
 
 // Programs are run here, on a machine that may have other work.
 vi.setConfig({ testTimeout: 60_000 });
@@ -70,7 +70,7 @@ test.for([
     ],
   ],
 ] as const)('a guest in mode %s is told its hardware address', async ([mode, expected]) => {
-  const interfaces = [guestInterface(mode, { net: { index: 2 } })];
+  const interfaces = guestInterfaces(mode, { net: { index: 2 } });
   const disk = (await configDisk({ ...settings, interfaces })).toString();
   expect(disk.split('\n').filter((line) => line.startsWith('eth0-'))).toEqual(expected);
 });

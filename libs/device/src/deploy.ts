@@ -12,9 +12,9 @@ import { deviceSettings, rememberDevice } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
-import { guestInterface, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
+import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
-import { assignCid, assignPorts, SSH, type ServicePorts } from './ports.ts';
+import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
@@ -104,6 +104,11 @@ export async function deploy(
   const platform = await host.platform();
   if (platform !== undefined) await writeIfChanged(host, 'platform', `${platform}\n`);
   const { slot, changed } = await place(host, name, before, releaseId(release), plan);
+  // A trial that fails goes back to a release that has the config disk of today too, and needs the machine that fits.
+  const other = otherSlot(slot);
+  const last = before.releases[other];
+  if (changed && last !== undefined)
+    await refreshSlot(host, name, other, await planFor(host, { definition, release: last }, ports, mode));
   if (changed) await pruneStore(host);
   return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
 }
@@ -143,7 +148,8 @@ export async function planFor(
     return port === undefined ? [] : [{ host: port, guest }];
   });
   const cid = mode === 'vsock' ? await assignCid(host, definition) : 0;
-  const network = machineNetwork(mode, definition, forwards, cid);
+  const group = mode === 'user' ? await assignGroup(host) : '';
+  const network = machineNetwork(mode, definition, forwards, { cid, group });
   const machine: Machine = {
     name: definition.name,
     kernel: stored(release.kernel.sha256),
@@ -237,12 +243,11 @@ async function writeConfigDisk(
     service: definition.name,
     dataUuid,
     hostname: definition.name,
-    interfaces: [guestInterface(mode, definition)],
+    interfaces: guestInterfaces(mode, definition),
     dns,
     // The launcher sets the clock.
     ntp: [],
-    // QEMU's user network has nobody else on it.
-    hosts: mode === 'user' ? [] : neighbours.map(({ name, address }) => `${address} ${name}`),
+    hosts: neighbours.map(({ name, address }) => `${address} ${name}`),
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets,

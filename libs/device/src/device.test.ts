@@ -76,6 +76,26 @@ test('a new release proves itself on trial, and rollback goes back', async () =>
   expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
 });
 
+test('neighbours meet in a group that is chosen once, also for the slot that a trial goes back to', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  const argv = (slot: string) => readFileSync(service(workstation, slot, 'argv.1'), 'utf8');
+  const group = (slot: string) =>
+    /mcast=(239\.255\.\d+\.\d+:\d+),localaddr=127\.0\.0\.1\n/.exec(argv(slot))?.[1];
+  await device.deploy(await workstation.bundle('healthy one'));
+  const first = group('a');
+  expect(first).toBeDefined();
+  // As a deploy of before there was such a card left it.
+  const without = argv('a').replace(/^-netdev\nsocket.*\n-device\n.*neighbours.*\n/m, '');
+  expect(without).not.toBe(argv('a'));
+  writeFileSync(service(workstation, 'a', 'argv.1'), without);
+  await device.deploy(await workstation.bundle('healthy two'));
+  expect([group('a'), group('b')]).toEqual([first, first]);
+  const elsewhere = new Workstation();
+  await elsewhere.device.deploy(await elsewhere.bundle('healthy one'));
+  expect(readFileSync(join(elsewhere.root, 'ports.json'), 'utf8')).not.toContain(first);
+});
+
 test('the releases of a service begin with the one that boots next', async () => {
   const workstation = new Workstation();
   const { device } = workstation;

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { note, SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
@@ -14,6 +15,9 @@ const SSH_BASE = 12_200;
  * on, and 0 to 2 have a meaning of their own (vsock(7)).
  */
 const CID_BASE = 100;
+/** Ports of multicast groups: from here up to those that Linux gives out by itself (ip_local_port_range). */
+const GROUP_PORTS = 20_000;
+const EPHEMERAL = 32_768;
 /** Our name for the port of the guest's SSH server; no service may call one of its own so. */
 export const SSH = 'ssh';
 
@@ -23,6 +27,11 @@ const portsSchema = z.strictObject({
   services: z.record(z.string(), z.record(z.string(), z.int())),
   /** Service to the context id of its machine's vsock. */
   cids: z.record(z.string(), z.int()).default({}),
+  /** Multicast group on which the guests of this machine meet. */
+  group: z
+    .string()
+    .regex(/^239\.255(\.\d{1,3}){2}:\d{1,5}$/)
+    .optional(),
 });
 export type Ports = z.output<typeof portsSchema>;
 
@@ -101,6 +110,19 @@ export async function assignCid(
   while (all.cids[name] === undefined && taken.has(cid)) cid++;
   await store(host, all, { ...all, cids: { ...all.cids, [name]: cid } });
   return cid;
+}
+
+/**
+ * The multicast group on which the guests of this device meet. Chosen at random, once: two devices on one machine, of
+ * two checkouts or two people, do not share it, and neither knows of the other. From the addresses that stay within a
+ * site, whoever else joins them (RFC 2365).
+ */
+export async function assignGroup(host: Host): Promise<string> {
+  const all = await readPorts(host);
+  if (all.group !== undefined) return all.group;
+  const group = `239.255.${randomInt(256)}.${randomInt(1, 255)}:${randomInt(GROUP_PORTS, EPHEMERAL)}`;
+  await store(host, all, { ...all, group });
+  return group;
 }
 
 async function store(host: Host, before: Ports, after: Ports): Promise<void> {

@@ -29,6 +29,7 @@ const machine: Machine = {
       { host: 15_432, guest: 5432 },
       { host: 12_202, guest: 22 },
     ],
+    neighbours: { group: '239.255.7.9:30000', mac: '52:53:56:00:00:02' },
   },
 };
 
@@ -54,6 +55,10 @@ describe('the arguments', () => {
     expect(all.match(/hostfwd=\S+?:\S+?:/g)).toEqual(
       ['hostfwd=tcp:127.0.0.1:', ',hostfwd=tcp:127.0.0.1:'].map((s) => s.replace(',', '')),
     );
+  });
+
+  test('keep the network of neighbours on loopback', () => {
+    expect(all.match(/mcast=\S+/g)).toEqual(['mcast=239.255.7.9:30000,localaddr=127.0.0.1']);
   });
 
   test('lock every disk, pass flushes on, and write to the data disk alone', () => {

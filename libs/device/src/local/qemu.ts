@@ -51,6 +51,7 @@ export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): 
     ...['-netdev', ['user,id=net,ipv6=off', ...forwards(machine).map(forward)].join(',')],
     // Without a ROM: not every distribution installs QEMU's option ROMs.
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ...neighbourCard(machine),
   ];
 }
 
@@ -70,6 +71,16 @@ function disk(name: string, path: string, readOnly: boolean): string[] {
 
 /** This machine's guests have QEMU's user network and no other. */
 const forwards = ({ network }: Machine): Forward[] => (network.mode === 'user' ? network.forwards : []);
+
+/** eth1: frames go to every machine in the group, and leave this host by its loopback interface alone. */
+function neighbourCard({ network }: Machine): string[] {
+  if (network.mode !== 'user') return [];
+  const { group, mac } = network.neighbours;
+  return [
+    ...['-netdev', `socket,id=neighbours,mcast=${group},localaddr=127.0.0.1`],
+    ...['-device', `virtio-net-pci,netdev=neighbours,mac=${mac},romfile=`],
+  ];
+}
 
 const forward = ({ host, guest }: Forward): string =>
   `hostfwd=tcp:127.0.0.1:${host}-${GUEST_ADDRESS}:${guest}`;

@@ -13,9 +13,9 @@ export interface NetworkPlan {
   dns: readonly string[];
 }
 
-/** The one network card of a virtual machine. */
+/** The network cards of a virtual machine: one, on this machine a second one to its neighbours. */
 export type MachineNetwork =
-  | { mode: 'user'; forwards: Forward[] }
+  | { mode: 'user'; forwards: Forward[]; neighbours: NeighbourCard }
   | { mode: 'vsock'; cid: number }
   | { mode: 'tap'; name: string; mac: string };
 
@@ -23,6 +23,13 @@ export type MachineNetwork =
 export interface Forward {
   host: number;
   guest: number;
+}
+
+/** A card on the network that the guests of this machine share. */
+export interface NeighbourCard {
+  /** Multicast group on this machine's loopback interface that carries its frames, `ADDRESS:PORT`. */
+  group: string;
+  mac: string;
 }
 
 /** An interface as the guest sets it up. */
@@ -47,11 +54,11 @@ export function machineNetwork(
   mode: NetworkMode,
   definition: Pick<ServiceDefinition, 'name' | 'net'>,
   forwards: Forward[],
-  cid: number,
+  { cid, group }: { cid: number; group: string },
 ): MachineNetwork {
   switch (mode) {
     case 'user':
-      return { mode, forwards };
+      return { mode, forwards, neighbours: { group, mac: guestMac(definition) } };
     case 'vsock':
       return { mode, cid };
     case 'tap':
@@ -59,20 +66,17 @@ export function machineNetwork(
   }
 }
 
-/** eth0 of a guest. */
-export function guestInterface(
+/** The interfaces of a guest, eth0 first. */
+export function guestInterfaces(
   mode: NetworkMode,
   definition: Pick<ServiceDefinition, 'net'>,
-): GuestInterface {
-  // QEMU's user network has fixed addresses.
-  if (mode === 'user') return { address: '10.0.2.15/24', gateway: '10.0.2.2' };
-  const shared = {
-    address: `${guestAddress(definition)}/24`,
-    gateway: SUBNET_GATEWAY,
-    mac: guestMac(definition),
-  };
-  if (mode === 'tap') return shared;
-  return { ...shared, vsock: { port: VSOCK_PORT, mtu: VSOCK_MTU } };
+): GuestInterface[] {
+  const address = `${guestAddress(definition)}/24`;
+  // QEMU's user network has fixed addresses, and nobody else is on it: neighbours meet on a card of their own.
+  if (mode === 'user') return [{ address: '10.0.2.15/24', gateway: '10.0.2.2' }, { address }];
+  const shared = { address, gateway: SUBNET_GATEWAY, mac: guestMac(definition) };
+  if (mode === 'tap') return [shared];
+  return [{ ...shared, vsock: { port: VSOCK_PORT, mtu: VSOCK_MTU } }];
 }
 
 /** Name of a service's TAP device; the kernel takes 15 characters. */

@@ -1,6 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 # The firewall of the guest. Sourced after common.sh.
 #
+# eth1, where there is one, leads to the neighbours on this device: they reach the declared ports and nothing else.
 # closed: how every boot begins. Only SSH from the gateway, and what the guest began itself.
 # open: also the ports that the service publishes, and to the tailnet those that it declares for it.
 # Both: nothing is begun towards the gateway but a ping, and name look-ups where it is the name server too. In QEMU's
@@ -11,18 +12,26 @@
 rules() {
 	tailnet=
 	! value tailnet "$CONFIG/guest.conf" || [ "$value" != yes ] || tailnet=yes
-	value eth0-gateway "$CONFIG/guest.conf" || :
 	echo '
 		add table inet sovereign
 		delete table inet sovereign
 		table inet sovereign {'
 	[ -z "$tailnet" ] || rules_tailnet "$1"
+	value eth1-address "$CONFIG/guest.conf" || :
+	neighbours=$value
+	value eth0-gateway "$CONFIG/guest.conf" || :
 	echo '
 			chain input {
 				type filter hook input priority filter; policy drop;
 				iifname "lo" accept
 				iifname != "tailscale0" ip saddr 100.64.0.0/10 counter drop comment "no address of the tailnet comes from elsewhere"
-				iifname != "tailscale0" ip6 saddr fd7a:115c:a1e0::/48 counter drop comment "no address of the tailnet comes from elsewhere"
+				iifname != "tailscale0" ip6 saddr fd7a:115c:a1e0::/48 counter drop comment "no address of the tailnet comes from elsewhere"'
+	# A network of its own for the neighbours: what they send has their addresses, and nothing else has.
+	[ -z "$neighbours" ] || echo "
+				iifname \"eth1\" ip saddr != $neighbours counter drop comment \"no address of a neighbour\"
+				iifname \"eth1\" meta nfproto ipv6 counter drop comment \"neighbours have none\"
+				iifname != \"eth1\" ip saddr $neighbours counter drop comment \"no neighbour comes from elsewhere\""
+	echo '
 				ct state { established, related } accept
 				ct state invalid counter drop comment "of no connection"'
 	[ -z "$tailnet" ] || echo '
