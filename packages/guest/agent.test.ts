@@ -123,6 +123,23 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     expect(guest.lines.at(-1)).not.toMatch(/[^\x20-\x7e]/);
   }, 15_000);
 
+  test('tells the space on the data disk, and names the lack of it where the service is ill', async () => {
+    await says(/ health starting$/);
+    guest.disk('sov-data', 96 * 2048);
+    guest.program('stat', 'echo "5000 4096"');
+    guest.write('data.sh', '. "$SOVEREIGN_LIB/space.sh"; space_tell');
+    guest.run(`. '${guest.path('data.sh')}'`);
+    await says(/ data 100663296 19922944$/);
+    guest.program('stat', 'echo "100 4096"');
+    guest.program('health', 'echo "no answer"; exit 1');
+    guest.write('started', '');
+    await says(/ health bad data full: 0 of 96 MiB are free; no answer$/);
+    await says(/ data 100663296 0$/);
+    // Told once each, whoever looks again.
+    guest.run(`. '${guest.path('data.sh')}'`);
+    expect(guest.lines.filter((line) => line.includes(' data 1')).length).toBe(2);
+  }, 15_000);
+
   test('a reason to stay down outranks everything', async () => {
     await says(/hello/);
     guest.write('started', '');

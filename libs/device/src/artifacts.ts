@@ -55,7 +55,8 @@ export async function putArtifacts(
   return bytes;
 }
 
-async function requireSpace(host: Host, needed: number): Promise<void> {
+/** @throws SovereignError `no-space` */
+export async function requireSpace(host: Host, needed: number): Promise<void> {
   const free = await host.freeSpace();
   if (needed === 0 || free >= needed + RESERVE) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;

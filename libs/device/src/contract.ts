@@ -60,6 +60,14 @@ export interface Device {
   /** Makes the release before the current one current again, and restarts the service where it ran. */
   rollback(service: ServiceDefinition): Promise<{ from: string; to: string }>;
 
+  /**
+   * Makes the data disk larger: stops the service where it runs, and starts it again. Cut off, it goes on when it is
+   * called again.
+   * @param size of the disk, in bytes
+   * @throws SovereignError with exit 2 for a size that is smaller than what it has, `no-space`
+   */
+  resize(service: ServiceDefinition, size: number): Promise<ResizeReport>;
+
   /** Takes back what deploy and start set; the data disk goes only with `data`. */
   remove(service: ServiceDefinition, options: { data: boolean }): Promise<void>;
 
@@ -155,6 +163,14 @@ export interface DeployReport {
   bytesSent: number;
 }
 
+export interface ResizeReport {
+  /** Of the disk, in bytes. */
+  from: number;
+  to: number;
+  /** Whether the service was running, and was started again. */
+  started: boolean;
+}
+
 export type ServiceState = 'stopped' | 'starting' | 'running' | 'stopping' | 'failed' | 'unknown';
 
 /** One service in `status --json`; docs/interface.md. */
@@ -171,6 +187,8 @@ export interface ServiceStatus {
   since: string | null;
   restarts: number;
   endpoints: Endpoint[];
+  /** Bytes of the data disk, and those that the service can still write, as the guest told last. */
+  data?: { size: number; free: number };
   /** Its node in the owner's tailnet, where it is to have one or still has. */
   tailnet?: TailnetStatus;
   /** What a person should know: why it failed, that it was rolled back. */

@@ -13,6 +13,7 @@ import type {
   Inventory,
   LogOptions,
   Probe,
+  ResizeReport,
   ServiceStatus,
   SshTarget,
 } from './contract.ts';
@@ -22,6 +23,7 @@ import { readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
+import { resizeDataDisk } from './resize.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
@@ -224,6 +226,17 @@ export class HostedDevice implements Device {
     else await clearTrial(this.#host, name);
     if (wasRunning) await this.#start(definition);
     return { from: releaseId(from), to: releaseId(to) };
+  }
+
+  resize(definition: ServiceDefinition, size: number): Promise<ResizeReport> {
+    return this.#host.exclusively(async () => {
+      await this.#deployed(definition.name);
+      return resizeDataDisk(this.#host, definition, size, {
+        isWanted: async () => (await askAgent(this.#host)).get(definition.name)?.wanted === 'up',
+        stop: () => this.stop(definition, STOP_SECONDS),
+        start: () => this.#start(definition),
+      });
+    });
   }
 
   remove(definition: ServiceDefinition, options: { data: boolean }): Promise<void> {

@@ -53,6 +53,11 @@ export interface Host {
    * @param size in bytes
    */
   makeDisk(path: string, size: number, mark: string): Promise<void>;
+  /**
+   * Makes the file of a data disk larger; what is on it stays. Interrupted, it may have any size in between.
+   * @param size in bytes, not less than it has
+   */
+  growDisk(path: string, size: number): Promise<void>;
 
   /** Runs `work` while nobody else, from whatever workstation, changes this device. */
   exclusively<T>(work: () => Promise<T>): Promise<T>;

@@ -8,6 +8,7 @@ export type {
   Inventory,
   LogOptions,
   Probe,
+  ResizeReport,
   ServiceState,
   ServiceStatus,
   SshTarget,
@@ -29,5 +30,6 @@ export {
   type TailnetWords,
 } from './tailnet/change.ts';
 export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
+export { describeSize, parseSize } from './resize.ts';
 export type { TailnetSettings } from './tailnet/settings.ts';
 export { endsSoon, type TailnetStatus } from './tailnet/state.ts';

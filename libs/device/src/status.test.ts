@@ -28,6 +28,17 @@ test('a guest that has fallen silent needs attention, since when it has', () => 
   );
 });
 
+test('the space on the data disk is told in bytes, below a tenth with the cure', () => {
+  const MIB = 1024 * 1024;
+  const of = (data: string) => toStatus(definition, { state: 'running', data }, {});
+  expect(of(`${2048 * MIB} ${300 * MIB}`)).toMatchObject({ data: { size: 2048 * MIB, free: 300 * MIB } });
+  expect(of(`${2048 * MIB} ${300 * MIB}`).attention).toBeUndefined();
+  expect(of(`${2048 * MIB} ${200 * MIB}`).attention).toBe(
+    'the data disk is nearly full, 200 of 2048 MiB are free: sovereign resize sql 4G',
+  );
+  for (const nonsense of ['', '5', 'a b', '1 2 3', '-1 2']) expect(of(nonsense).data).toBeUndefined();
+});
+
 test('a state that is not known is unknown, and nothing at all is stopped', () => {
   expect(toStatus(definition, { state: 'dancing' }, {}).state).toBe('unknown');
   expect(toStatus(definition, undefined, {})).toEqual({

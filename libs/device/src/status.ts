@@ -5,7 +5,9 @@ import type { Endpoint, ServiceState, ServiceStatus } from './contract.ts';
 import type { Host } from './host.ts';
 import { parseIdentity, type Identity } from './identity.ts';
 import { deviceSettings } from './device-settings.ts';
+import { MIB } from './data-disk.ts';
 import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
+import { describeSize } from './resize.ts';
 import { wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
 import { parseTailnet, tailnetAttention, type TailnetStatus } from './tailnet/state.ts';
@@ -148,9 +150,11 @@ export function toStatus(
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
   const slot = seen.slot === 'a' || seen.slot === 'b' ? seen.slot : null;
   const tailnet = agent === undefined ? undefined : tailnetOf(definition, seen.tailnet, tailnetOn);
+  const data = dataSpace(seen.data);
   const attention = [
     seen.attention,
     silence(definition.name, seen.silent),
+    data && spaceAttention(definition.name, data),
     tailnet && tailnetAttention(tailnet, definition.name),
   ]
     .filter((text) => text !== undefined)
@@ -166,9 +170,29 @@ export function toStatus(
     since: seen.since === undefined ? null : new Date(Number(seen.since) * 1000).toISOString(),
     restarts: Number(seen.restarts ?? 0),
     endpoints: [...endpoints(definition, ports), ...tailnetEndpoints(definition, tailnet)],
+    ...(data === undefined ? {} : { data }),
     ...(tailnet === undefined ? {} : { tailnet }),
     ...(attention === '' ? {} : { attention }),
   };
+}
+
+/** `SIZE FREE` of the guest; undefined where it said nothing that could be read. */
+function dataSpace(told: string | undefined): ServiceStatus['data'] {
+  const [, size, free] = /^(\d{1,15}) (\d{1,15})$/.exec(told ?? '') ?? [];
+  return size === undefined || free === undefined ? undefined : { size: Number(size), free: Number(free) };
+}
+
+/** Below a tenth of the disk. The cure is named with a size that is right for it. */
+function spaceAttention(
+  service: string,
+  { size, free }: NonNullable<ServiceStatus['data']>,
+): string | undefined {
+  if (free * 10 >= size) return undefined;
+  const mebibytes = (bytes: number): number => Math.floor(bytes / MIB);
+  return (
+    `the data disk is nearly full, ${mebibytes(free)} of ${mebibytes(size)} MiB are free: ` +
+    `sovereign resize ${service} ${describeSize(size * 2)}`
+  );
 }
 
 /** A guest that hangs, or whose agent does: the launcher only sees that nothing comes any more. */

@@ -326,6 +326,19 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/lifecycle.ts')).rollback,
   },
   {
+    name: 'resize',
+    services: 'one',
+    words: '<size>',
+    wordsUsage: 'SIZE',
+    summary: 'make the data disk larger, never smaller: 512M, 8G',
+    description:
+      'Stops the service cleanly where it runs, and starts it again. Cut off, the next run goes on.',
+    example: 'sovereign resize sql 8G',
+    flags: onDevice,
+    needs: ['qemu'],
+    load: async () => (await import('./commands/resize.ts')).resize,
+  },
+  {
     name: 'remove',
     services: 'one',
     summary: 'take a service off the device; its data stays unless --data',

@@ -45,6 +45,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const stopped = await device.status();
     expect(stopped).toMatchObject({ state: 'stopped', health: 'unknown', exit: '0' });
     expect(stopped).not.toHaveProperty('tailnet');
+    // The disk is what it was.
+    expect(stopped.data).toBe('100663296 19922944');
     expect(runs(Number(running.pid))).toBe(false);
     const seen = [`power-on ${running.pid} healthy`, 'time EPOCH', 'open', 'stop'];
     // Each once: a pipe that nobody reads must never be filled.

@@ -68,8 +68,16 @@ export class StandInGuest {
       SOVEREIGN_CHANNEL_IN: this.path('in'),
       SOVEREIGN_DATA: this.path('data'),
       SOVEREIGN_TAILSCALE_RUN: this.path('tailscale'),
+      SOVEREIGN_SYS: this.path('sys'),
       SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
     };
+  }
+
+  /** A disk with this virtio serial, of so many sectors. */
+  disk(serial: string, sectors: number): void {
+    mkdirSync(this.path('sys/block/vdb'), { recursive: true });
+    this.write('sys/block/vdb/serial', serial);
+    this.write('sys/block/vdb/size', `${sectors}\n`);
   }
 
   /** Runs a script with the shared functions loaded, to its end. */

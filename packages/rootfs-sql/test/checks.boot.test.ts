@@ -6,7 +6,7 @@ import { mirrorHosts } from '@sovereign/base';
 import { checksOf, liveContext, runCheck, runChecks, type CheckContext, type Guest } from '@sovereign/checks';
 import { execInGuest } from '@sovereign/device';
 import { openToolRoot } from '@sovereign/tools';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { TestService } from './service.ts';
 
 let service: TestService;
@@ -215,6 +215,39 @@ test('the password is in no log either where the owner has all statements logged
   } finally {
     await query('ALTER SYSTEM RESET ALL; SELECT pg_reload_conf();');
   }
+});
+
+test('a neighbour reaches the declared port by the service’s name, and nothing else', async () => {
+  const neighbour = service.neighbour();
+  const { device } = service;
+  await device.deploy(neighbour);
+  onTestFinished(() => device.remove(neighbour.definition, { data: true }));
+  await device.start(neighbour.definition);
+  const target = await device.ssh(neighbour.definition);
+  // Its network is there before its own database, which is not waited for.
+  await vi.waitUntil(async () => (await execInGuest(target, ['true']).catch(() => undefined))?.status === 0, {
+    timeout: 120_000,
+    interval: 250,
+  });
+  const asked = async (script: string, input = ''): Promise<string> =>
+    (await execInGuest(target, ['sh', '-c', script], { input })).stdout;
+
+  const password = await device.secret(service.definition, 'postgres-password');
+  const query =
+    'PGPASSFILE=/run/pass psql -X -A -t -h sql -U postgres -c "select 20 + 22, inet_client_addr()"';
+  expect(await asked(`umask 077; cat >/run/pass; ${query}`, `sql:5432:*:postgres:${password}\n`)).toBe(
+    '42|192.168.127.3\n',
+  );
+  await inGuest('(while :; do echo open | nc -l -p 7777; done) </dev/null >/dev/null 2>&1 &');
+  // SSH answers with its version where it is reached.
+  for (const port of [22, 7777]) expect(await asked(`nc -w 2 sql ${port} </dev/null || :`)).toBe('');
+  // An address of another network that comes from there is nobody's.
+  await asked('ip address add 10.0.2.77/32 dev eth1');
+  expect(await asked('nc -w 2 -s 10.0.2.77 sql 5432 </dev/null && echo reached; :')).toBe('');
+  // It is the guest's own firewall that keeps them out.
+  await inGuest('nft insert rule inet sovereign input iifname eth1 tcp dport { 22, 7777 } accept');
+  expect(await asked('nc -w 5 sql 7777 </dev/null || :')).toBe('open\n');
+  expect(await asked('nc -w 5 sql 22 </dev/null || :')).toContain('SSH-2.0');
 });
 
 /** Last: a clean stop of the service keeps its port closed until it is started again. */

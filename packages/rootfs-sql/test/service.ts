@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectDatabase, databaseOf } from '@sovereign/checks';
 import { localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
-import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
+import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { vi } from 'vitest';
 
@@ -27,6 +27,18 @@ export class TestService {
 
   get definition(): ServiceDefinition {
     return this.found.definition;
+  }
+
+  /** What was built as another service of the same device, which knows this one by its name. */
+  neighbour(): Bundle {
+    const definition: ServiceDefinition = {
+      ...this.definition,
+      name: 'neighbour',
+      net: { index: this.definition.net.index + 1 },
+    };
+    const release = { ...this.bundle.release, service: definition.name };
+    const neighbours = [{ name: this.definition.name, address: guestAddress(this.definition) }];
+    return { ...this.bundle, definition, release, neighbours };
   }
 
   /** Deploys what was built, starts it and waits for its health. */

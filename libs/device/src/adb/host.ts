@@ -256,6 +256,12 @@ export class AdbHost implements Host {
     await this.#change(path, script, [this.#path(path), String(size), mark]);
   }
 
+  async growDisk(path: string, size: number): Promise<void> {
+    const script = `
+      fallocate -l "$2" "$1" && [ "$(stat -c %s "$1")" = "$2" ] && { fsync "$1" 2>/dev/null || sync; }`;
+    await this.#change(path, script, [this.#path(path), String(size)]);
+  }
+
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#queue.then(() => this.#exclusively(work));
     this.#queue = done.catch(() => undefined);

@@ -152,6 +152,16 @@ export class LocalHost implements Host {
     }
   }
 
+  async growDisk(path: string, size: number): Promise<void> {
+    const disk = await open(this.#path(path), 'r+');
+    try {
+      if (size > (await disk.stat()).size) await disk.truncate(size);
+      await disk.sync();
+    } finally {
+      await disk.close();
+    }
+  }
+
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
     const lock = this.#path('device.lock');
     await mkdir(this.root, { recursive: true, mode: 0o700 });

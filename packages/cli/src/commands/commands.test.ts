@@ -8,6 +8,7 @@ import { doctor } from './doctor.ts';
 import { restart, rollback, start, stop } from './lifecycle.ts';
 import { logs } from './logs.ts';
 import { remove } from './remove.ts';
+import { resize } from './resize.ts';
 import { listSecrets, showSecret } from './secrets.ts';
 import { status } from './status.ts';
 import { howToConnect } from './up.ts';
@@ -77,6 +78,31 @@ describe('start, stop, restart, rollback', () => {
     const device = fakeDevice({ status: () => Promise.resolve([state({ state: 'stopped' })]) });
     await rollback(fakeSession({ device }).session);
     expect(device.did).toEqual(['rollback sql']);
+  });
+
+  it('resize asks the device, and waits where it started the service again', async () => {
+    const device = fakeDevice();
+    const { text, json } = await resize(fakeSession({ device, words: ['8G'] }).session);
+    expect(device.did).toEqual([`resize sql ${2 ** 33}`, 'wait sql 30']);
+    expect(text).toBe('the data disk of sql has 8G');
+    expect(json).toEqual({ device: 'local', service: 'sql', from: 2 ** 31, to: 2 ** 33 });
+  });
+
+  it.each(['8', '0G', '-1G', '1.5G', '8T', '', '8 G', '99999999G'])(
+    'resize to %j is a wrong command line',
+    async (size) => {
+      const device = fakeDevice();
+      const { session } = fakeSession({ device, words: [size] });
+      await expect(resize(session)).rejects.toMatchObject({ code: 'bad-size', exit: 2 });
+      expect(device.did).toEqual([]);
+    },
+  );
+
+  it('resize --dry-run does nothing', async () => {
+    const device = fakeDevice();
+    const { json } = await resize(fakeSession({ device, words: ['512M'], flags: { dryRun: true } }).session);
+    expect(device.did).toEqual([]);
+    expect(json).toEqual({ plan: ['grow the data disk of sql on local to 512M'] });
   });
 
   it.each([

@@ -48,7 +48,7 @@ export async function startAndWait(session: Session, device: Device, service: Fo
   await waitHealthy(session, device, service);
 }
 
-function waitHealthy(
+export function waitHealthy(
   { flags, signal }: Session,
   device: Device,
   { definition }: FoundService,
@@ -80,7 +80,7 @@ async function onDevice(
   return { json: await statusDocument([device], chosen), text: lines.join('\n') };
 }
 
-const planned = (...lines: string[]): Result => ({ json: { plan: lines }, text: lines.join('\n') });
+export const planned = (...lines: string[]): Result => ({ json: { plan: lines }, text: lines.join('\n') });
 
 /** Stops waiting when the user does; what runs on the device goes on. */
 function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {

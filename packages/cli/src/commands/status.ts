@@ -1,4 +1,4 @@
-import type { ServiceStatus } from '@sovereign/device';
+import { describeSize, type ServiceStatus } from '@sovereign/device';
 import type { Run } from '../session.ts';
 import { statusDocument, type StatusDocument } from '../status-document.ts';
 import { describeTailnet } from '../tailnet-text.ts';
@@ -34,7 +34,7 @@ export function describeStatus({ devices }: StatusDocument): string {
 }
 
 function describeService(service: ServiceStatus): string[] {
-  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, tailnet, attention } =
+  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, data, tailnet, attention } =
     service;
   const health = { true: 'healthy', false: 'not healthy', null: 'health unknown' }[`${healthy}`];
   const facts = [
@@ -53,7 +53,11 @@ function describeService(service: ServiceStatus): string[] {
       ({ name: port, url, via }) =>
         `  ${''.padEnd(12)} ${port}${via === undefined ? '' : `, ${via}`}: ${url}`,
     ),
+    ...(data === undefined ? [] : [`  ${''.padEnd(12)} data: ${describeSpace(data)}`]),
     ...(tailnet === undefined ? [] : [`  ${''.padEnd(12)} tailnet: ${describeTailnet(tailnet)}`]),
     ...(attention === undefined ? [] : [`  ${''.padEnd(12)} ! ${attention}`]),
   ];
 }
+
+const describeSpace = ({ size, free }: NonNullable<ServiceStatus['data']>): string =>
+  `${Math.floor(free / 2 ** 20)} MiB free of ${describeSize(size)}`;

@@ -37,6 +37,7 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     status: (services) => Promise.resolve(services.map(({ name }) => status({ name }))),
     releases: () => Promise.resolve([]),
     rollback: doing('rollback', { from: 'f'.repeat(64), to: 'e'.repeat(64) }),
+    resize: (service, to) => doing('resize', { from: 2 ** 31, to, started: true })(service, to),
     remove: doing('remove', undefined),
     // eslint-disable-next-line @typescript-eslint/require-await
     logs: async function* ({ name }, { boot }) {

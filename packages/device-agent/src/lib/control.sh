@@ -95,6 +95,7 @@ control_line() {
     stage) note_state stage "$*" ;;
     health) control_health "$*" ;;
     tailnet) note_state tailnet "$*" ;;
+    data) note_state data "$*" ;;
     answer) control_answer "$@" ;;
     bye) log "the guest says good-bye" ;;
     # beat and pong: that they came is all there is to know.

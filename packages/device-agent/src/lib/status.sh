@@ -41,7 +41,7 @@ status_one() {
   done
   if [ -e trial ]; then say trial yes; fi
   status_release "$phase"
-  for key in stage restarts since exit exit-reason attention; do
+  for key in stage restarts since exit exit-reason data attention; do
     if ! get "state/$key" || [ -z "$value" ]; then continue; fi
     # Behind the status stands which VM it was of.
     [ "$key" != exit ] || value=${value%% *}

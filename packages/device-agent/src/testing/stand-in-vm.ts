@@ -43,6 +43,7 @@ if (how === 'ends') setTimeout(() => process.exit(Number(status)), 1000);
 while (how === 'late' && !existsSync('speak')) await sleep(50);
 say('hello', '1');
 say('stage', 'booting');
+say('data', '100663296 19922944');
 say('tailnet', 'running 100.64.0.7 demo-phone.tail.example never n1');
 write(`00000000-another-boot 1 health ok\n`);
 write(`no line of the protocol \u001b[31m\n`);

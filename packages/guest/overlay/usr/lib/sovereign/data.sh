@@ -8,6 +8,12 @@
 DATA=${SOVEREIGN_DATA:-/data}
 # Bytes kept behind the file system, for the intention.
 DATA_TAIL=65536
+# All of ext4 that a new disk has, whatever this version of mke2fs would choose: the tools of an older phone repair it
+# (docs/decisions/0016-data-disk.md).
+DATA_FEATURES=has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file
+DATA_FEATURES=$DATA_FEATURES,huge_file,dir_nlink,extra_isize,metadata_csum
+# Blocks of 4 KiB that a file system may lack at its end: it does not begin a group that would hardly hold itself.
+DATA_SLACK=4096
 
 # first_text DEVICE BYTE: the text in the 4 KiB from BYTE on, without its zeros and its last line end. What is no
 # mark of ours is cut short: it is only ever compared.
@@ -67,7 +73,7 @@ data_record() {
 data_format() {
 	put_text "$1" "$tail_at" "sovereign-formatting $2" || return 1
 	# Only what a first boot needs is written: the kernel clears the rest of the inode tables later, in its own time.
-	mke2fs -q -F -t ext4 -U "$2" -L sov-data -b 4096 -m 1 -J size=32 \
+	mke2fs -q -F -t ext4 -O "none,$DATA_FEATURES" -U "$2" -L sov-data -b 4096 -I 256 -m 1 -J size=32 \
 		-E lazy_itable_init=1,lazy_journal_init=1,nodiscard "$1" "$((tail_at / 4096))" || return 1
 	put_text "$1" "$tail_at" '' || return 1
 }
@@ -121,7 +127,20 @@ data_mount_checked() {
 		umount "$DATA"
 	fi
 	e2fsck -p "$1"
-	[ $? -lt 4 ] && data_mount "$1"
+	data_checked=$?
+	[ $data_checked -ge 4 ] || [ $data_checked = 0 ] || echo "sovereign: the data disk was damaged and is repaired"
+	[ $data_checked -lt 4 ] && data_mount "$1"
+}
+
+# data_grow DEVICE: the file system follows a disk that has grown, up to $tail_at. While it is mounted: the kernel adds
+# one group after the other, each in a transaction of the journal, so that a power cut leaves one that is smaller and
+# whole, and the next start goes on. Where it does not grow, the service runs with the space that it had.
+data_grow() {
+	data_blocks=$(od -A n -t u4 -j 1028 -N 4 "$1")
+	data_missing=$((tail_at / 4096 - data_blocks))
+	[ $data_missing -ge $DATA_SLACK ] || return 0
+	echo "sovereign: the data disk has grown, the file system follows by $((data_missing / 256)) MiB"
+	resize2fs "$1" "$((tail_at / 4096))" || echo "sovereign: the file system did not grow"
 }
 
 # data_attach: mounts the data disk at $DATA; prints the reason where that must not be.
@@ -152,6 +171,7 @@ data_attach() {
 				umount "$DATA"
 				return 1
 			}
+			data_grow "$device" >&2
 			return 0
 		fi
 		if [ "$(first_text "$device" $tail_at)" != "sovereign-formatting $uuid" ]; then
