@@ -69,6 +69,8 @@ export class StandInGuest {
       SOVEREIGN_DATA: this.path('data'),
       SOVEREIGN_TAILSCALE_RUN: this.path('tailscale'),
       SOVEREIGN_SYS: this.path('sys'),
+      SOVEREIGN_HOSTS: this.path('hosts'),
+      SOVEREIGN_APPLY: this.path('bin/apply'),
       SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
     };
   }
@@ -97,7 +99,7 @@ export class StandInGuest {
   call(
     program: string,
     words: readonly string[],
-    input = '',
+    input: string | Uint8Array = '',
   ): { status: number | null; stdout: string; stderr: string } {
     const [command = '', ...args] = this.#shell;
     return spawnSync(command, [...args, join(library, program), ...words], {
