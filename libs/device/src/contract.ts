@@ -1,5 +1,6 @@
-import type { Release, ServiceDefinition } from '@sovereign/service';
+import type { Release, ServiceDefinition, SettingValues } from '@sovereign/service';
 import type { Inspector } from './inspect.ts';
+import type { SettingChange } from './service-settings.ts';
 import type { TailnetChange } from './tailnet/change.ts';
 import type { TailnetSettings } from './tailnet/settings.ts';
 import type { TailnetStatus } from './tailnet/state.ts';
@@ -79,6 +80,15 @@ export interface Device {
 
   /** A secret of this service on this device, made when it is first needed. */
   secret(service: ServiceDefinition, name: string): Promise<string>;
+
+  /** What the owner decided for a service here, without the defaults. */
+  settings(service: ServiceDefinition): Promise<SettingValues>;
+
+  /**
+   * Keeps what the owner decides for a service; the next deploy brings it to the guest.
+   * @throws SovereignError with exit 2 for what is no setting, and for a phone that was never used
+   */
+  changeSettings(service: ServiceDefinition, change: SettingChange): Promise<SettingValues>;
 
   /** How its services are reached in the owner's tailnet. */
   readonly tailnet: DeviceTailnet;

@@ -125,7 +125,7 @@ async function gvproxy(host: Host, { network }: Release, files: Bundle['files'])
   });
 }
 
-const notConsented = (host: Host): SovereignError =>
+export const notConsented = (host: Host): SovereignError =>
   new SovereignError({
     code: 'not-prepared',
     what: 'this phone was never used, and is not changed without a yes',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { note, SovereignError, step } from '@sovereign/report';
-import { releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
+import { releaseId, type Release, type ServiceDefinition, type SettingValues } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { adopt } from './adopt.ts';
 import { lastLine, runAgent } from './agent.ts';
@@ -17,14 +17,15 @@ import type {
   ServiceStatus,
   SshTarget,
 } from './contract.ts';
-import { deploy, planFor } from './deploy.ts';
+import { deploy, notConsented, planFor } from './deploy.ts';
 import type { Host } from './host.ts';
-import { readIdentity } from './identity.ts';
+import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
+import { changeOwnSettings, ownSettings, type SettingChange } from './service-settings.ts';
 import {
   clearTrial,
   dueRelease,
@@ -322,6 +323,19 @@ export class HostedDevice implements Device {
       on: definition.name,
       hint: known === '' ? 'It has none' : `It has: ${known}`,
       exit: 2,
+    });
+  }
+
+  async settings(definition: ServiceDefinition): Promise<SettingValues> {
+    return ownSettings((await readIdentity(this.#host))?.id, definition);
+  }
+
+  changeSettings(definition: ServiceDefinition, change: SettingChange): Promise<SettingValues> {
+    return this.#host.exclusively(async () => {
+      const known = await readIdentity(this.#host);
+      if (known === undefined && this.kind === 'adb') throw notConsented(this.#host);
+      const { id } = known ?? (await ensureIdentity(this.#host));
+      return changeOwnSettings(id, definition, change);
     });
   }
 

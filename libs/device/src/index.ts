@@ -33,3 +33,4 @@ export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
 export { describeSize, parseSize } from './resize.ts';
 export type { TailnetSettings } from './tailnet/settings.ts';
 export { endsSoon, type TailnetStatus } from './tailnet/state.ts';
+export { readSettingChange, type SettingChange } from './service-settings.ts';

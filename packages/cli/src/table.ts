@@ -234,6 +234,18 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/secrets.ts')).showSecret,
   },
   {
+    name: 'settings',
+    services: 'one',
+    words: '[changes...]',
+    wordsUsage: '[NAME=VALUE…]',
+    summary: 'show and set what is yours to decide of a service; NAME= takes it back',
+    description: 'Kept for each device. The next `up` or `deploy` brings it to the service.',
+    example: 'sovereign settings sql',
+    flags: ['serial', 'dryRun'],
+    needs: [],
+    load: async () => (await import('./commands/settings.ts')).settings,
+  },
+  {
     name: 'tailnet status',
     services: 'many',
     withoutService: 'all',

@@ -46,6 +46,8 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     },
     ssh: () => Promise.reject(new Error('no guest')),
     secret: () => Promise.resolve('s3:cr\\et'),
+    settings: () => Promise.resolve({}),
+    changeSettings: doing('change settings', {}),
     tailnet: {
       settings: () => Promise.resolve(undefined),
       check: () => Promise.resolve(),
