@@ -8,3 +8,4 @@ export {
   runChecks,
   type RunOptions,
 } from './run.ts';
+export { connect, type Connection } from './database.ts';

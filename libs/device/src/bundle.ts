@@ -31,6 +31,10 @@ export async function readBundle(workspace: string, { folder, definition }: Foun
     },
     neighbours: services
       .filter((service) => service.definition.name !== definition.name)
-      .map((service) => ({ name: service.definition.name, address: guestAddress(service.definition) })),
+      .map((service) => ({
+        name: service.definition.name,
+        address: guestAddress(service.definition),
+        definition: service.definition,
+      })),
   };
 }

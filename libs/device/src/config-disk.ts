@@ -29,6 +29,8 @@ export interface GuestSettings {
   /** `ssh-ed25519 AAAA…` lines that may log in. */
   authorizedKeys: string[];
   secrets: Record<string, string>;
+  /** Databases that other services of the device have on it, with the password of each. */
+  databases?: Readonly<Record<string, string>>;
   /** What holds of the service's settings. */
   values: SettingValues;
   /** Its node in the owner's tailnet; without it the guest has none. */
@@ -83,6 +85,28 @@ export async function editConfigDisk(
   return packConfigDisk(files, service);
 }
 
+/** Where a disk holds what other services have on this one: a file a database, with the password of its role. */
+const DATABASES = 'databases/';
+export const isDatabase = (file: string): boolean => file.startsWith(DATABASES);
+
+/** Files of the disk for these databases, in their order there. */
+export const databaseFiles = (databases: Readonly<Record<string, string>>): [name: string, text: string][] =>
+  Object.entries(databases)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, password]) => [`${DATABASES}${name}`, `${password}\n`]);
+
+/** Whether a guest that runs with the one disk has to start anew to do what the other says. */
+export async function asksForStart(before: Buffer, after: Buffer): Promise<boolean> {
+  const decided = async (disk: Buffer) => {
+    const files = await readConfigDisk(disk);
+    const settings = (files.get('guest.conf') ?? '')
+      .split('\n')
+      .filter((line) => line.startsWith('setting '));
+    return canonicalJson([settings, [...files].filter(([name]) => isDatabase(name))]);
+  };
+  return (await decided(before)) !== (await decided(after));
+}
+
 /** Every file of the disk; names end where ustar's 100 bytes do, so that nothing but ustar is needed to read them. */
 function configFiles(settings: GuestSettings): Record<string, string> {
   const { deviceId, service, hosts, hostKey, authorizedKeys, secrets, tailnet } = settings;
@@ -101,6 +125,7 @@ function configFiles(settings: GuestSettings): Record<string, string> {
     ),
     ...(tailnet?.key === undefined ? {} : { [KEY_ON_DISK]: `${tailnet.key}\n` }),
     ...(tailnet?.ca === undefined ? {} : { [CA_ON_DISK]: `${tailnet.ca}\n` }),
+    ...Object.fromEntries(databaseFiles(settings.databases ?? {})),
   };
 }
 

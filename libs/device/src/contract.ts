@@ -81,6 +81,16 @@ export interface Device {
   /** A secret of this service on this device, made when it is first needed. */
   secret(service: ServiceDefinition, name: string): Promise<string>;
 
+  /**
+   * These services and those that they need here, in the order in which they are started. Changes nothing.
+   * @param all every service of the workspace
+   * @throws SovereignError `needs-cycle`, `unknown-need`; `no-memory` where they do not fit beside what runs
+   */
+  startOrder(
+    asked: readonly ServiceDefinition[],
+    all: readonly ServiceDefinition[],
+  ): Promise<ServiceDefinition[]>;
+
   /** What the owner decided for a service here, without the defaults. */
   settings(service: ServiceDefinition): Promise<SettingValues>;
 
@@ -150,7 +160,7 @@ export interface Bundle {
   /** Local paths of the artifacts that the release names. */
   files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
   /** Every other service of the workspace, with its address where services share a network. */
-  neighbours: readonly { name: string; address: string }[];
+  neighbours: readonly { name: string; address: string; definition: ServiceDefinition }[];
 }
 
 /** What the owner says at a deploy. */

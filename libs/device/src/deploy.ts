@@ -1,11 +1,12 @@
-import { note, SovereignError } from '@sovereign/report';
+import { note, SovereignError, step } from '@sovereign/report';
 import { releaseId, settingValues, type Release, type ServiceDefinition } from '@sovereign/service';
 import { sha256 } from '@sovereign/store';
-import { installAgent } from './agent.ts';
+import { installAgent, lastLine, runAgent } from './agent.ts';
 import { putArtifacts, pruneStore, storePath, type Artifact } from './artifacts.ts';
 import { kernelCommandLine } from './cmdline.ts';
-import { configDisk } from './config-disk.ts';
+import { asksForStart, configDisk } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
+import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
 import { deviceConf } from './device-conf.ts';
 import { deviceSettings, rememberDevice } from './device-settings.ts';
@@ -94,7 +95,8 @@ export async function deploy(
   await installAgent(host, release.agent.sha256);
 
   const dataUuid = await ensureDataDisk(host, definition);
-  await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
+  const anew = await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
+  const providers = await refreshProviders(host, identity.id, definition, neighbours);
   await writeIfChanged(
     host,
     'device.conf',
@@ -110,6 +112,8 @@ export async function deploy(
   if (changed && last !== undefined)
     await refreshSlot(host, name, other, await planFor(host, { definition, release: last }, ports, mode));
   if (changed) await pruneStore(host);
+  for (const provider of providers) await startAnew(host, agent, provider, `what ${name} has there`);
+  if (anew) await startAnew(host, agent, name, 'its settings');
   return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
 }
 
@@ -174,6 +178,32 @@ export async function planFor(
   });
 }
 
+/** Longest clean stop of a service that starts anew, in seconds, and what both together may take, in milliseconds. */
+const STOP = 60;
+const ANEW_TIMEOUT = 150_000;
+
+/** A guest reads its config disk when it starts: one that runs comes to know of another only so. */
+async function startAnew(
+  host: Host,
+  agent: ReadonlyMap<string, AgentStatus>,
+  service: string,
+  why: string,
+): Promise<void> {
+  if (agent.get(service)?.pid === undefined) return;
+  await step(`start ${service} anew, for ${why}`, async () => {
+    for (const [verb, ...words] of [['stop', String(STOP)], ['start']] as const) {
+      const { status, stderr } = await runAgent(host, verb, [service, ...words], ANEW_TIMEOUT);
+      if (status === 0) continue;
+      throw new SovereignError({
+        code: `${verb}-failed`,
+        what: lastLine(stderr) || `the launcher did not ${verb} the service`,
+        on: `${service} on ${host.id}`,
+        hint: `Run sovereign restart ${service}; sovereign logs ${service} tells more`,
+      });
+    }
+  });
+}
+
 /** Decides which slot the release belongs in; repeating it changes nothing. */
 async function place(
   host: Host,
@@ -223,6 +253,7 @@ async function keepTailnet(
   await recordNodes(deviceId, toldNodes(agent, services), { fresh: change?.key !== undefined });
 }
 
+/** @returns whether the guest that runs has to start anew for it */
 async function writeConfigDisk(
   host: Host,
   deviceId: string,
@@ -230,13 +261,14 @@ async function writeConfigDisk(
   dataUuid: string,
   neighbours: Bundle['neighbours'],
   { mode, dns }: NetworkPlan,
-): Promise<void> {
+): Promise<boolean> {
   const [secrets, owner, server, tailnet] = await Promise.all([
     serviceSecrets(deviceId, definition),
     ownerKey(deviceId),
     hostKey(deviceId, definition.name),
     guestTailnet(deviceId, definition),
   ]);
+  const databases = await databasesOn(host, deviceId, definition.name, neighbours);
   const { services } = await deviceSettings(deviceId);
   const disk = await configDisk({
     deviceId,
@@ -251,12 +283,15 @@ async function writeConfigDisk(
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets,
+    databases,
     values: settingValues(definition, services[definition.name]),
     tailnet,
   });
   const path = `services/${definition.name}/config.img`;
-  if ((await host.digests([path])).get(path) === sha256(disk)) return;
+  if ((await host.digests([path])).get(path) === sha256(disk)) return false;
+  const before = await host.read(path);
   await host.write(path, disk, 0o600);
+  return before !== undefined && asksForStart(before, disk);
 }
 
 /** Passwords that are on the device already must not be replaced by new ones that its data does not know. */

@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { note, SovereignError, step } from '@sovereign/report';
-import { releaseId, type Release, type ServiceDefinition, type SettingValues } from '@sovereign/service';
+import {
+  releaseId,
+  startOrder,
+  type Release,
+  type ServiceDefinition,
+  type SettingValues,
+} from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { adopt } from './adopt.ts';
 import { lastLine, runAgent } from './agent.ts';
@@ -18,10 +24,12 @@ import type {
   SshTarget,
 } from './contract.ts';
 import { deploy, notConsented, planFor } from './deploy.ts';
+import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
+import { requireMemory } from './memory.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
@@ -324,6 +332,17 @@ export class HostedDevice implements Device {
       hint: known === '' ? 'It has none' : `It has: ${known}`,
       exit: 2,
     });
+  }
+
+  async startOrder(
+    asked: readonly ServiceDefinition[],
+    all: readonly ServiceDefinition[],
+  ): Promise<ServiceDefinition[]> {
+    const report = await askDevice(this.#host);
+    const { services } = await deviceSettings(report.identity?.id);
+    const order = startOrder(asked, all, (service) => services[service] ?? {});
+    requireMemory(this.id, report, order, all);
+    return order;
   }
 
   async settings(definition: ServiceDefinition): Promise<SettingValues> {

@@ -26,6 +26,8 @@ export interface DeviceReport {
   identity: Identity | undefined;
   /** Android, its virtualization module or its VMM is another one than at the last deploy. */
   platformChanged: boolean;
+  /** MiB that it could still give, and that the processes of guests hold; undefined where it does not tell. */
+  memory: { available: number; guests: number } | undefined;
   /** The boot hook that was installed is gone, as after an update of the root manager. */
   hookMissing: boolean;
 }
@@ -33,6 +35,7 @@ export interface DeviceReport {
 /** Each begins a file in the answer. */
 const PORTS = '= ports';
 const IDENTITY = '= device';
+const MEMORY = '= memory';
 
 /** One script, so that a phone is asked once. */
 const REPORT = `
@@ -53,6 +56,18 @@ echo '${PORTS}'
 [ ! -f "$root/ports.json" ] || cat "$root/ports.json"
 echo '${IDENTITY}'
 [ ! -f "$root/device.json" ] || cat "$root/device.json"
+echo
+echo '${MEMORY}'
+while read -r key value; do
+  [ "$key" != MemAvailable: ] || echo "available $value"
+done </proc/meminfo 2>/dev/null
+for file in "$root"/services/*/state/pid; do
+  [ -f "$file" ] && read -r pid <"$file" && [ -r "/proc/$pid/status" ] || continue
+  while read -r key value; do
+    [ "$key" != VmRSS: ] || echo "guest $value"
+  done <"/proc/$pid/status" 2>/dev/null
+done
+:
 `;
 
 /** Asks a device for all that is to be known of it, in one round trip. One without a launcher has no services. */
@@ -61,7 +76,9 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
     timeout: STATUS_TIMEOUT,
     readOnly: true,
   });
-  const [lines, ports, identity] = `${stdout}\n`.split(new RegExp(`^(?:${PORTS}|${IDENTITY})\n`, 'm'));
+  const [lines, ports, identity, memory = ''] = `${stdout}\n`.split(
+    new RegExp(`^(?:${PORTS}|${IDENTITY}|${MEMORY})\n`, 'm'),
+  );
   if (status !== 0 || lines === undefined || ports === undefined || identity === undefined) {
     throw new SovereignError({
       code: 'no-status',
@@ -75,9 +92,20 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
     agent,
     ports: parsePorts(host, ports.trim() === '' ? undefined : ports),
     identity: identity.trim() === '' ? undefined : parseIdentity(identity, host),
+    memory: parseMemory(memory),
     platformChanged: agent.get('-')?.platform === 'changed',
     hookMissing: agent.get('-')?.hook === 'missing',
   };
+}
+
+/** Reads `available N kB` and a `guest N kB` for each guest. Pure. */
+export function parseMemory(text: string): DeviceReport['memory'] {
+  const of = (key: string) =>
+    [...text.matchAll(new RegExp(`^${key} +(\\d+) kB$`, 'gm'))].map(([, kib]) => Number(kib));
+  const [available] = of('available');
+  if (available === undefined) return undefined;
+  const guests = of('guest').reduce((total, kib) => total + kib, 0);
+  return { available: Math.floor(available / 1024), guests: Math.floor(guests / 1024) };
 }
 
 /** What the launcher says, by service. */

@@ -19,6 +19,7 @@ export {
   type NewRelease,
   type Release,
 } from './release.ts';
+export { startOrder } from './order.ts';
 export { checkSetting, needsOf, settingValues, type SettingValues } from './settings.ts';
 export { findServices, loadService, type FoundService } from './find.ts';
 export { guestUnits, serviceFiles, type GuestFile } from './guest-files.ts';

@@ -3,7 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { mirrorHosts } from '@sovereign/base';
-import { checksOf, liveContext, runCheck, runChecks, type CheckContext, type Guest } from '@sovereign/checks';
+import {
+  checksOf,
+  connect,
+  liveContext,
+  runCheck,
+  runChecks,
+  type CheckContext,
+  type Guest,
+} from '@sovereign/checks';
 import { execInGuest } from '@sovereign/device';
 import { openToolRoot } from '@sovereign/tools';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
@@ -248,6 +256,31 @@ test('a neighbour reaches the declared port by the service’s name, and nothing
   await inGuest('nft insert rule inet sovereign input iifname eth1 tcp dport { 22, 7777 } accept');
   expect(await asked('nc -w 5 sql 7777 </dev/null || :')).toBe('open\n');
   expect(await asked('nc -w 5 sql 22 </dev/null || :')).toContain('SSH-2.0');
+});
+
+test('another service of the device has its own database, at every start, and is let into no other', async () => {
+  const config = '/run/sovereign/config/databases';
+  const apply = `mkdir -p ${config} && echo "it's 1 password" >${config}/toy && /usr/lib/sovereign/postgresql password`;
+  await inGuest(apply);
+  const [state] = await service.device.status([service.definition]);
+  const published = state?.endpoints.find(({ name }) => name === 'postgres')?.url ?? '';
+  const as = (database: string) =>
+    connect({
+      url: published.replace(/\/\/.*@(.*)\/.*/, `//toy@$1/${database}`),
+      password: "it's 1 password",
+    });
+  const first = await as('toy');
+  await first.query('create table kept (what text)');
+  await first.end();
+  await inGuest(apply);
+  const again = await as('toy');
+  expect((await again.query('select count(*)::int from kept')).rows).toEqual([{ count: 0 }]);
+  await again.end();
+  await service.query('create database another');
+  for (const other of ['postgres', 'another', 'template1']) await expect(as(other)).rejects.toThrow(/pg_hba/);
+  expect(await inGuest('cat /proc/[0-9]*/cmdline; ls /run/sovereign')).not.toMatch(
+    /1 password|databases\.sql/,
+  );
 });
 
 /** Last: a clean stop of the service keeps its port closed until it is started again. */

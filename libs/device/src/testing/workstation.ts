@@ -36,6 +36,9 @@ export const definition = defineService({
   health: { command: '/bin/true', deadline: 30 },
 });
 
+/** Another service of the same workspace. */
+const other = defineService({ ...definition, name: 'other', net: { index: 191 }, ports: [] });
+
 /** A home, a device's folder and a QEMU that is a stand-in; paths have blanks and a comma in them. */
 export class Workstation {
   readonly folder: string;
@@ -97,7 +100,7 @@ export class Workstation {
       definition: changed,
       release,
       files,
-      neighbours: [{ name: 'other', address: '192.168.127.191' }],
+      neighbours: [{ name: 'other', address: '192.168.127.191', definition: other }],
     };
   }
 

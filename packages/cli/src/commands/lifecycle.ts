@@ -2,6 +2,7 @@ import type { Device } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
 import { announce, theService } from '../device.ts';
+import { withNeeded } from '../needed.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
 import { statusDocument } from '../status-document.ts';
@@ -10,10 +11,15 @@ import { statusDocument } from '../status-document.ts';
 const STOP = 60;
 
 export const start: Run = (session) =>
-  onDevice(session, 'start', async (device, service) => {
-    await startAndWait(session, device, service);
-    return 'is healthy';
-  });
+  onDevice(
+    session,
+    'start',
+    async (device, service) => {
+      await startAndWait(session, device, service);
+      return 'is healthy';
+    },
+    withNeeded,
+  );
 
 export const stop: Run = (session) =>
   onDevice(session, 'stop', async (device, service) => {
@@ -65,9 +71,11 @@ async function onDevice(
   session: Session,
   verb: string,
   act: (device: Device, service: FoundService) => Promise<string>,
+  widen: typeof withNeeded = (_, __, asked) => Promise.resolve([...asked]),
 ): Promise<Result> {
-  const { chosen, flags, signal } = session;
+  const { flags, signal } = session;
   const device = await session.devices.pick();
+  const chosen = await widen(session, device, session.chosen);
   if (flags.dryRun === true) {
     return planned(...chosen.map((service) => `${verb} ${wordOf(service)} on ${device.id}`));
   }

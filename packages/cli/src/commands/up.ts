@@ -4,6 +4,7 @@ import { affectedServices } from '../affected.ts';
 import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
+import { withNeeded } from '../needed.ts';
 import { wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
 import { statusDocument, type StatusDocument } from '../status-document.ts';
@@ -14,9 +15,10 @@ import { nothingAffected, nxRun, plan } from './build.ts';
 import { startAndWait } from './lifecycle.ts';
 
 export const up: Run = async (session) => {
-  const services = await affectedServices(session);
-  if (services.length === 0) return nothingAffected;
+  const asked = await affectedServices(session);
+  if (asked.length === 0) return nothingAffected;
   const device = await session.devices.pick();
+  const services = await withNeeded(session, device, asked);
   return withTailnet(session, device, async (tailnet, key) => {
     const options = { device: device.id, ...phoneOptions(session), ...tailnet };
     const run = await nxRun(session, services, ['deploy'], options);

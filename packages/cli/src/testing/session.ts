@@ -46,6 +46,7 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     },
     ssh: () => Promise.reject(new Error('no guest')),
     secret: () => Promise.resolve('s3:cr\\et'),
+    startOrder: (asked) => Promise.resolve([...asked]),
     settings: () => Promise.resolve({}),
     changeSettings: doing('change settings', {}),
     tailnet: {
