@@ -1,5 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import { readConfigDisk } from './config-disk.ts';
+import { isHash } from './delivered.ts';
 import { changeSettings, rememberDevice } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
@@ -33,8 +34,16 @@ export async function adopt(host: Host): Promise<string[]> {
     const files = await readConfigDisk(disk);
     const secrets = [...files].flatMap(([path, content]) => {
       const name = /^secrets\/(.+)$/.exec(path)?.[1];
-      return name === undefined || path === KEY_ON_DISK ? [] : [[name, content.replace(/\n$/, '')] as const];
+      const value = content.replace(/\n$/, '');
+      // Of what the guest has only a hash, a new secret is made.
+      return name === undefined || path === KEY_ON_DISK || isHash(value) ? [] : [[name, value] as const];
     });
+    const values = [...(files.get('guest.conf') ?? '').matchAll(/^setting (\S+) (.*)$/gm)];
+    const decided = Object.fromEntries(values.map(([, name = '', value = '']) => [name, value]));
+    if (values.length > 0)
+      await changeSettings(identity.id, ({ services }) => ({
+        services: { ...services, [service]: decided },
+      }));
     const hostKey = files.get('ssh/host_ed25519_key');
     if (hostKey !== undefined) await adoptHostKey(identity.id, service, hostKey);
     await adoptSecrets(identity.id, service, Object.fromEntries(secrets));

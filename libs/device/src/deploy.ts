@@ -8,6 +8,7 @@ import { asksForStart, configDisk } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
+import { deliveredSecrets } from './delivered.ts';
 import { deviceConf } from './device-conf.ts';
 import { deviceSettings, rememberDevice } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
@@ -282,7 +283,7 @@ async function writeConfigDisk(
     hosts: neighbours.map(({ name, address }) => `${address} ${name}`),
     hostKey: server.private,
     authorizedKeys: [owner.public],
-    secrets,
+    secrets: deliveredSecrets(definition, secrets),
     databases,
     values: settingValues(definition, services[definition.name]),
     tailnet,

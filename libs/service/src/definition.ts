@@ -51,6 +51,8 @@ const secretSchema = z.strictObject({
    * made: the service does without it until its owner sets it.
    */
   make: z.enum(['password', 'owner']),
+  /** How it reaches the guest: as it is, or as the PHC string of its argon2id hash, where that is all it needs. */
+  deliver: z.enum(['plain', 'argon2id']).default('plain'),
   description: z.string().min(1),
 });
 

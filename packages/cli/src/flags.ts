@@ -49,6 +49,8 @@ export interface Flags {
   locked?: boolean;
   yes?: boolean;
   dryRun?: boolean;
+  /** Every service is meant. */
+  all?: boolean;
   /** Seconds. */
   timeout?: number;
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { workspaceRoot } from '@sovereign/store';
 import { describe, expect, test } from 'vitest';
-import { serviceTargets } from './targets/service.ts';
+import { serviceTargets, withoutImage } from './targets/service.ts';
 
 const root = workspaceRoot();
 const targets = serviceTargets('packages/rootfs-x');
@@ -56,6 +56,10 @@ describe('a folder with a service definition', () => {
       expect(targets[name]).toMatchObject({ cache: false, parallelism: false });
     }
   });
+});
+
+test('a service that the base has not can be locked there, and nothing else', () => {
+  expect(Object.keys(withoutImage(targets))).toEqual(['lock']);
 });
 
 test('every executor has an implementation, and a schema that refuses unknown options', () => {

@@ -7,6 +7,7 @@ import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { toArgs, type NxRun } from '../nx.ts';
+import { servicesOnBase } from '../on-base.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
 import { withTailnet } from '../tailnet-flags.ts';
@@ -15,7 +16,7 @@ import { withTailnet } from '../tailnet-flags.ts';
 const shared = ['kernel', 'device-agent'];
 
 export const build: Run = async (session) => {
-  const services = await affectedServices(session);
+  const services = await servicesOnBase(session, await affectedServices(session));
   if (services.length === 0) return nothingAffected;
   const { projects, ...rest } = await nxRun(session, services, ['build']);
   const run = { ...rest, projects: [...projects, ...shared] };
@@ -26,7 +27,7 @@ export const build: Run = async (session) => {
 };
 
 export const deploy: Run = async (session) => {
-  const services = await affectedServices(session);
+  const services = await servicesOnBase(session, await affectedServices(session));
   if (services.length === 0) return nothingAffected;
   const device = await session.devices.pick();
   return withTailnet(session, device, async (tailnet) => {

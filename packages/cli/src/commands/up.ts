@@ -5,6 +5,7 @@ import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
 import { runRefreshing } from '../locks.ts';
 import { withNeeded } from '../needed.ts';
+import { servicesOnBase } from '../on-base.ts';
 import { wordOf } from '../services.ts';
 import type { Run } from '../session.ts';
 import { statusDocument, type StatusDocument } from '../status-document.ts';
@@ -15,7 +16,7 @@ import { nothingAffected, nxRun, plan } from './build.ts';
 import { startAndWait } from './lifecycle.ts';
 
 export const up: Run = async (session) => {
-  const asked = await affectedServices(session);
+  const asked = await servicesOnBase(session, await affectedServices(session));
   if (asked.length === 0) return nothingAffected;
   const device = await session.devices.pick();
   const services = await withNeeded(session, device, asked);

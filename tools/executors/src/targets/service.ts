@@ -7,6 +7,12 @@ const baseConfigurations = { alpine: { base: 'alpine' }, debian: { base: 'debian
 /** What a release is made of. */
 const artifacts = ['build', { projects: ['kernel', 'device-agent', 'network'], target: 'build' }];
 
+/** What is left of them where there is no image; its `test` is then that of every project, which boots nothing. */
+export const withoutImage = ({
+  lock,
+}: Record<string, TargetConfiguration>): Record<string, TargetConfiguration> =>
+  lock === undefined ? {} : { lock };
+
 /** The targets of a folder with a service.config.ts. */
 export function serviceTargets(root: string): Record<string, TargetConfiguration> {
   return {

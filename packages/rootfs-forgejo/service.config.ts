@@ -1,0 +1,58 @@
+import { guestLeavesOut, guestPackages } from '@sovereign/guest';
+import { defineService } from '@sovereign/service';
+
+export default defineService({
+  name: 'forgejo',
+  title: 'Forgejo',
+  net: { index: 4 },
+  bases: {
+    // Debian has no package of it.
+    alpine: {
+      packages: [...guestPackages.alpine, 'git', 'git-lfs', 'sqlite', 'forgejo'],
+      leaveOut: { ...guestLeavesOut.alpine },
+    },
+  },
+  accounts: [{ name: 'forgejo', uid: 72, gid: 72, home: '/data/forgejo', shell: '/sbin/nologin' }],
+  resources: { memory: 256, cpus: 1 },
+  data: { kind: 'forgejo', major: 15, collation: 'none', size: 4096 },
+  ports: [
+    { name: 'web', guest: 3000, host: 13_000, tailnet: 80, scheme: 'http' },
+    // The owner's own SSH has 22 of the guest.
+    { name: 'git', guest: 2222, host: 12_222, tailnet: 22, scheme: 'ssh', user: 'git' },
+  ],
+  secrets: [
+    { name: 'admin-password', make: 'password', description: 'Password of the first administrator' },
+    { name: 'database-password', make: 'password', description: 'Password of its role on the SQL service' },
+  ],
+  settings: [
+    {
+      name: 'database',
+      kind: 'text',
+      choices: ['sqlite', 'sql'],
+      default: 'sqlite',
+      description: 'Where it keeps its data: on its own disk, or on the SQL service of this device',
+    },
+    {
+      name: 'url',
+      kind: 'url',
+      default: 'http://localhost:13000/',
+      description: 'Address at which it is reached, for links and clones',
+    },
+    { name: 'admin', kind: 'text', default: 'owner', description: 'Name of the first administrator' },
+    {
+      name: 'email',
+      kind: 'email',
+      default: 'owner@localhost.localdomain',
+      description: 'Address of the first administrator',
+    },
+  ],
+  needs: [
+    {
+      service: 'sql',
+      when: { setting: 'database', is: 'sql' },
+      database: { name: 'forgejo', secret: 'database-password' },
+    },
+  ],
+  units: ['forgejo'],
+  health: { command: '/usr/lib/sovereign/forgejo-health', deadline: 180 },
+});
