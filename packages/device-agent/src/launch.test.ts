@@ -89,6 +89,21 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.journal().at(-1)).toBe('stop');
   });
 
+  test('a guest that is closed lets nobody in, says why, and opens when the reason is gone', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    writeFileSync(join(device.service, 'closed'), 'a restore is not finished\n');
+    await device.start();
+    await device.until({ state: 'running', health: 'ok', attention: 'a restore is not finished' });
+    expect(device.journal()).not.toContain('open');
+    rmSync(join(device.service, 'closed'));
+    await expect.poll(() => device.journal(), { timeout: 20_000 }).toContain('open');
+    expect((await device.status()).attention).toBeUndefined();
+    expect((await device.stop(10)).status).toBe(0);
+  });
+
   test('a killed VM is back at once, and a new one does not read what the old one was sent', async ({
     expect,
     service,

@@ -13,7 +13,7 @@ CONTROL_FILE=1000000
 
 # A fresh channel: what an earlier machine left unread in the FIFO must not reach the next one.
 control_create() {
-  rm -f agent.in state/guest-boot state/stage state/tailnet state/silent state/answer ask
+  rm -f agent.in state/guest-boot state/stage state/tailnet state/silent state/answer state/closed ask
   mkfifo agent.in && : >agent.out || return 1
   guest_boot=''
   listen_only=''
@@ -113,7 +113,18 @@ control_hello() {
   fi
   [ -n "$listen_only" ] && return
   send "time $(date +%s)"
-  [ -n "$on_trial" ] || send open
+  [ -n "$on_trial" ] || open_guest
+}
+
+# open_guest: lets clients in, unless `closed` says why not: a restore that is not finished. Once that file is gone, the
+# next report of a healthy guest opens it.
+open_guest() {
+  if [ -e closed ]; then
+    put state/closed yes
+  else
+    rm -f state/closed
+    send open
+  fi
 }
 
 control_health() {
@@ -134,6 +145,9 @@ control_health() {
     log "the guest speaks again"
   fi
   note_state health "$1"
-  if [ "$health" = ok ]; then became_healthy; fi
+  if [ "$health" = ok ]; then
+    became_healthy
+    [ ! -e state/closed ] || [ -e closed ] || open_guest
+  fi
   [ -z "$on_trial" ] || trial_health
 }

@@ -47,6 +47,7 @@ status_one() {
     [ "$key" != exit ] || value=${value%% *}
     say "$key" "$value"
   done
+  if get closed && [ -n "$value" ]; then say attention "$value"; fi
   # What was written before the supervisor or the VM was killed says nothing about now.
   get state/health
   case $phase:$vm in starting:?* | running:?*) ;; *) value=unknown ;; esac
