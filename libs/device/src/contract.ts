@@ -69,6 +69,25 @@ export interface Device {
    */
   resize(service: ServiceDefinition, size: number): Promise<ResizeReport>;
 
+  /**
+   * Replaces the data of a service: the guest starts closed on a new data disk, and `fill` brings the data in over SSH.
+   * The disk from before is kept, for {@link undoRestore}. Where `fill` fails, or anything else does, or this process
+   * ends, it is in its place again, at the latest with the next start.
+   * @param options.keep false: the disk from before comes back in any case, as for a trial of a backup
+   */
+  restore(
+    service: ServiceDefinition,
+    fill: (guest: SshTarget) => Promise<void>,
+    options?: { keep?: boolean },
+  ): Promise<void>;
+
+  /**
+   * Puts the data disk back that the last restore kept, and keeps the one that it replaces: a second time goes forth
+   * again. The service is started.
+   * @throws SovereignError `nothing-kept`
+   */
+  undoRestore(service: ServiceDefinition): Promise<void>;
+
   /** Takes back what deploy and start set; the data disk goes only with `data`. */
   remove(service: ServiceDefinition, options: { data: boolean }): Promise<void>;
 

@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -94,6 +95,49 @@ test('neighbours meet in a group that is chosen once, also for the slot that a t
   const elsewhere = new Workstation();
   await elsewhere.device.deploy(await elsewhere.bundle('healthy one'));
   expect(readFileSync(join(elsewhere.root, 'ports.json'), 'utf8')).not.toContain(first);
+});
+
+test('a restore puts a new disk in place of the old one, which undo brings back', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  await device.deploy(await workstation.bundle('healthy'));
+  const disk = (name = 'data.img') => readFileSync(service(workstation, name)).subarray(0, 3).toString();
+  writeFileSync(service(workstation, 'data.img'), 'old');
+  await device.restore(definition, ({ port }) => {
+    expect(port).toBeGreaterThan(0);
+    expect(existsSync(service(workstation, 'closed'))).toBe(true);
+    writeFileSync(service(workstation, 'data.img'), 'new');
+    return Promise.resolve();
+  });
+  expect([disk(), disk('data.kept')]).toEqual(['new', 'old']);
+  expect(await status(workstation)).toMatchObject({ healthy: true });
+  expect(existsSync(service(workstation, 'closed'))).toBe(false);
+  await device.undoRestore(definition);
+  expect([disk(), disk('data.kept')]).toEqual(['old', 'new']);
+});
+
+test('a restore that fails, is no more than a trial, or was cut leaves the old disk in its place', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  await device.deploy(await workstation.bundle('healthy'));
+  const disk = () => readFileSync(service(workstation, 'data.img')).subarray(0, 3).toString();
+  writeFileSync(service(workstation, 'data.img'), 'old');
+  const failing = device.restore(definition, () => Promise.reject(new Error('the backup ends too soon')));
+  await expect(failing).rejects.toThrow('too soon');
+  expect([disk(), (await status(workstation))?.state]).toEqual(['old', 'stopped']);
+  await device.restore(definition, () => Promise.resolve(), { keep: false });
+  expect(disk()).toBe('old');
+  expect(readdirSync(service(workstation)).filter((name) => name.startsWith('data.'))).toEqual([
+    'data.id',
+    'data.img',
+  ]);
+  await expect(device.undoRestore(definition)).rejects.toMatchObject({ code: 'nothing-kept' });
+  // Of a process that was killed in the middle.
+  renameSync(service(workstation, 'data.img'), service(workstation, 'data.before'));
+  writeFileSync(service(workstation, 'data.img'), 'new');
+  writeFileSync(service(workstation, 'closed'), 'a restore is not finished\n');
+  await device.start(definition);
+  expect([disk(), existsSync(service(workstation, 'closed'))]).toEqual(['old', false]);
 });
 
 test('the releases of a service begin with the one that boots next', async () => {

@@ -30,6 +30,7 @@ import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
 import { requireMemory } from './memory.ts';
+import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
@@ -104,11 +105,17 @@ export class HostedDevice implements Device {
   }
 
   deploy(bundle: Bundle, options: DeployOptions = {}): Promise<DeployReport> {
-    return this.#host.exclusively(() => deploy(this.#host, bundle, options));
+    return this.#host.exclusively(async () => {
+      await this.#settleRestore(bundle.definition);
+      return deploy(this.#host, bundle, options);
+    });
   }
 
   start(definition: ServiceDefinition): Promise<void> {
-    return this.#host.exclusively(() => this.#start(definition));
+    return this.#host.exclusively(async () => {
+      await this.#settleRestore(definition);
+      await this.#start(definition);
+    });
   }
 
   async #start(definition: ServiceDefinition): Promise<void> {
@@ -248,6 +255,84 @@ export class HostedDevice implements Device {
     });
   }
 
+  restore(
+    definition: ServiceDefinition,
+    fill: (guest: SshTarget) => Promise<void>,
+    options: { keep?: boolean } = {},
+  ): Promise<void> {
+    return this.#host.exclusively(() => this.#restore(definition, fill, options.keep ?? true));
+  }
+
+  async #restore(
+    definition: ServiceDefinition,
+    fill: (guest: SshTarget) => Promise<void>,
+    keep: boolean,
+  ): Promise<void> {
+    const { name } = definition;
+    const { trial } = await this.#deployed(name);
+    if (trial !== undefined) throw this.#onTrial(name);
+    await this.#settleRestore(definition);
+    const wasWanted = (await askAgent(this.#host)).get(name)?.wanted === 'up';
+    await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
+    try {
+      await beginRestore(this.#host, definition);
+      await step(`start ${name} on a new data disk, closed`, async () => {
+        await this.#start(definition);
+        await this.#waitHealthy(definition, definition.health.deadline);
+      });
+      await fill(await this.ssh(definition));
+      await this.waitHealthy(definition, definition.health.deadline);
+      if (keep) await commitRestore(this.#host, name);
+    } finally {
+      // Committed, there is nothing to go back to any more.
+      if (await this.#settleRestore(definition)) {
+        if (wasWanted) await this.#start(definition);
+      }
+    }
+  }
+
+  undoRestore(definition: ServiceDefinition): Promise<void> {
+    return this.#host.exclusively(() => this.#undoRestore(definition));
+  }
+
+  async #undoRestore(definition: ServiceDefinition): Promise<void> {
+    const { name } = definition;
+    await this.#deployed(name);
+    if (await this.#settleRestore(definition)) return this.#start(definition);
+    if (!(await this.#host.list(`services/${name}`)).includes('data.kept')) {
+      throw new SovereignError({
+        code: 'nothing-kept',
+        what: 'there is no data from before a restore',
+        on: `${name} on ${this.id}`,
+        hint: `sovereign backup list ${name} shows the backups that can be restored`,
+      });
+    }
+    await this.stop(definition, STOP_SECONDS);
+    await swapKept(this.#host, name);
+    await this.#start(definition);
+  }
+
+  /**
+   * Ends what a restore that was cut left behind: the data from before it is back.
+   * @returns whether there was one
+   */
+  async #settleRestore(definition: ServiceDefinition): Promise<boolean> {
+    const { name } = definition;
+    if (!(await isRestoring(this.#host, name))) return false;
+    await this.stop(definition, STOP_SECONDS);
+    await cancelRestore(this.#host, name);
+    return true;
+  }
+
+  #onTrial(service: string): SovereignError {
+    return new SovereignError({
+      code: 'on-trial',
+      what: 'a release is on trial: its data is not replaced meanwhile',
+      on: `${service} on ${this.id}`,
+      hint: `Wait until sovereign status ${service} shows that it is current, or run sovereign rollback ${service}`,
+    });
+  }
+
   remove(definition: ServiceDefinition, options: { data: boolean }): Promise<void> {
     return this.#host.exclusively(() => this.#remove(definition, options.data));
   }
@@ -260,9 +345,9 @@ export class HostedDevice implements Device {
     await this.#host.endForwards(Object.values((await readPorts(this.#host)).services[name] ?? {}));
     // What makes it a service goes first: an interrupted removal leaves nothing that would start again.
     for (const file of ['trial', 'current']) await this.#host.remove(`${folder}/${file}`);
-    const kept = data ? [] : ['data.img', 'data.id'];
     for (const file of await this.#host.list(folder)) {
-      if (!kept.includes(file)) await this.#host.remove(`${folder}/${file}`);
+      // Also the disk that a restore kept.
+      if (data || !file.startsWith('data.')) await this.#host.remove(`${folder}/${file}`);
     }
     if (data) await this.#forget(name, folder);
     else if ((await this.#host.list(folder)).length > 0)

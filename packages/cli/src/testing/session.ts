@@ -39,6 +39,8 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     rollback: doing('rollback', { from: 'f'.repeat(64), to: 'e'.repeat(64) }),
     resize: (service, to) => doing('resize', { from: 2 ** 31, to, started: true })(service, to),
     remove: doing('remove', undefined),
+    restore: doing('restore', undefined),
+    undoRestore: doing('undo restore', undefined),
     // eslint-disable-next-line @typescript-eslint/require-await
     logs: async function* ({ name }, { boot }) {
       yield `${name} first ${boot ? 'boot' : 'log'}`;
