@@ -16,6 +16,7 @@ const arrows = {
   'libs/sbom': ['base', 'report', 'rootfs', 'service', 'store'],
   'libs/kernel': ['base', 'report', 'service', 'store', 'tools'],
   'libs/device': ['report', 'service', 'store'],
+  'libs/backup': ['device', 'go', 'report', 'service', 'store', 'tools'],
   'libs/checks': ['device', 'report', 'service', 'store'],
   'libs/diagnose': ['checks', 'device', 'report', 'service'],
 };

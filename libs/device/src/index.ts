@@ -14,7 +14,7 @@ export type {
   SshTarget,
 } from './contract.ts';
 export { listDevices, localDevice, selectDevice, usedDevices, type DeviceChoice } from './select.ts';
-export { execInGuest, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
+export { execInGuest, remoteCommand, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
 export { deviceConfigDir, makePrivateFolder } from './secrets.ts';
 export { bundleAgent } from './agent-bundle.ts';
 export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { pipeline, type Readable } from 'node:stream';
 import { SovereignError } from '@sovereign/report';
 import type { SshTarget } from './contract.ts';
 
@@ -7,8 +8,8 @@ export interface ExecOptions {
   tty?: boolean;
   /** `inherit` passes our standard input on. Default: nothing. */
   stdin?: 'inherit' | 'ignore';
-  /** Standard input of the command, instead. */
-  input?: string | Uint8Array;
+  /** Standard input of the command, instead. A stream that fails is an end for the command. */
+  input?: string | Uint8Array | Readable;
   /** Where output goes: collected for the caller, or straight to ours. Default: collected. */
   output?: 'collect' | 'inherit';
   signal?: AbortSignal;
@@ -71,7 +72,8 @@ export function execInGuest(
   });
   // A command that ends without reading all of its input is no error of ours.
   child.stdin?.on('error', () => undefined);
-  child.stdin?.end(input);
+  if (child.stdin !== null && isStream(input)) pipeline(input, child.stdin, () => undefined);
+  else child.stdin?.end(input);
   const stdout: Buffer[] = [];
   child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
   const trailer = new TrailerFilter(
@@ -94,6 +96,9 @@ export function execInGuest(
     });
   });
 }
+
+const isStream = (input: ExecOptions['input']): input is Readable =>
+  typeof input === 'object' && !(input instanceof Uint8Array);
 
 /** Passes standard error on, except for a trailer at its very end. */
 class TrailerFilter {

@@ -1,0 +1,112 @@
+import { remoteCommand, sshArgs, type Device } from '@sovereign/device';
+import { note, SovereignError, step } from '@sovereign/report';
+import type { ServiceDefinition } from '@sovereign/service';
+import { chooseTarget, openRepository, type Tools } from './repository.ts';
+import { backupCommand, forget, type NewSnapshot, type Repository, type Snapshot } from './restic.ts';
+import { backupSettings, changeBackupSettings, changeServiceBackups, type Keep } from './settings.ts';
+import { FORMAT } from './stream.ts';
+
+export interface BackupOptions {
+  /** Where backups of this device go, from now on. */
+  to?: string | undefined;
+  /** How many stay, from now on. */
+  keep?: Partial<Keep> | undefined;
+  signal?: AbortSignal;
+  tools?: Tools;
+}
+
+export interface BackupDone extends NewSnapshot {
+  repository: string;
+}
+
+/** The program of the guest that writes and reads the stream (docs/formats.md, "Backup"). */
+export const GUEST_PROGRAM = '/usr/lib/sovereign/backup';
+
+/** The one file of a service's snapshots. */
+export const snapshotPath = (service: string): string => `/${service}.sovereign-backup`;
+
+/** The device's own id: what backups are filed under, whatever the cable. */
+export async function deviceIdOf(device: Device, service: string): Promise<string> {
+  const { id } = await device.inventory();
+  if (id !== undefined) return id;
+  throw new SovereignError({
+    code: 'not-deployed',
+    what: 'the service was never deployed here',
+    on: `${service} on ${device.id}`,
+    hint: `Run sovereign up ${service}`,
+  });
+}
+
+/** Makes a backup of a running service, and forgets those that are too many. */
+export async function backupService(
+  device: Device,
+  definition: ServiceDefinition,
+  { to, keep, signal, tools }: BackupOptions = {},
+): Promise<BackupDone> {
+  const { name } = definition;
+  const deviceId = await deviceIdOf(device, name);
+  const release = await healthyRelease(device, definition);
+  if (to !== undefined) await chooseTarget(deviceId, to, tools);
+  if (keep !== undefined) {
+    await changeBackupSettings(deviceId, (before) => ({ ...before, keep: { ...before.keep, ...keep } }));
+  }
+  const repository = await openRepository(deviceId, tools);
+  const snapshot = {
+    device: deviceId,
+    path: snapshotPath(name),
+    about: {
+      format: String(FORMAT),
+      service: name,
+      kind: definition.data.kind,
+      major: String(definition.data.major),
+      release,
+    },
+  };
+  const target = await device.ssh(definition);
+  const remote = remoteCommand([GUEST_PROGRAM, 'create', `device=${deviceId}`, `release=${release}`]);
+  const done = await step(`back ${name} up to ${repository.name}`, async (handle) => {
+    const made = await backupCommand(
+      repository,
+      snapshot,
+      ['ssh', ...sshArgs(target, remote, false)],
+      signal,
+    );
+    handle.detail(`${megabytes(made.bytes)}, ${megabytes(made.added)} of it new`);
+    return made;
+  });
+  await changeServiceBackups(deviceId, name, { last: { at: new Date().toISOString(), snapshot: done.id } });
+  await prune(repository, snapshot, (await backupSettings(deviceId)).keep, signal);
+  return { ...done, repository: repository.name };
+}
+
+/** The backup is good whether or not older ones could be taken away. */
+async function prune(
+  repository: Repository,
+  snapshot: Pick<Snapshot, 'device' | 'path'>,
+  keep: Keep,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await step('forget backups that are too many', () => forget(repository, snapshot, keep, signal));
+  } catch (error) {
+    if (!(error instanceof SovereignError)) throw error;
+    note(`older backups stay for now: ${error.what}`);
+  }
+}
+
+async function healthyRelease(device: Device, definition: ServiceDefinition): Promise<string> {
+  const [status] = await device.status([definition]);
+  if (status?.healthy === true && status.release !== null && !status.trial) return status.release;
+  throw new SovereignError({
+    code: 'not-healthy',
+    what:
+      status?.trial === true
+        ? 'a release is on trial, and serves nobody yet'
+        : 'only a service that runs and is healthy can be backed up',
+    on: `${definition.name} on ${device.id}`,
+    hint: `Start it with sovereign start ${definition.name}`,
+    exit: 3,
+  });
+}
+
+export const megabytes = (bytes: number): string => `${(bytes / 1_000_000).toFixed(1)} MB`;

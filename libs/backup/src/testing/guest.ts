@@ -1,0 +1,123 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Device, ServiceStatus } from '@sovereign/device';
+import { defineService } from '@sovereign/service';
+import { onTestFinished, vi } from 'vitest';
+
+export const definition = defineService({
+  name: 'sql',
+  title: 'A service for tests',
+  net: { index: 190 },
+  bases: { debian: { packages: ['none'] } },
+  accounts: [],
+  resources: { memory: 64, cpus: 1 },
+  data: { kind: 'postgresql', major: 17, collation: 'C', size: 64 },
+  ports: [],
+  secrets: [],
+  units: ['postgresql'],
+  health: { command: '/bin/true', deadline: 30 },
+});
+
+export const DEVICE = '11111111-1111-4111-8111-111111111111';
+export const OTHER_DEVICE = '22222222-2222-4222-8222-222222222222';
+
+/** A stream as a guest writes it, with one table of these rows and a piece of this size. */
+export function stream({ rows = 3, head = 'sovereign-backup 1', major = 17, size = 2000 } = {}): string {
+  const about = `about service sql\nabout kind postgresql\nabout major ${major}\n`;
+  const piece = 'some rows\n'.repeat(size / 10);
+  return `${head}\n${about}count ${rows} app.public.t\npiece database ${size}\n${piece}piece database 0\nend\n`;
+}
+
+/**
+ * A workstation with settings of its own, and a guest that is a stand-in: `ssh` runs a script of this machine that
+ * writes and takes streams, as the guest's own program does.
+ */
+export class StandInGuest {
+  readonly folder = mkdtempSync(join(tmpdir(), 'sovereign backup '));
+  readonly repository = join(this.folder, 'repository');
+  /** What was done with the device's disk. */
+  readonly did: string[] = [];
+
+  constructor() {
+    const bin = join(this.folder, 'bin');
+    mkdirSync(bin);
+    this.#program(join(bin, 'ssh'), [
+      'for last; do :; done',
+      `exec sh -c "$(printf '%s' "$last" | sed "s|'/usr/lib/sovereign/backup'|'$0.guest'|")"`,
+    ]);
+    this.#program(join(bin, 'ssh.guest'), [
+      `cd '${this.folder}' || exit`,
+      'case $1 in',
+      'create) cat stream; [ ! -e fails ] || { echo "sovereign: the disk is gone" >&2; exit 1; } ;;',
+      'restore) cat >restored; [ "$(tail -n 1 restored)" = end ] || { echo "sovereign: the backup was cut" >&2; exit 1; } ;;',
+      'count) if [ -e counts ]; then cat counts; else grep -a ^count restored; fi ;;',
+      'esac',
+    ]);
+    vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+    // What restic and we keep between runs.
+    vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
+    this.write('stream', stream());
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+      rmSync(this.folder, { recursive: true, force: true });
+    });
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.folder, name), text);
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.folder, name), 'utf8');
+  }
+
+  /** The device that the guest runs on. */
+  device(id = DEVICE, status: Partial<ServiceStatus> = {}): Device {
+    const guest = {
+      host: '127.0.0.1',
+      port: 1,
+      user: 'root',
+      identityFile: '/nowhere',
+      knownHostsFile: '/nowhere',
+    } as const;
+    const known: Pick<Device, 'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore'> = {
+      id: 'local',
+      kind: 'local',
+      inventory: () => Promise.resolve({ id, services: ['sql'] }),
+      status: () =>
+        Promise.resolve([
+          {
+            name: 'sql',
+            state: 'running',
+            healthy: true,
+            release: 'ab'.repeat(32),
+            slot: 'a',
+            trial: false,
+            pid: 1,
+            since: null,
+            restarts: 0,
+            endpoints: [],
+            ...status,
+          },
+        ]),
+      ssh: () => Promise.resolve(guest),
+      restore: async (_service, fill, { keep = true } = {}) => {
+        this.did.push('new disk');
+        try {
+          await fill(guest);
+        } catch (error) {
+          this.did.push('old disk');
+          throw error;
+        }
+        this.did.push(keep ? 'kept' : 'thrown away');
+      },
+    };
+    return known as Device;
+  }
+
+  #program(path: string, lines: readonly string[]): void {
+    writeFileSync(path, ['#!/bin/sh', ...lines, ''].join('\n'));
+    chmodSync(path, 0o755);
+  }
+}
