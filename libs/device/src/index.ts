@@ -13,6 +13,7 @@ export type {
   ServiceStatus,
   SshTarget,
 } from './contract.ts';
+export { knownDevices } from './device-settings.ts';
 export { listDevices, localDevice, selectDevice, usedDevices, type DeviceChoice } from './select.ts';
 export { execInGuest, remoteCommand, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
 export { deviceConfigDir, makePrivateFolder } from './secrets.ts';

@@ -31,5 +31,19 @@ export async function confirm(session: Session, what: string, command: string): 
   throw notConfirmed(command, 'it was not confirmed', 'Answer with y, or add --yes');
 }
 
+/**
+ * Goes on only when the owner typed this word, or said `--yes`.
+ * @throws SovereignError `not-confirmed`
+ */
+export async function confirmTyped(
+  session: Session,
+  question: { text: string; word: string; command: string; refused: string },
+): Promise<void> {
+  const { text, word, command, refused } = question;
+  if (session.flags.yes === true) return;
+  if (canAsk(session) && (await askText(session, `${text} Type ${word} to go on:`)) === word) return;
+  throw notConfirmed(command, refused, `Type ${word} when asked, or add --yes`);
+}
+
 export const notConfirmed = (command: string, what: string, hint: string): SovereignError =>
   new SovereignError({ code: 'not-confirmed', what, on: command, hint });

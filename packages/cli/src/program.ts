@@ -63,11 +63,14 @@ export function buildProgram(
     .configureHelp({
       subcommandTerm: (command) => `${command.name()} ${command.usage().replace(' [flags]', '')}`,
     });
+  // A flag belongs to the last command before it, also where a command that has commands of its own knows it too.
+  program.enablePositionalOptions();
   for (const entry of table) {
     const [name = '', sub] = entry.name.split(' ');
     let parent = program;
     if (sub !== undefined) {
       parent = program.commands.find((command) => command.name() === name) ?? group(program, name);
+      parent.enablePositionalOptions();
     }
     parent.addCommand(commandOf(entry, services, found));
   }

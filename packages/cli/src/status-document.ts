@@ -1,6 +1,7 @@
 import type { Device, ServiceStatus } from '@sovereign/device';
 import { note, toSovereignError } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
+import { withBackupAge } from './backup-age.ts';
 import { errorLines } from './errors.ts';
 
 /** `status --json`; docs/interface.md. */
@@ -24,7 +25,12 @@ export async function statusDocument(
       devices.map(async (device) => {
         const { id, kind } = device;
         try {
-          return { id, kind, reachable: true, services: await device.status(definitions) };
+          return {
+            id,
+            kind,
+            reachable: true,
+            services: await withBackupAge(device, await device.status(definitions)),
+          };
         } catch (thrown) {
           note(`${id}: ${errorLines(toSovereignError(thrown)).join(' ')}`);
           return { id, kind, reachable: false, services: [] };

@@ -62,6 +62,12 @@ const forTailnet: OwnFlag[] = [
   { flags: '--tailnet-name <name>', description: 'the device’s part of their names, from now on' },
 ];
 
+/** Whose backups are meant, where it is not this device's own. */
+const ofDevice: OwnFlag[] = [
+  { flags: '--of <device>', description: 'backups of another device: its serial, "local", or its id' },
+  { flags: '--repository <repository>', description: 'where they are, where that is nobody’s own' },
+];
+
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
 const making = ['base', 'tools', 'affected', 'since', 'locked'] as const;
 
@@ -286,6 +292,73 @@ export const table: readonly CommandEntry[] = [
     flags: ['serial', 'dryRun'],
     needs: ['ssh'],
     load: async () => (await import('./commands/tailnet.ts')).tailnetRename,
+  },
+  {
+    name: 'backup',
+    services: 'one',
+    summary: 'back a running service up; where to is said once',
+    description:
+      'What a target needs beside its address (AWS_ACCESS_KEY_ID, an SSH key) is taken as restic takes it.',
+    example: 'sovereign backup sql --to /media/disk/backups',
+    flags: ['serial', 'dryRun'],
+    own: [
+      { flags: '--to <repository>', description: 'folder, or sftp:, s3:, rest: as restic spells them' },
+      { flags: '--keep-daily <count>', description: 'days of which a backup stays, from now on (7)' },
+      { flags: '--keep-weekly <count>', description: 'weeks of which one stays, from now on (4)' },
+      { flags: '--keep-monthly <count>', description: 'months of which one stays, from now on (6)' },
+    ],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/backup.ts')).backup,
+  },
+  {
+    name: 'backup list',
+    services: 'one',
+    summary: 'the backups of a service, the newest last',
+    example: 'sovereign backup list sql',
+    flags: ['serial'],
+    own: ofDevice,
+    needs: [],
+    load: async () => (await import('./commands/backup.ts')).listBackup,
+  },
+  {
+    name: 'backup verify',
+    services: 'one',
+    summary: 'restore the newest backup into a machine that is thrown away, and compare',
+    description: 'The machine is one of this workstation, closed, and in no tailnet.',
+    example: 'sovereign backup verify sql',
+    flags: ['serial', 'dryRun'],
+    own: [{ flags: '--snapshot <id>', description: 'this backup instead of the newest one' }, ...ofDevice],
+    needs: ['qemu', 'ssh'],
+    load: async () => (await import('./commands/backup.ts')).verify,
+  },
+  {
+    name: 'backup schedule',
+    services: 'one',
+    summary: 'make backups by a timer of this workstation’s user',
+    example: 'sovereign backup schedule sql --daily 03:00',
+    flags: ['serial', 'dryRun'],
+    own: [
+      { flags: '--daily <time>', description: 'every day at this time, HH:MM' },
+      { flags: '--weekly <time>', description: 'every Sunday at this time' },
+      { flags: '--off', description: 'no more; what was made stays' },
+    ],
+    needs: [],
+    load: async () => (await import('./commands/backup.ts')).schedule,
+  },
+  {
+    name: 'restore',
+    services: 'one',
+    summary: 'replace the data of a service by a backup; asks for the name of the service',
+    description: 'The disk from before is kept, and comes back by itself where anything fails.',
+    example: 'sovereign restore sql --snapshot 1a2b3c4d',
+    flags: ['serial', 'dryRun'],
+    own: [
+      { flags: '--snapshot <id>', description: 'this backup instead of the newest one' },
+      { flags: '--undo', description: 'back to the data from before the last restore' },
+      ...ofDevice,
+    ],
+    needs: ['qemu', 'ssh'],
+    load: async () => (await import('./commands/restore.ts')).restore,
   },
   {
     name: 'devices',

@@ -22,6 +22,9 @@ describe('bash', () => {
     expect(await offered('up', 'sql', '--ti')).toEqual(['--timeout']);
     expect(await offered('secrets', '')).toContain('show');
     expect(await offered('secrets', 'show', 'f')).toEqual(['forge']);
+    expect(await offered('backup', '')).toEqual(expect.arrayContaining(['verify', 'sql', '--to']));
+    expect(await offered('backup', 'sql', '--t')).toEqual(['--to']);
+    expect(await offered('backup', 'verify', '--sn')).toEqual(['--snapshot']);
     expect(await offered('completion', '')).toEqual(expect.arrayContaining(['bash', 'zsh', 'fish']));
   });
 

@@ -40,8 +40,9 @@ export function completedCommands(services: readonly FoundService[]): Completed[
     const group: Completed = {
       path: command.name(),
       summary: command.summary(),
-      flags: subs.length > 0 ? [] : flagsOf(command),
-      words: subs.length > 0 ? subs.map((sub) => sub.name()) : wordsOf(command),
+      // A group that is no command by itself takes nothing.
+      flags: subs.length > 0 && command.registeredArguments.length === 0 ? [] : flagsOf(command),
+      words: [...subs.map((sub) => sub.name()), ...wordsOf(command)],
     };
     const inner = subs.map((sub) => ({
       path: `${command.name()} ${sub.name()}`,
@@ -49,7 +50,9 @@ export function completedCommands(services: readonly FoundService[]): Completed[
       flags: flagsOf(sub),
       words: wordsOf(sub),
     }));
-    return [group, ...inner];
+    // Behind the service of a command that has commands too.
+    const named = subs.length > 0 ? wordsOf(command).map((word) => `${command.name()} ${word}`) : [];
+    return [group, ...inner, ...named.map((path) => ({ ...group, path, words: [] }))];
   });
 
   function flagsOf(command: (typeof program.commands)[number]): Completed['flags'] {

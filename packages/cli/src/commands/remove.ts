@@ -1,5 +1,5 @@
 import { step } from '@sovereign/report';
-import { askText, canAsk, confirm, notConfirmed } from '../ask.ts';
+import { confirm, confirmTyped } from '../ask.ts';
 import { announce, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Run, Session } from '../session.ts';
@@ -20,9 +20,10 @@ export const remove: Run = async (session) => {
 };
 
 /** Data goes only by its own flag, and when the name of the service is typed, or --yes stands beside that flag. */
-async function confirmData(session: Session, word: string, device: string): Promise<void> {
-  if (session.flags.yes === true) return;
-  const question = `All data of ${word} on ${device} will be gone for good. Type ${word} to go on:`;
-  if (canAsk(session) && (await askText(session, question)) === word) return;
-  throw notConfirmed('remove', 'removing data was not confirmed', `Type ${word} when asked, or add --yes`);
-}
+const confirmData = (session: Session, word: string, device: string): Promise<void> =>
+  confirmTyped(session, {
+    text: `All data of ${word} on ${device} will be gone for good.`,
+    word,
+    command: 'remove',
+    refused: 'removing data was not confirmed',
+  });
