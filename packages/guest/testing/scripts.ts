@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 /** The guest's own shell first; the other shows that nothing depends on it. */
 export const shells: readonly [name: string, argv: readonly string[]][] = [
@@ -95,14 +95,14 @@ export class StandInGuest {
     return spawn(command, [...args, join(library, program), ...words], { env: this.#env, stdio: 'ignore' });
   }
 
-  /** Runs one of the guest's programs to its end, with this text on its standard input. */
+  /** Runs one of the guest's programs, or a script of this path, to its end, with this text on its standard input. */
   call(
     program: string,
     words: readonly string[],
     input: string | Uint8Array = '',
   ): { status: number | null; stdout: string; stderr: string } {
     const [command = '', ...args] = this.#shell;
-    return spawnSync(command, [...args, join(library, program), ...words], {
+    return spawnSync(command, [...args, resolve(library, program), ...words], {
       env: this.#env,
       encoding: 'utf8',
       input,

@@ -3,7 +3,7 @@
 # them. Nothing is larger than one piece, neither in memory nor on a disk. Sourced after common.sh and data.sh.
 
 # Bytes of a piece: what the guest holds in memory, twice.
-PIECE=8388608
+PIECE=${SOVEREIGN_PIECE:-8388608}
 # A folder of this run, in memory.
 work=$RUN/backup.$$
 
