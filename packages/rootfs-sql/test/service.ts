@@ -37,7 +37,8 @@ export class TestService {
       net: { index: this.definition.net.index + 1 },
     };
     const release = { ...this.bundle.release, service: definition.name };
-    const neighbours = [{ name: this.definition.name, address: guestAddress(this.definition) }];
+    const { name } = this.definition;
+    const neighbours = [{ name, address: guestAddress(this.definition), definition: this.definition }];
     return { ...this.bundle, definition, release, neighbours };
   }
 

@@ -194,7 +194,7 @@ adopt() {
 adopt_greeting() {
   [ -n "$guest_boot" ] || return 0
   send "time $(date +%s)"
-  [ -n "$on_trial" ] || send open
+  [ -n "$on_trial" ] || open_guest
 }
 
 # What a VM left that ended while nobody supervised it.
