@@ -55,7 +55,18 @@ test('a finished kernel is found again without its source', async () => {
 
 test('the objects are thrown away, the Image is kept', async () => {
   const { image } = await build(source, openTree, config, standIn(goodImage).tools);
-  expect((await readdir(dirname(image))).sort()).toEqual(['Image', 'config']);
+  expect((await readdir(dirname(image))).sort()).toEqual(['Image', 'Image.sha256', 'config']);
+});
+
+test('a kernel that was damaged in the cache is built again', async () => {
+  const { tools, calls } = standIn(goodImage);
+  const { image } = await build(source, openTree, config, tools);
+  await writeFile(image, goodImage.subarray(0, 60));
+  const again = await build(source, openTree, config, tools);
+  expect(again.cached).toBe(false);
+  expect(await readFile(again.image)).toEqual(goodImage);
+  expect(calls).toHaveLength(2);
+  expect((await build(source, openTree, config, tools)).cached).toBe(true);
 });
 
 test('a build that fails, or makes no raw Image, leaves nothing that looks finished', async () => {

@@ -2,8 +2,16 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { step, type StepHandle } from '@sovereign/report';
-import { cacheDir, canonicalJson, contentKeyed, sha256, writeFileAtomic } from '@sovereign/store';
+import { note, step, type StepHandle } from '@sovereign/report';
+import {
+  cacheDir,
+  canonicalJson,
+  contentKeyed,
+  removeEntry,
+  sha256,
+  sha256File,
+  writeFileAtomic,
+} from '@sovereign/store';
 import { checkImage } from './image.ts';
 import { BUILD, buildStamps, CCACHE, make, SOURCE, toMakeArgs } from './make.ts';
 import type { ToolRunner } from './runner.ts';
@@ -51,7 +59,13 @@ export async function build(
       const { folder: tree } = await openSource();
       await compileImage(tree, config, tools, folder, handle);
     };
-    const { folder, cached } = await contentKeyed('kernel', imageKey(source, config, tools), fill, KEEP);
+    const key = imageKey(source, config, tools);
+    let { folder, cached } = await contentKeyed('kernel', key, fill, KEEP);
+    if (cached && !(await isIntact(folder))) {
+      note('the kernel in the cache is damaged: building it again');
+      await removeEntry(folder);
+      ({ folder, cached } = await contentKeyed('kernel', key, fill, KEEP));
+    }
     if (cached) handle.cached();
     return { image: join(folder, 'Image'), config: join(folder, 'config'), cached };
   });
@@ -78,6 +92,17 @@ async function compileImage(
   await rm(tree, { recursive: true });
   await checkImage(join(target, 'Image'));
   await writeFile(join(target, 'config'), config);
+  await writeFile(join(target, DIGEST), `${await sha256File(join(target, 'Image'))}\n`);
+}
+
+/** Of the Image, in the cache: everything that is built with it takes it as it is. */
+const DIGEST = 'Image.sha256';
+
+async function isIntact(folder: string): Promise<boolean> {
+  // One that was built before there were digests has none.
+  if (!existsSync(join(folder, DIGEST))) return true;
+  const wanted = (await readFile(join(folder, DIGEST), 'utf8')).trim();
+  return (await sha256File(join(folder, 'Image')).catch(() => undefined)) === wanted;
 }
 
 /** What make prints for each object that it compiles: `  CC      mm/slub.o`. */

@@ -1,13 +1,16 @@
+import { execFile } from 'node:child_process';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { withLock } from './lock.ts';
 import { cacheDir } from './places.ts';
 
 /**
  * Gives the folder of a content-keyed cache entry, and makes it when it is missing. `make` fills a temporary
- * folder that becomes the entry by one rename, so an interrupted run leaves nothing that looks finished.
+ * folder that becomes the entry by one rename, on the disk before it has its name, so neither an interrupted run nor
+ * a power cut leaves anything that looks finished.
  * @param kind names the cache, for example `toolroot`
  * @param key digest of everything that decides the content
  * @param keep how many entries of this kind to keep; the ones that were not used for longest are removed
@@ -32,6 +35,7 @@ export async function contentKeyed(
     await mkdir(temporary, { recursive: true });
     try {
       await make(temporary);
+      await flush(temporary);
       await rename(temporary, folder);
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
@@ -47,6 +51,26 @@ const touch = async (folder: string) => {
   await utimes(folder, now, now).catch(() => undefined);
 };
 
+/** The whole file system at once: a tree of sources has too many files to flush each by itself. */
+async function flush(folder: string): Promise<void> {
+  try {
+    await promisify(execFile)('sync', ['-f', folder]);
+  } catch (error) {
+    // A machine without the program writes within its own time.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+/** Takes an entry away in one step too: half a tree under its name would pass for a finished one. */
+export async function removeEntry(folder: string, remove = rm): Promise<void> {
+  const temporary = temporaryBeside(folder);
+  await rename(folder, temporary);
+  await remove(temporary, { recursive: true, force: true });
+}
+
+/** An entry that was used so recently may be in use, by a run in another checkout too; in milliseconds. */
+const IN_USE = 3_600_000;
+
 async function prune(root: string, keep: number): Promise<void> {
   const names = (await readdir(root)).filter((name) => /^[0-9a-f]+$/.test(name));
   if (names.length <= keep) return;
@@ -54,5 +78,6 @@ async function prune(root: string, keep: number): Promise<void> {
     names.map(async (name) => ({ name, time: (await stat(join(root, name))).mtimeMs })),
   );
   aged.sort((a, b) => b.time - a.time);
-  for (const { name } of aged.slice(keep)) await rm(join(root, name), { recursive: true, force: true });
+  const unused = aged.slice(keep).filter(({ time }) => time < Date.now() - IN_USE);
+  for (const { name } of unused) await removeEntry(join(root, name));
 }

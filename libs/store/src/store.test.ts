@@ -1,8 +1,17 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { cacheDir, canonicalJson, contentKeyed, withLock, writeFileAtomic } from './index.ts';
+import { cacheDir, canonicalJson, contentKeyed, removeEntry, withLock, writeFileAtomic } from './index.ts';
 
 let home: string;
 
@@ -68,10 +77,34 @@ describe('a content-keyed entry', () => {
     expect(make).toHaveBeenCalledTimes(1);
   });
 
-  test('goes when newer ones fill the cache', async () => {
-    for (const letter of ['1', '2', '3'])
-      await contentKeyed('things', letter.repeat(64), () => Promise.resolve(), 2);
-    expect(readdirSync(cacheDir('things'))).toHaveLength(2);
+  test('goes when newer ones fill the cache and nobody uses it', async () => {
+    const add = (letter: string) => contentKeyed('things', letter.repeat(64), () => Promise.resolve(), 2);
+    const last = new Date(Date.now() - 2 * 3_600_000);
+    for (const letter of ['1', '2', '3']) await add(letter);
+    expect(readdirSync(cacheDir('things'))).toHaveLength(3);
+    for (const letter of ['1', '2']) utimesSync(cacheDir('things', letter.repeat(64)), last, last);
+    await add('1');
+    await add('4');
+    expect(readdirSync(cacheDir('things'))).toEqual(['1', '3', '4'].map((letter) => letter.repeat(64)));
+  });
+
+  test('is on the disk before it has its name', async () => {
+    const bin = join(home, 'bin');
+    mkdirSync(bin);
+    const seen = join(home, 'seen');
+    // What there is under the cache at the time of each call.
+    const script = (name: string) => `#!/bin/sh\n{ echo ${name}; ls '${cacheDir('things')}'; } >>'${seen}'\n`;
+    writeFileSync(join(bin, 'sync'), script('sync'), { mode: 0o755 });
+    vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+    await contentKeyed('things', key, () => Promise.resolve());
+    expect(readFileSync(seen, 'utf8')).toMatch(/^sync\n[^]*\.tmp\n/);
+    expect(readFileSync(seen, 'utf8').split('\n')).not.toContain(key);
+  });
+
+  test('whose removal is cut short has lost its name before', async () => {
+    const { folder } = await contentKeyed('things', key, () => Promise.resolve());
+    await expect(removeEntry(folder, () => Promise.reject(new Error('cut')))).rejects.toThrow('cut');
+    expect(readdirSync(cacheDir('things'))).toEqual([expect.stringMatching(/\.tmp$/)]);
   });
 });
 
