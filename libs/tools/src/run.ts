@@ -52,6 +52,15 @@ export class LastLines {
     const { status, signal } = end;
     // 137 is what a shell says of SIGKILL, which a system sends where memory runs out.
     const killed = signal === 'SIGKILL' || status === 137;
+    const full = this.#lines.findLast((line) => /No space left on device|Disk quota exceeded/i.test(line));
+    if (full !== undefined) {
+      return new SovereignError({
+        code: 'no-space',
+        what: `${argv[0] ?? ''} found no space left`,
+        on: full.trim(),
+        hint: 'Free some space and run the command again',
+      });
+    }
     const said = this.#lines.map((line) => `    ${line}`).join('\n');
     return new SovereignError({
       code: 'tool-failed',
