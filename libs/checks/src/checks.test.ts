@@ -160,6 +160,23 @@ describe('the tailnet', () => {
   );
 });
 
+it('of a write: each run has a table of its own, which goes whatever the check finds', async () => {
+  const seen: string[] = [];
+  const database: CheckContext['database'] = {
+    query: (sql) => {
+      seen.push(sql);
+      return sql.startsWith('insert') ? Promise.reject(new Error('disk full')) : Promise.resolve([]);
+    },
+  };
+  for (let run = 0; run < 2; run++) {
+    expect(await resultOf('sql.query', standInContext({ database }))).toMatchObject({ result: 'fail' });
+  }
+  const tables = (verb: string) =>
+    seen.filter((sql) => sql.startsWith(verb)).map((sql) => /sovereign_check_\w+/.exec(sql)?.[0]);
+  expect(new Set(tables('create')).size).toBe(2);
+  expect(tables('drop')).toEqual(tables('create'));
+});
+
 function refusing(): CheckContext['database'] {
   return { query: () => Promise.reject(new Error('connect ECONNREFUSED')) };
 }

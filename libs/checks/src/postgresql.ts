@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { fail, pass, type Check, type CheckContext } from './contract.ts';
 
-const TABLE = 'sovereign_check';
+/** A table of its own for each run, whoever else checks the same database. */
+const newTable = (): string => `sovereign_check_${randomUUID().replaceAll('-', '')}`;
 
 /** The disk says that it was initialised, and the server says how it runs on it. */
 const initialised: Check = {
@@ -32,12 +33,13 @@ const initialised: Check = {
 const query: Check = {
   name: 'sql.query',
   async run(context) {
-    const id = await write(context);
-    const found = await count(context, id);
-    await context.database.query(`drop table ${TABLE}`);
-    return found === 1
-      ? pass('a row was written, and read over another connection')
-      : fail(`${found} rows, not 1`);
+    return withTable(context, async (table) => {
+      const id = await write(context, table);
+      const found = await count(context, table, id);
+      return found === 1
+        ? pass('a row was written, and read over another connection')
+        : fail(`${found} rows, not 1`);
+    });
   },
 };
 
@@ -45,28 +47,40 @@ const query: Check = {
 const kept: Check = {
   name: 'data.kept',
   async run(context) {
-    const id = await write(context);
-    const before = await bootId(context);
-    await context.restart();
-    const after = await bootId(context);
-    if (before === after) return fail('the guest was not restarted');
-    const found = await count(context, id);
-    await context.database.query(`drop table ${TABLE}`);
-    return found === 1
-      ? pass('the row is there after a restart')
-      : fail(`${found} rows after a restart, not 1`);
+    return withTable(context, async (table) => {
+      const id = await write(context, table);
+      const before = await bootId(context);
+      await context.restart();
+      const after = await bootId(context);
+      if (before === after) return fail('the guest was not restarted');
+      const found = await count(context, table, id);
+      return found === 1
+        ? pass('the row is there after a restart')
+        : fail(`${found} rows after a restart, not 1`);
+    });
   },
 };
 
-async function write({ database }: CheckContext): Promise<string> {
+/** Runs some work with a table of its own, which is gone afterwards, however the work ends. */
+async function withTable<T>({ database }: CheckContext, work: (table: string) => Promise<T>): Promise<T> {
+  const table = newTable();
+  await database.query(`create table ${table} (id uuid primary key)`);
+  try {
+    return await work(table);
+  } finally {
+    // Where the database is gone too, what the work failed with says more.
+    await database.query(`drop table if exists ${table}`).catch(() => undefined);
+  }
+}
+
+async function write({ database }: CheckContext, table: string): Promise<string> {
   const id = randomUUID();
-  await database.query(`create table if not exists ${TABLE} (id uuid primary key)`);
-  await database.query(`insert into ${TABLE} values ($1)`, [id]);
+  await database.query(`insert into ${table} values ($1)`, [id]);
   return id;
 }
 
-async function count({ database }: CheckContext, id: string): Promise<number> {
-  const rows = await database.query(`select id from ${TABLE} where id = $1`, [id]);
+async function count({ database }: CheckContext, table: string, id: string): Promise<number> {
+  const rows = await database.query(`select id from ${table} where id = $1`, [id]);
   return rows.length;
 }
 
