@@ -11,6 +11,8 @@ export interface Counts {
   skipped: number;
   /** One line for each failed test: project, name, and the first line of what it said. */
   failures: string[];
+  /** Names of the folders of projects in which a test failed. */
+  failedIn: string[];
 }
 
 /** Fields of Vitest's JSON reporter that are used here; it has the shape of Jest's. */
@@ -30,7 +32,7 @@ interface Report {
 /** Sums the reports of these project folders; a folder without one adds nothing. */
 export async function countTests(folders: readonly string[]): Promise<Counts> {
   const reports = await Promise.all(folders.map(readReport));
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0, failures: [] };
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0, failures: [], failedIn: [] };
   for (const [index, report] of reports.entries()) {
     if (report === undefined) continue;
     const project = basename(folders[index] ?? '');
@@ -38,6 +40,7 @@ export async function countTests(folders: readonly string[]): Promise<Counts> {
     // A file that could not even be loaded holds no test, and is a failure all the same.
     const broken = report.testResults.filter((f) => f.status === 'failed' && f.assertionResults.length === 0);
     counts.failed += report.numFailedTests + broken.length;
+    if (report.numFailedTests + broken.length > 0) counts.failedIn.push(project);
     counts.skipped += report.numPendingTests + report.numTodoTests;
     counts.failures.push(
       ...broken.map(({ name, message }) => describeFailure(project, basename(name), message)),

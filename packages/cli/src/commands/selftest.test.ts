@@ -18,7 +18,7 @@ const task = (taskId: string, status: number) => {
 
 describe('the last line counts', () => {
   it('tests, and what failed without one', () => {
-    const counts = { passed: 10, failed: 0, skipped: 1 };
+    const counts = { passed: 10, failed: 0, skipped: 1, failedIn: [] };
     expect(summarize(counts, [task('a:test', 0), task('a:lint', 0)], [])).toEqual({
       passed: 10,
       failed: 0,
@@ -33,7 +33,7 @@ describe('the last line counts', () => {
 
   it('a failed test once, though its task failed with it', () => {
     const { failed } = summarize(
-      { passed: 1, failed: 2, skipped: 0 },
+      { passed: 1, failed: 2, skipped: 0, failedIn: ['a'] },
       [task('a:test', 1), task('b:typecheck', 1)],
       [],
     );
@@ -41,7 +41,11 @@ describe('the last line counts', () => {
   });
 
   it('a test task that could not start', () => {
-    expect(summarize({ passed: 1, failed: 0, skipped: 0 }, [task('a:test', 1)], []).failed).toBe(1);
+    const counts = { passed: 1, failed: 0, skipped: 0, failedIn: [] };
+    expect(summarize(counts, [task('a:test', 1)], []).failed).toBe(1);
+    // Whatever failed elsewhere.
+    const elsewhere = { ...counts, failed: 1, failedIn: ['b'] };
+    expect(summarize(elsewhere, [task('@x/b:test', 1), task('a:test', 1)], []).failed).toBe(2);
   });
 });
 
@@ -83,6 +87,7 @@ describe('reports', () => {
       failed: 2,
       skipped: 2,
       failures: ['b: a.test.ts: no such import', 'b: a promise: Error: it broke'],
+      failedIn: ['b'],
     });
   });
 });

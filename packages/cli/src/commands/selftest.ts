@@ -1,5 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { SovereignError, step } from '@sovereign/report';
 import { execa } from 'execa';
 import { chooseBase } from '../base.ts';
@@ -97,12 +97,13 @@ export function summarize(
   unformatted: readonly string[],
 ): { passed: number; failed: number; broken: string[] } {
   const failedTasks = tasks.filter(({ status }) => status !== 0);
-  const failedTests = failedTasks.filter(({ target }) => target === 'test');
   // A `test` that failed is told by the tests in it, unless it ended before the first.
-  const alone = counts.failed > 0 ? failedTasks.length - failedTests.length : failedTasks.length;
+  const told = ({ target, projectName }: NxTask) =>
+    target === 'test' && counts.failedIn.includes(basename(projectName));
+  const alone = failedTasks.filter((task) => !told(task));
   return {
     passed: counts.passed,
-    failed: counts.failed + alone + unformatted.length,
+    failed: counts.failed + alone.length + unformatted.length,
     broken: [...failedTasks.map(({ taskId }) => taskId), ...unformatted.map((file) => `format of ${file}`)],
   };
 }
