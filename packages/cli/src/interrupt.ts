@@ -1,12 +1,15 @@
 import { SovereignError } from '@sovereign/report';
 
-/** Turns Ctrl-C and SIGTERM into an abort signal; a second Ctrl-C ends the process at once. */
+/**
+ * Turns Ctrl-C and SIGTERM into an abort signal; a second Ctrl-C ends the process at once. `ignore` leaves Ctrl-C to
+ * the program that has the terminal; whoever ends this process otherwise means that program too.
+ */
 export function interruptible(): { signal: AbortSignal; ignore(): void; dispose(): void } {
   const controller = new AbortController();
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   let ignored = false;
-  const abort = () => {
-    if (ignored) return;
+  const abort = (name: NodeJS.Signals) => {
+    if (ignored && name === 'SIGINT') return;
     if (controller.signal.aborted) process.exit(130);
     controller.abort(interrupted());
   };

@@ -12,6 +12,13 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
   process.stdout.write(`${version()}\n`);
 } else {
   const { run } = await import('./run.ts');
+  // `sovereign logs sql | head -1`: a reader that has had enough is no failure, and nobody reads any more.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit();
+    });
+  }
   const streams = { in: process.stdin, out: process.stdout, err: process.stderr };
   process.exitCode = await run(argv, version(), streams);
   // What was waited for may still hold a timer.

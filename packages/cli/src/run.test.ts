@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { run } from './run.ts';
 import { fakeStreams } from './testing/streams.ts';
@@ -60,4 +63,14 @@ describe('results', () => {
     expect({ exit, err }).toEqual({ exit: 0, err: '' });
     expect(out).toContain('Usage: sovereign up');
   });
+});
+
+it('a reader that has had enough is no failure', { timeout: 60_000 }, async () => {
+  const main = join(import.meta.dirname, 'main.ts');
+  const child = spawn(process.execPath, [main, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const [status] = (await once(child, 'close')) as [number];
+  expect({ status, said }).toEqual({ status: 0, said: '' });
 });

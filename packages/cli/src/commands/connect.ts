@@ -36,7 +36,12 @@ export const connect: Run = async (session) => {
 };
 
 /** psql reads the password from a file that only this user can read: no command line and no environment holds it. */
-async function openPsql(psql: string, url: string, password: string, { words }: Session): Promise<Result> {
+async function openPsql(
+  psql: string,
+  url: string,
+  password: string,
+  { words, signal }: Session,
+): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'sovereign-psql-'));
   const file = join(folder, 'pgpass');
   try {
@@ -45,6 +50,7 @@ async function openPsql(psql: string, url: string, password: string, { words }: 
       stdio: 'inherit',
       reject: false,
       env: { PGPASSFILE: file },
+      cancelSignal: signal,
     });
     return { json: { status: exitCode }, exit: exitCode === 0 ? 0 : 1 };
   } finally {

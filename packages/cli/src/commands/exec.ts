@@ -3,7 +3,7 @@ import { deviceLibrary, theService } from '../device.ts';
 import type { Run } from '../session.ts';
 
 export const exec: Run = async (session) => {
-  const { words, flags, streams } = session;
+  const { words, flags, streams, signal } = session;
   const service = theService(session);
   const device = await session.devices.pick();
   const { execInGuest } = await deviceLibrary();
@@ -12,6 +12,7 @@ export const exec: Run = async (session) => {
     tty: false,
     stdin: streams.in.isTTY ? 'ignore' : 'inherit',
     output: flags.json ? 'collect' : 'inherit',
+    signal,
   });
   return { json: { status, stdout, stderr }, exit: status };
 };
@@ -30,6 +31,7 @@ export const shell: Run = async (session) => {
   const device = await session.devices.pick();
   const { execInGuest } = await deviceLibrary();
   const target = await device.ssh(service.definition);
-  const { status } = await execInGuest(target, [], { tty: session.streams.in.isTTY, stdin: 'inherit' });
+  const { signal, streams } = session;
+  const { status } = await execInGuest(target, [], { tty: streams.in.isTTY, stdin: 'inherit', signal });
   return { json: { status }, exit: status };
 };
