@@ -4,8 +4,8 @@ import { isHash } from './delivered.ts';
 import { changeSettings, rememberDevice } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
-import { adoptSecrets, knowsSecrets } from './secrets.ts';
-import { adoptHostKey } from './ssh-keys.ts';
+import { adoptSecrets, knownSecrets } from './secrets.ts';
+import { adoptHostKey, knowsHostKey } from './ssh-keys.ts';
 import { CA_ON_DISK, KEY_ON_DISK, tailnetHostname } from './tailnet/guest.ts';
 import { isDeviceName, type TailnetSettings } from './tailnet/settings.ts';
 import { storeCa, storeKey } from './tailnet/store.ts';
@@ -26,32 +26,50 @@ export async function adopt(host: Host): Promise<string[]> {
       hint: `Run sovereign up -s ${host.id} to begin`,
     });
   }
-  if (knowsSecrets(identity.id)) return [];
-  const adopted: string[] = [];
+  // All of them are read before anything is written: the device may go away in between.
+  const disks: [service: string, files: ReadonlyMap<string, string>][] = [];
   for (const service of await host.list('services')) {
     const disk = await host.read(`services/${service}/config.img`);
-    if (disk === undefined) continue;
-    const files = await readConfigDisk(disk);
-    const secrets = [...files].flatMap(([path, content]) => {
-      const name = /^secrets\/(.+)$/.exec(path)?.[1];
-      const value = content.replace(/\n$/, '');
-      // Of what the guest has only a hash, a new secret is made.
-      return name === undefined || path === KEY_ON_DISK || isHash(value) ? [] : [[name, value] as const];
-    });
-    const values = [...(files.get('guest.conf') ?? '').matchAll(/^setting (\S+) (.*)$/gm)];
-    const decided = Object.fromEntries(values.map(([, name = '', value = '']) => [name, value]));
-    if (values.length > 0)
-      await changeSettings(identity.id, ({ services }) => ({
-        services: { ...services, [service]: decided },
-      }));
+    if (disk !== undefined) disks.push([service, await readConfigDisk(disk)]);
+  }
+  const adopted: string[] = [];
+  for (const [service, files] of disks) {
+    const secrets = secretsOn(files);
+    const known = await knownSecrets(identity.id, service);
+    const all = Object.keys(secrets).every((name) => known?.[name] !== undefined);
+    if (all && knowsHostKey(identity.id, service)) continue;
+    await adoptSettings(identity.id, service, files);
+    await adoptTailnet(identity.id, service, files);
     const hostKey = files.get('ssh/host_ed25519_key');
     if (hostKey !== undefined) await adoptHostKey(identity.id, service, hostKey);
-    await adoptSecrets(identity.id, service, Object.fromEntries(secrets));
-    await adoptTailnet(identity.id, service, files);
+    await adoptSecrets(identity.id, service, secrets);
     adopted.push(service);
   }
   if (host.kind === 'adb') await rememberDevice(identity.id, { serial: host.id });
   return adopted;
+}
+
+/** The service's own secrets on its config disk, by name. */
+function secretsOn(files: ReadonlyMap<string, string>): Record<string, string> {
+  const secrets = [...files].flatMap(([path, content]) => {
+    const name = /^secrets\/(.+)$/.exec(path)?.[1];
+    const value = content.replace(/\n$/, '');
+    // Of what the guest has only a hash, a new secret is made.
+    return name === undefined || path === KEY_ON_DISK || isHash(value) ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(secrets);
+}
+
+/** Takes over what the owner decided of a service. */
+async function adoptSettings(
+  deviceId: string,
+  service: string,
+  files: ReadonlyMap<string, string>,
+): Promise<void> {
+  const values = [...(files.get('guest.conf') ?? '').matchAll(/^setting (\S+) (.*)$/gm)];
+  if (values.length === 0) return;
+  const decided = Object.fromEntries(values.map(([, name = '', value = '']) => [name, value]));
+  await changeSettings(deviceId, ({ services }) => ({ services: { ...services, [service]: decided } }));
 }
 
 /** Takes over how a service is reached in the tailnet, so that the next deploy leaves its node as it is. */

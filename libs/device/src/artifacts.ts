@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { note, step, SovereignError } from '@sovereign/report';
+import { MIB } from './data-disk.ts';
 import type { Host } from './host.ts';
 import { readSlots } from './slots.ts';
 
-/** Space left free for logs and small files, in bytes. */
-const RESERVE = 64 * 1024 * 1024;
+/** Space left free for logs and small files, in bytes, where the launcher keeps no more in reserve. */
+const RESERVE = 64 * MIB;
 
 export const storePath = (sha256: string): string => `store/${sha256}`;
 
@@ -36,7 +37,7 @@ export async function putArtifacts(
     missing.push({ ...artifact, size: (await stat(artifact.file)).size });
   }
   const total = missing.reduce((sum, { size }) => sum + size, 0);
-  await requireSpace(host, total + extra);
+  await requireSpace(host, total + extra, missing);
   if (missing.length === 0) return 0;
   let bytes = 0;
   await step(`send ${missing.map(({ name }) => name).join(', ')} to ${host.id}`, async (work) => {
@@ -55,22 +56,43 @@ export async function putArtifacts(
   return bytes;
 }
 
-/** @throws SovereignError `no-space` */
-export async function requireSpace(host: Host, needed: number): Promise<void> {
+/**
+ * Below its reserve the launcher stops services: nothing that we write must be what brings the device there.
+ * @param missing what a transfer that was interrupted may have brought in part
+ * @throws SovereignError `no-space`
+ */
+export async function requireSpace(
+  host: Host,
+  needed: number,
+  missing: readonly Artifact[] = [],
+): Promise<void> {
+  if (needed === 0) return;
   const free = await host.freeSpace();
-  if (needed === 0 || free >= needed + RESERVE) return;
+  const reserve = Math.max(RESERVE, (await host.settings()).reserve * MIB);
+  if (free >= needed + reserve || free + (await begun(host, missing)) >= needed + reserve) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   throw new SovereignError({
     code: 'no-space',
-    what: `${mebibytes(needed + RESERVE)} are needed, ${mebibytes(free)} are free`,
+    what: `${mebibytes(needed + reserve)} are needed, ${mebibytes(free)} are free`,
     on: `${host.id}: ${host.root}`,
     hint: 'Free some space and run the command again',
   });
 }
 
-/** Removes what no slot of any service names, and what an interrupted transfer left. */
+/** Bytes of what is missing that an interrupted transfer brought already. */
+async function begun(host: Host, missing: readonly Artifact[]): Promise<number> {
+  const script =
+    'cd "$1/store" 2>/dev/null || exit 0; shift; for part; do [ ! -f "$part" ] || stat -c %s "$part"; done';
+  const parts = missing.map(({ sha256 }) => `${sha256}.part`);
+  const { stdout } = await host.sh(script, [host.root, ...parts], { readOnly: true });
+  return stdout.split('\n').reduce((sum, size) => sum + Number(size), 0);
+}
+
+/** Removes what neither a slot of any service nor the device itself names, and what an interrupted transfer left. */
 export async function pruneStore(host: Host): Promise<void> {
-  const named = new Set<string>();
+  // The network program that runs now is the one of the last deploy, whose release may have been taken back since.
+  const conf = (await host.read('device.conf'))?.toString() ?? '';
+  const named = new Set<string>(/^gvproxy (\w+)$/m.exec(conf)?.slice(1));
   const agents = new Set<string>();
   for (const service of await host.list('services')) {
     for (const release of Object.values((await readSlots(host, service)).releases)) {

@@ -17,7 +17,7 @@ import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
 import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
 import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
-import { knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
+import { knownSecrets, knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
 import {
   clearTrial,
   otherSlot,
@@ -30,7 +30,7 @@ import {
   type Slot,
   type Slots,
 } from './slots.ts';
-import { hostKey, ownerKey } from './ssh-keys.ts';
+import { hostKey, knowsHostKey, ownerKey } from './ssh-keys.ts';
 import { askAgent, type AgentStatus } from './status.ts';
 import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
 import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
@@ -52,21 +52,16 @@ export async function deploy(
   options: DeployOptions = {},
 ): Promise<DeployReport> {
   const { name } = definition;
-  const before = await readSlots(host, name);
-  const now = before.current === undefined ? undefined : before.releases[before.current];
-  if (now !== undefined) {
-    requireSameData(
-      now,
-      release,
-      'Deploy a release that fits; moving data to another format is not built yet',
-    );
-  }
+  requireFit(await readSlots(host, name), release);
   const known = await readIdentity(host);
   if (host.kind === 'adb' && options.consent !== true && known === undefined) throw notConsented(host);
   if (options.tailnet !== undefined) changeTailnet(await settledTailnet(host, known?.id), options.tailnet);
   await host.prepare();
+  // Once more: a device without a folder had no lock, and somebody else may have been faster.
+  const before = await readSlots(host, name);
+  requireFit(before, release);
   const identity = await ensureIdentity(host);
-  await requireSecrets(host, identity.id);
+  await requireSecrets(host, identity.id, definition);
   if (host.kind === 'adb') {
     await rememberDevice(identity.id, { serial: host.id, network: options.network, dns: options.dns });
   }
@@ -98,6 +93,7 @@ export async function deploy(
   const dataUuid = await ensureDataDisk(host, definition);
   const anew = await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
   const providers = await refreshProviders(host, identity.id, definition, neighbours);
+  await moveSlots(host, definition, before, ports, mode);
   await writeIfChanged(
     host,
     'device.conf',
@@ -116,6 +112,34 @@ export async function deploy(
   for (const provider of providers) await startAnew(host, agent, provider, `what ${name} has there`);
   if (anew) await startAnew(host, agent, name, 'its settings');
   return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
+}
+
+function requireFit({ current, releases }: Slots, release: Release): void {
+  const now = current === undefined ? undefined : releases[current];
+  const hint = 'Deploy a release that fits; moving data to another format is not built yet';
+  if (now !== undefined) requireSameData(now, release, hint);
+}
+
+/** Slots share the config disk: where the network changes, the one to go back to must not be left with the old one. */
+async function moveSlots(
+  host: Host,
+  definition: ServiceDefinition,
+  { releases }: Slots,
+  ports: ServicePorts,
+  mode: NetworkMode,
+): Promise<void> {
+  const conf = (await host.read('device.conf'))?.toString();
+  if (conf === undefined || conf.includes(`\nnetwork ${mode}\n`)) return;
+  note(
+    `the network of ${host.id} is ${mode} from now on: guests that run have none until they are started again, ` +
+      'services of before have to be deployed again',
+  );
+  for (const slot of ['a', 'b'] as const) {
+    const release = releases[slot];
+    if (release === undefined) continue;
+    const plan = await planFor(host, { definition, release }, ports, mode);
+    await refreshSlot(host, definition.name, slot, plan);
+  }
 }
 
 async function gvproxy(host: Host, { network }: Release, files: Bundle['files']): Promise<Artifact> {
@@ -295,10 +319,14 @@ async function writeConfigDisk(
   return before !== undefined && asksForStart(before, disk);
 }
 
-/** Passwords that are on the device already must not be replaced by new ones that its data does not know. */
-async function requireSecrets(host: Host, deviceId: string): Promise<void> {
-  if (knowsSecrets(deviceId)) return;
-  for (const service of await host.list('services')) {
+/**
+ * Passwords that are on the device already must not be replaced by new ones that its data does not know: those of this
+ * service, which another workstation may have brought, and of any where this workstation knows none.
+ */
+async function requireSecrets(host: Host, deviceId: string, definition: ServiceDefinition): Promise<void> {
+  const known = knowsSecrets(deviceId);
+  if (known && (await holdsSecrets(deviceId, definition))) return;
+  for (const service of known ? [definition.name] : await host.list('services')) {
     if (!(await host.list(`services/${service}`)).includes('config.img')) continue;
     throw new SovereignError({
       code: 'no-secrets',
@@ -307,5 +335,10 @@ async function requireSecrets(host: Host, deviceId: string): Promise<void> {
       hint: `Run sovereign adopt${host.kind === 'local' ? '' : ` -s ${host.id}`}: it takes them over from the device`,
     });
   }
-  note(`first use of ${host.id}: its secrets are kept in ${deviceConfigDir(deviceId)}`);
+  if (!known) note(`first use of ${host.id}: its secrets are kept in ${deviceConfigDir(deviceId)}`);
+}
+
+async function holdsSecrets(deviceId: string, { name, secrets }: ServiceDefinition): Promise<boolean> {
+  if (!knowsHostKey(deviceId, name)) return false;
+  return secrets.every(({ make }) => make === 'owner') || (await knownSecrets(deviceId, name)) !== undefined;
 }

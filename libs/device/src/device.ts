@@ -30,6 +30,8 @@ import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { serviceLogs } from './logs.ts';
 import { requireMemory } from './memory.ts';
+import type { NetworkMode } from './network/guest.ts';
+import { plannedNetwork } from './plan.ts';
 import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
@@ -144,13 +146,27 @@ export class HostedDevice implements Device {
     const running = (await askAgent(this.#host)).get(name)?.pid !== undefined;
     if (running) return;
     const ports = await assignPorts(this.#host, definition, running);
-    const { mode } = await this.#host.network();
+    const mode = await this.#host.networkMode();
+    await this.#requireNetwork(name, slots, mode);
     for (const slot of ['a', 'b'] as const) {
       const release = slots.releases[slot];
       if (release === undefined) continue;
       const plan = await planFor(this.#host, { definition, release }, ports, mode);
       await refreshSlot(this.#host, name, slot, plan);
     }
+  }
+
+  /** The config disk tells the guest of one network: a service that was deployed before the device's was changed needs another. */
+  async #requireNetwork(name: string, slots: Slots, mode: NetworkMode): Promise<void> {
+    const launch = await this.#host.read(`services/${name}/${dueSlot(slots) ?? 'a'}/launch`);
+    const planned = launch === undefined ? mode : plannedNetwork(launch.toString());
+    if (planned === mode) return;
+    throw new SovereignError({
+      code: 'other-network',
+      what: `${name} was deployed for the network ${planned}, and this device has the network ${mode} now`,
+      on: `${name} on ${this.id}`,
+      hint: `Run sovereign deploy ${name}`,
+    });
   }
 
   async stop({ name }: ServiceDefinition, seconds: number): Promise<void> {
@@ -230,7 +246,7 @@ export class HostedDevice implements Device {
         hint: `Build the one that you want and run sovereign deploy ${name}`,
       });
     }
-    const wasRunning = (await askAgent(this.#host)).get(name)?.wanted === 'up';
+    const wasRunning = /^(up|restart )/.test((await askAgent(this.#host)).get(name)?.wanted ?? '');
     // A release on trial is not current yet: going back means giving it up.
     const [from, to] = trial === undefined ? [now, before] : [before, now];
     requireSameData(

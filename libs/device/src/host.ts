@@ -1,5 +1,5 @@
 import type { Probe } from './contract.ts';
-import type { MachineNetwork, NetworkPlan } from './network/guest.ts';
+import type { MachineNetwork, NetworkMode, NetworkPlan } from './network/guest.ts';
 
 /**
  * What differs from device to device. Everything else (deploy, slots, start, stop, status…) is written once, over
@@ -75,8 +75,10 @@ export interface Host {
   arch(): Promise<'amd64' | 'arm64'>;
   /** One line that changes with what virtual machines run on here; undefined where that is no matter. */
   platform(): Promise<string | undefined>;
-  /** How guests are networked here. */
+  /** How guests are networked here, with the resolvers that they are told. */
   network(): Promise<NetworkPlan>;
+  /** The first half of {@link network}, which needs no network to be there now. */
+  networkMode(): Promise<NetworkMode>;
   /** What the launcher has to know of this device, beside its network. */
   settings(): Promise<DeviceSettings>;
   /**

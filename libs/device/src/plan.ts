@@ -2,7 +2,7 @@ import { SovereignError } from '@sovereign/report';
 import { guestAddress, releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
 import type { VmmCommand } from './host.ts';
-import type { Forward, MachineNetwork } from './network/guest.ts';
+import type { Forward, MachineNetwork, NetworkMode } from './network/guest.ts';
 
 /** Seconds that a guest has to stop when the device itself goes down. */
 const STOP_SECONDS = 60;
@@ -84,6 +84,12 @@ function networkLines({ definition, network, forwards }: PlanInput): LaunchLine[
         ] as LaunchLine[])
       : []),
   ];
+}
+
+/** The network that a slot was made for, by its launch plan: {@link networkLines} read back. */
+export function plannedNetwork(launch: string): NetworkMode {
+  if (/^tap /m.test(launch)) return 'tap';
+  return /^address /m.test(launch) ? 'vsock' : 'user';
 }
 
 function oneALine(values: readonly string[]): string {

@@ -58,8 +58,7 @@ export async function resizeDataDisk(
   if (size === from && pending === undefined) return { from, to: size, started: false };
   if (size > from) {
     if (size - from < LEAST && pending === undefined) throw tooLittle(name, from);
-    const { reserve } = await host.settings();
-    await requireSpace(host, size - from + reserve * MIB);
+    await requireSpace(host, size - from);
   }
   await host.write(`${folder}/resize`, `${wasRunning ? 'running' : 'stopped'}\n`);
   await service.stop();

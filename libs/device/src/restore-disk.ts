@@ -1,5 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
+import { requireSpace } from './artifacts.ts';
 import { MIB } from './data-disk.ts';
 import type { Host } from './host.ts';
 
@@ -43,7 +44,8 @@ export async function beginRestore(host: Host, { name, data }: ServiceDefinition
     });
   }
   const bytes = Math.max(size, data.size * MIB);
-  await requireSpace(host, bytes);
+  // A phone's disk is allocated in full, and the old one stays.
+  if (host.kind === 'adb') await requireSpace(host, bytes);
   await host.makeDisk(at(name, 'fresh'), bytes, `sovereign-new ${uuid}\n`);
   await host.write(
     at(name, 'closed'),
@@ -84,19 +86,4 @@ export async function swapKept(host: Host, service: string): Promise<void> {
 async function sizeOf(host: Host, path: string): Promise<number | undefined> {
   const { status, stdout } = await host.sh('stat -c %s "$1"', [`${host.root}/${path}`], { readOnly: true });
   return status === 0 ? Number(stdout) : undefined;
-}
-
-/** A phone's disk is allocated in full, and the old one stays. */
-async function requireSpace(host: Host, bytes: number): Promise<void> {
-  if (host.kind === 'local') return;
-  const [free, { reserve }] = await Promise.all([host.freeSpace(), host.settings()]);
-  const needed = bytes + reserve * MIB;
-  if (free >= needed) return;
-  const mib = (count: number): number => Math.ceil(count / MIB);
-  throw new SovereignError({
-    code: 'no-space',
-    what: `a second data disk does not fit: ${mib(needed)} MiB are needed with the reserve, ${mib(free)} MiB are free`,
-    on: host.id,
-    hint: 'Free some space on the device and run the command again',
-  });
 }

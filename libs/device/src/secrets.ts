@@ -45,6 +45,14 @@ export async function serviceSecrets(
   });
 }
 
+/** The secrets of one service that this workstation holds; undefined where it holds none. */
+export async function knownSecrets(
+  deviceId: string,
+  service: string,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  return (await readSecrets(deviceId)).services[service];
+}
+
 /** Takes over a service's secrets from a device that another workstation set up. What is known already stays. */
 export async function adoptSecrets(
   deviceId: string,

@@ -22,6 +22,10 @@ export const ownerKey = (deviceId: string): Promise<KeyPair> => key(deviceId, 'o
 export const hostKey = (deviceId: string, service: string): Promise<KeyPair> =>
   key(deviceId, `host-${service}`);
 
+/** True where this workstation holds the host key of a service's guest. */
+export const knowsHostKey = (deviceId: string, service: string): boolean =>
+  existsSync(keyFolder(deviceId, `host-${service}`));
+
 /** Takes over the host key of a service's guest: an OpenSSH private key. What is there stays. */
 export async function adoptHostKey(deviceId: string, service: string, privateKey: string): Promise<void> {
   const folder = keyFolder(deviceId, `host-${service}`);

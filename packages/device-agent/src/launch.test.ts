@@ -368,7 +368,9 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     device.slot('b', 'healthy');
     device.write('trial', 'b 0 - 0\n');
     await device.until({ state: 'running', current: 'b' });
-    expect(device.read('log/launcher.log')).toMatch(/the new release was taken back: not healthy within 15 s/);
+    expect(device.read('log/launcher.log')).toMatch(
+      /the new release was taken back: not healthy within 15 s/,
+    );
   });
 
   test('a trial that two boots of the device interrupted is over', async ({ service }) => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,6 +12,8 @@ import {
 import { join } from 'node:path';
 import { releaseId } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { pruneStore } from '../artifacts.ts';
+import { capabilitiesOf } from '../testing/phone.ts';
 import { definition, Workstation } from '../testing/workstation.ts';
 import { HostedDevice } from '../device.ts';
 import { PhoneFolder } from '../testing/phone-folder.ts';
@@ -71,6 +74,54 @@ describe('a deploy', () => {
     expect(again).toMatchObject({ changed: false, bytesSent: 0 });
     // Lock, look, status, digests; the probe that a real phone also needs is a stand-in here.
     expect(phone.count).toBeLessThanOrEqual(4);
+  });
+
+  test('leaves the launcher’s reserve, so that it is not what stops a service; what came already counts', async () => {
+    const { workstation, phone } = setUp();
+    const bundle = await workstation.bundle('healthy');
+    const free = (mebibytes: number) =>
+      phone.program('stat', [
+        `case "$*" in -f*) echo "${mebibytes * 256} 4096";; *) exec /usr/bin/toybox stat "$@";; esac`,
+      ]);
+    // The data disk takes 64 MiB, the reserve is 512.
+    free(64 + 511);
+    await expect(phone.device().deploy(bundle, CONSENT)).rejects.toEqual(failure('no-space'));
+    const part = join(phone.root, 'store', `${bundle.release.root.sha256}.part`);
+    mkdirSync(join(part, '..'));
+    writeFileSync(part, Buffer.alloc(2 ** 21));
+    expect(await phone.device().deploy(bundle, CONSENT)).toMatchObject({ changed: true });
+  });
+
+  test('of another network says what it means, and leaves no slot and no service with a mixture of two', async () => {
+    const { workstation, phone, notes } = setUp();
+    const other = { ...definition, name: 'other', net: { index: 191 }, ports: [] };
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    await phone.device().deploy(await workstation.bundle('healthy', other));
+    await phone.device().deploy(await workstation.bundle('healthy two'), { network: 'tap' });
+    expect(notes.join('')).toMatch(/network of phone is tap from now on/);
+    for (const slot of ['a', 'b']) {
+      expect(readFileSync(service(phone, slot, 'launch'), 'utf8')).toMatch(/^tap sov-sql$/m);
+      expect(readFileSync(service(phone, slot, 'argv.1'), 'utf8')).toContain('tap-name=');
+    }
+    await expect(phone.device().start(other)).rejects.toMatchObject({
+      code: 'other-network',
+      hint: 'Run sovereign deploy other',
+    });
+  });
+
+  test('keeps the network program that the device runs, though no slot names it any more', async () => {
+    const { workstation, phone } = setUp();
+    const digest = 'd'.repeat(64);
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    const gvproxy = readFileSync(join(phone.root, 'device.conf'), 'utf8').replace(
+      /gvproxy .*/,
+      `gvproxy ${digest}`,
+    );
+    for (const name of [digest, 'e'.repeat(64)]) writeFileSync(join(phone.root, 'store', name), name);
+    writeFileSync(join(phone.root, 'device.conf'), gvproxy);
+    await pruneStore(phone.host());
+    expect(stored(phone)).toContain(digest);
+    expect(stored(phone)).not.toContain('e'.repeat(64));
   });
 
   test('to a phone that was never used needs a yes, and changes nothing without', async () => {
@@ -371,5 +422,54 @@ describe('the device', () => {
     expect(await device.adopt()).toEqual([]);
     expect(await device.secret(definition, 'postgres-password')).toBe(password);
     expect(await device.deploy(bundle)).toMatchObject({ changed: false });
+  });
+
+  test('is taken over service by service: what another workstation brought is asked for, not made anew', async () => {
+    const { phone, workstation } = setUp();
+    const other = { ...definition, name: 'other', net: { index: 191 }, ports: [] };
+    const device = phone.device();
+    const [sql, second] = [await workstation.bundle('healthy'), await workstation.bundle('healthy', other)];
+    await device.deploy(sql, CONSENT);
+    vi.stubEnv('XDG_CONFIG_HOME', join(workstation.folder, 'another'));
+    await device.adopt();
+    await device.deploy(second);
+    const password = await device.secret(other, 'postgres-password');
+    vi.stubEnv('XDG_CONFIG_HOME', join(workstation.folder, 'config'));
+    expect(await device.deploy(sql)).toMatchObject({ bytesSent: 0 });
+    await expect(device.deploy(second)).rejects.toEqual(failure('no-secrets'));
+    expect(await device.adopt()).toEqual(['other']);
+    expect(await device.secret(other, 'postgres-password')).toBe(password);
+    await device.deploy(second);
+  });
+
+  test('that goes away while it is taken over is taken over whole by the next try', async () => {
+    const { phone, workstation } = setUp();
+    const other = { ...definition, name: 'other', net: { index: 191 }, ports: [] };
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    await phone.device().deploy(await workstation.bundle('healthy', other));
+    vi.stubEnv('XDG_CONFIG_HOME', join(workstation.folder, 'another'));
+    for (let at = 1; ; at++) {
+      phone.count = 0;
+      phone.cut = { at, when: 'before' };
+      const adopted = await phone
+        .device()
+        .adopt()
+        .catch(() => undefined);
+      phone.cut = undefined;
+      if (adopted === undefined) continue;
+      expect(adopted).toEqual(['other', 'sql']);
+      break;
+    }
+  });
+
+  test('is started without an uplink', async () => {
+    const { phone, workstation } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    const host = phone.host();
+    host.capabilities = () => Promise.resolve(capabilitiesOf(15, { root: 'userdebug', dns: [] }));
+    // It gets as far as the launcher, which finds no gvproxy and no crosvm on this machine.
+    const error = await new HostedDevice(host).start(definition).catch((thrown: unknown) => thrown);
+    expect(error).not.toEqual(failure('no-resolver'));
+    await phone.device().stop(definition, 1);
   });
 });

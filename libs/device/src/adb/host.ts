@@ -8,7 +8,7 @@ import { crosvmCommand } from '../crosvm/command.ts';
 import { deviceSettings } from '../device-settings.ts';
 import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
 import { readIdentity } from '../identity.ts';
-import type { NetworkPlan } from '../network/guest.ts';
+import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import type { Capabilities } from './capabilities.ts';
 import { fixArguments, fixes, fixScript, undoScript, type Fix } from './fix.ts';
 import type { Forwards } from './forward.ts';
@@ -318,6 +318,10 @@ export class AdbHost implements Host {
       });
     }
     return { mode: settings.network ?? 'vsock', dns };
+  }
+
+  async networkMode(): Promise<NetworkMode> {
+    return (await this.#owner()).network ?? 'vsock';
   }
 
   async settings(): Promise<DeviceSettings> {

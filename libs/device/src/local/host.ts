@@ -11,7 +11,7 @@ import { sha256File, withLock, writeFileAtomic } from '@sovereign/store';
 import { execa } from 'execa';
 import type { Probe } from '../contract.ts';
 import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
-import type { NetworkPlan } from '../network/guest.ts';
+import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { findQemu } from './find-qemu.ts';
 import { followLines } from './lines.ts';
@@ -207,6 +207,10 @@ export class LocalHost implements Host {
   network(): Promise<NetworkPlan> {
     // QEMU's user network has a resolver of its own.
     return Promise.resolve({ mode: 'user', dns: ['10.0.2.3'] });
+  }
+
+  networkMode(): Promise<NetworkMode> {
+    return Promise.resolve('user');
   }
 
   settings(): Promise<DeviceSettings> {
