@@ -86,6 +86,30 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     expect(guest.read('calls')).toBe('');
   });
 
+  test('takes no time from a device whose clock was never set: it asks time servers', async () => {
+    guest.write('clock', '86400');
+    guest.program(
+      'date',
+      `case "$*" in *-s*) echo "date $*" >>'${guest.path('calls')}'; echo 1795000000 >'${guest.path('clock')}' ;; *) cat '${guest.path('clock')}' ;; esac`,
+    );
+    guest.program('gvforwarder', `echo "asked $*" >>'${guest.path('calls')}'; echo 1795000000`);
+    guest.write('config/guest.conf', 'hostname sql\nntp a.example\nntp b.example\n');
+    await says(/hello/);
+    guest.order('time 86500');
+    const calls = () => guest.read('calls').trim().split('\n');
+    const set = ['asked -time a.example b.example', 'date -u -s @1795000000'];
+    await vi.waitUntil(() => calls().length === 2, { timeout: 9000 });
+    expect(calls()).toEqual(set);
+    // It has a time now, and the device still has none.
+    guest.order('time 86600');
+    guest.order('ping');
+    await says(/ pong$/);
+    expect(calls()).toEqual(set);
+    guest.order('time 1795000060');
+    await vi.waitUntil(() => calls().length === 3, { timeout: 9000 });
+    expect(calls().at(-1)).toBe('date -u -s @1795000060');
+  }, 15_000);
+
   test('ends with its last word, after which nothing comes', async () => {
     await says(/hello/);
     await stop();

@@ -20,7 +20,7 @@ export interface GuestSettings {
   interfaces: GuestInterface[];
   /** Resolvers, addresses. */
   dns: readonly string[];
-  /** Time servers; none where the launcher sets the clock. */
+  /** Time servers, addresses or names: asked where neither RTC nor launcher knows the time. */
   ntp: string[];
   /** Lines for /etc/hosts. */
   hosts: string[];

@@ -10,7 +10,7 @@ import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
 import { deliveredSecrets } from './delivered.ts';
 import { deviceConf } from './device-conf.ts';
-import { deviceSettings, rememberDevice } from './device-settings.ts';
+import { deviceSettings, rememberDevice, timeServersOf } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
@@ -294,7 +294,7 @@ async function writeConfigDisk(
     guestTailnet(deviceId, definition),
   ]);
   const databases = await databasesOn(host, deviceId, definition.name, neighbours);
-  const { services } = await deviceSettings(deviceId);
+  const decided = await deviceSettings(deviceId);
   const disk = await configDisk({
     deviceId,
     service: definition.name,
@@ -302,14 +302,13 @@ async function writeConfigDisk(
     hostname: definition.name,
     interfaces: guestInterfaces(mode, definition),
     dns,
-    // The launcher sets the clock.
-    ntp: [],
+    ntp: timeServersOf(decided),
     hosts: neighbours.map(({ name, address }) => `${address} ${name}`),
     hostKey: server.private,
     authorizedKeys: [owner.public],
     secrets: deliveredSecrets(definition, secrets),
     databases,
-    values: settingValues(definition, services[definition.name]),
+    values: settingValues(definition, decided.services[definition.name]),
     tailnet,
   });
   const path = `services/${definition.name}/config.img`;

@@ -14,6 +14,8 @@ const settingsSchema = z.strictObject({
     .array(z.union([z.ipv4(), z.ipv6()]))
     .min(1)
     .optional(),
+  /** Time servers that guests ask whose clock nobody has set; {@link timeServers} where they are not set. */
+  ntp: z.array(z.union([z.ipv4(), z.ipv6(), z.hostname()])).optional(),
   /** Virtual CPUs of a machine. */
   cpus: z.int().min(1).max(8).optional(),
   /** How its services are reached in the owner's tailnet; not at all where it is not set. */
@@ -23,6 +25,9 @@ const settingsSchema = z.strictObject({
   /** Serials under which this workstation met the device. */
   serials: z.array(z.string()).default([]),
 });
+
+/** Open to everybody: the one that phones ask anyway, and one of another operator. */
+const timeServers = ['time.android.com', 'time.cloudflare.com'];
 
 /** What the owner decided for one device: `settings.json` beside its secrets. */
 export type OwnerSettings = z.output<typeof settingsSchema>;
@@ -49,6 +54,9 @@ export async function deviceSettings(deviceId: string | undefined): Promise<Owne
     });
   }
 }
+
+/** Time servers of a device's guests. */
+export const timeServersOf = ({ ntp = timeServers }: Pick<OwnerSettings, 'ntp'>): string[] => ntp;
 
 /** Keeps under which serial a device was met, and what the owner says of it; what is undefined stays as it was. */
 export async function rememberDevice(

@@ -72,6 +72,8 @@ export class StandInGuest {
       SOVEREIGN_HOSTS: this.path('hosts'),
       SOVEREIGN_APPLY: this.path('bin/apply'),
       SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
+      SOVEREIGN_GVFORWARDER: this.path('bin/gvforwarder'),
+      SOVEREIGN_NAMED: this.path('bin/named'),
     };
   }
 

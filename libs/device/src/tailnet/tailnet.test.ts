@@ -237,6 +237,22 @@ describe('the key', () => {
   });
 });
 
+test('a guest knows time servers, which its owner may choose', async () => {
+  const home = new Home();
+  const servers = async () => ((await home.disk()).get('guest.conf') ?? '').match(/^ntp .*$/gm);
+  await home.deploy(on);
+  expect(await servers()).toEqual(['ntp time.android.com', 'ntp time.cloudflare.com']);
+  const own = (ntp: string[]) => {
+    writeFileSync(home.own('settings.json'), JSON.stringify({ ...home.settings(), ntp }));
+  };
+  own(['192.0.2.5', 'clock.example']);
+  await home.deploy();
+  expect(await servers()).toEqual(['ntp 192.0.2.5', 'ntp clock.example']);
+  own([]);
+  await home.deploy();
+  expect(await servers()).toBeNull();
+});
+
 describe('another control server', () => {
   const server = 'https://control.example.org';
 

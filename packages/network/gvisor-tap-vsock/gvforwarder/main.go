@@ -8,6 +8,9 @@
 // again every second, and leaves the interface's addresses and state to others.
 //
 // Usage: gvforwarder -url vsock://2:PORT -iface NAME -mtu BYTES
+//
+// It is in every guest, and knows how to ask time servers, which the guest's BusyBox does not: `gvforwarder -time SERVER…`
+// prints the seconds since 1970.
 package main
 
 import (
@@ -39,7 +42,16 @@ func main() {
 	endpoint := flag.String("url", "", "`URL` of gvproxy: vsock://CID:PORT or unix://PATH")
 	iface := flag.String("iface", "", "`name` of the TAP device")
 	mtu := flag.Int("mtu", 0, "largest packet of the network, in `bytes`")
+	clock := flag.Bool("time", false, "ask time servers")
 	flag.Parse()
+	if *clock {
+		seconds, err := askTime(flag.Args())
+		if err != nil {
+			log.Fatalf("gvforwarder: no time: %v", err)
+		}
+		fmt.Println(seconds)
+		return
+	}
 	tap, err := openTap(*iface)
 	if err != nil {
 		log.Fatalf("gvforwarder: %s: %v", *iface, err)

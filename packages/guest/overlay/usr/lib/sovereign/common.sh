@@ -23,6 +23,18 @@ value() {
 	return 1
 }
 
+# A clock before this, 2025, was never set: no certificate is valid then.
+CLOCK_FLOOR=1735689600
+
+# is_time SECONDS: this time since 1970 is one that somebody has set.
+is_time() {
+	[ "$1" -ge $CLOCK_FLOOR ]
+}
+
+clock_is_set() {
+	is_time "$(date +%s)"
+}
+
 # tell KEY VALUE: leaves VALUE as the present state of KEY and wakes the agent, the only process that writes to
 # the control channel. Opened both ways, so that it never waits for an agent that is not there yet; an agent that
 # starts later reads the state.
