@@ -91,6 +91,22 @@ describe.each(shells)('questions under %s', (_name, shell) => {
     );
   });
 
+  test('shows the rules that the kernel has for the tailnet, all of them', () => {
+    guest.write('config/guest.conf', 'tailnet yes\n');
+    guest.program('tailscale', 'exit 0');
+    const rules = Array.from({ length: 30 }, (_, port) => `tcp dport ${port} accept`);
+    guest.program('nft', `echo "$*"; for port in $(seq 0 29); do echo "	tcp dport $port accept"; done`);
+    const lines = look().filter((line) => line.startsWith('rules'));
+    expect(lines).toHaveLength(rules.length + 2);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'rules-status 0',
+        'rules list chain inet sovereign tailnet',
+        ...rules.map((rule) => `rules \t${rule}`),
+      ]),
+    );
+  });
+
   test('asks nothing outside where nothing is named, and no tailnet that is off', () => {
     for (const name of ['nslookup', 'nc', 'tailscale'])
       guest.program(name, `echo ${name} >>'${guest.path('calls')}'`);

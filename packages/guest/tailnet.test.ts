@@ -164,6 +164,39 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     await told('needs-login');
   });
 
+  test('asks time servers where the launcher sends no time', async () => {
+    guest.program(
+      'date',
+      `case "$*" in *-s*) echo 1795000000 >'${guest.path('clock')}' ;; *) cat '${guest.path('clock')}' ;; esac`,
+    );
+    guest.program('gvforwarder', `echo "gvforwarder $*" >>'${guest.path('calls')}'; echo 1795000000`);
+    guest.write('clock', '86400\n');
+    guest.write('config/guest.conf', `${guest.read('config/guest.conf')}ntp a.example\nntp 192.0.2.5\n`);
+    guest.begin();
+    await told('needs-login');
+    expect(guest.calls[0]).toBe('gvforwarder -time a.example 192.0.2.5');
+  });
+
+  test('tells the service its public name once that is known, and when it is another one', async () => {
+    guest.program('named', `echo "named $*" >>'${guest.path('names')}'`);
+    guest.write('names', '');
+    guest.begin();
+    await told('needs-login');
+    expect(existsSync(guest.path('tailnet-name'))).toBe(false);
+    guest.says('Running', { address: '100.64.0.1' });
+    guest.log('Switching ipn state NeedsLogin -> Running');
+    await told(RUNNING);
+    const names = () => guest.read('names').trim().split('\n');
+    await expect.poll(names, PATIENT).toEqual(['named sql-desk.tail.example']);
+    expect(guest.read('tailnet-name')).toBe('sql-desk.tail.example\n');
+    expect(statSync(guest.path('tailnet-name')).mode & 0o777).toBe(0o644);
+    guest.log('Switching ipn state Running -> Running');
+    guest.says('Running', { address: '100.64.0.1', dns: 'other.tail.example.' });
+    guest.log('Switching ipn state Running -> Running');
+    await expect.poll(names, PATIENT).toEqual(['named sql-desk.tail.example', 'named other.tail.example']);
+    expect(guest.read('tailnet-name')).toBe('other.tail.example\n');
+  });
+
   test('says that it waits for approval, and that it was stopped by hand', async () => {
     guest.says('NeedsMachineAuth');
     guest.begin();

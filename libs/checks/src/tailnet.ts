@@ -1,3 +1,4 @@
+import { tailnetRulesFault } from '@sovereign/service';
 import { fail, pass, skip, type Check, type CheckContext } from './contract.ts';
 import { settings } from './network.ts';
 
@@ -28,17 +29,8 @@ const ports: Check = {
       ...['nft', 'list', 'chain', 'inet', 'sovereign', 'tailnet'],
     ]);
     if (status !== 0) return fail(`the firewall has no rules for the tailnet: ${stderr.trim()}`);
-    const rules = stdout.split('\n').map((line) => line.trim());
-    const open = rules.filter((rule) => rule.endsWith('accept') && !rule.includes('echo-request')).sort();
-    const wanted = context.definition.ports
-      .filter((port) => port.tailnet !== undefined)
-      .map((port) => `tcp dport ${port.guest} ct original proto-dst ${port.tailnet ?? ''} accept`)
-      .sort();
-    if (open.join('\n') !== wanted.join('\n')) {
-      return fail(`open: ${open.join('; ') || 'nothing'}; declared: ${wanted.join('; ') || 'nothing'}`);
-    }
-    if (!rules.some((rule) => /^counter .*drop/.test(rule)))
-      return fail('what is not declared is not dropped');
+    const fault = tailnetRulesFault(context.definition, stdout.split('\n'));
+    if (fault !== undefined) return fail(fault);
     return pass(`open: ${context.definition.ports.flatMap(({ tailnet }) => tailnet ?? []).join(', ')}`);
   },
 };

@@ -260,6 +260,30 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
   ],
   [
     'port',
+    'that the tailnet’s rules do not let through',
+    {
+      guest: guestWith(
+        ['rules'],
+        'rules-status 0',
+        'rules counter packets 0 bytes 0 drop comment "not for the tailnet"',
+      ),
+    },
+    /other rules for the tailnet .*open: nothing; declared: tcp dport 5432/,
+  ],
+  [
+    'port',
+    'with another one open to the tailnet',
+    { guest: [...goodGuest, 'rules tcp dport 22 accept'] },
+    /open: tcp dport 22 accept; tcp dport 5432/,
+  ],
+  [
+    'port',
+    'whose rules for the tailnet are gone',
+    { guest: guestWith(['rules'], 'rules-status 1', 'rules Error: No such file or directory') },
+    /it has none: Error: No such file/,
+  ],
+  [
+    'port',
     'that is not published',
     { reaches: (host) => Promise.resolve(host !== '127.0.0.1') },
     /127\.0\.0\.1:15432 of this workstation/,

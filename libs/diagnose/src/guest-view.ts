@@ -24,6 +24,8 @@ export interface GuestView {
   ports: readonly { name: string; number: number; listens: boolean }[];
   /** `open` or `closed`; undefined where no rules were loaded. */
   firewall: string | undefined;
+  /** Of `nft list chain`: the rules for what comes out of the tunnel; undefined where the tailnet is off. */
+  rules: Said | undefined;
 }
 
 export interface Link {
@@ -83,6 +85,7 @@ export function parseGuestView(lines: readonly string[]): GuestView {
       return { name, number: Number(number), listens: listens === 'yes' };
     }),
     firewall: first('firewall'),
+    rules: said('rules'),
   };
 }
 

@@ -22,4 +22,5 @@ export {
 export { startOrder } from './order.ts';
 export { checkSetting, needsOf, settingValues, type SettingValues } from './settings.ts';
 export { findServices, loadService, type FoundService } from './find.ts';
+export { tailnetRulesFault } from './tailnet-rules.ts';
 export { guestUnits, serviceFiles, type GuestFile } from './guest-files.ts';

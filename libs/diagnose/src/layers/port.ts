@@ -1,3 +1,4 @@
+import { tailnetRulesFault } from '@sovereign/service';
 import { failed, ok, type Layer } from '../contract.ts';
 
 /** The service listens in the guest, the guest's firewall is open, and the published port takes connections. */
@@ -23,6 +24,20 @@ export const port: Layer = {
       return failed(
         `the guest's firewall is ${guest.firewall ?? 'unknown'}${service.trial === 'yes' ? ': the release is on trial' : ''}`,
         service.trial === 'yes' ? 'Wait until the trial is over' : `Run sovereign restart ${name}`,
+      );
+    }
+    // Older guests do not show theirs.
+    const { rules } = guest;
+    const fault =
+      rules === undefined
+        ? undefined
+        : rules.status === 0
+          ? tailnetRulesFault(definition, rules.lines)
+          : `it has none: ${rules.lines.at(-1) ?? ''}`;
+    if (fault !== undefined) {
+      return failed(
+        `the guest's firewall has other rules for the tailnet than the definition declares: ${fault}`,
+        `Run sovereign restart ${name}`,
       );
     }
     const [status] = await device.status([definition]);

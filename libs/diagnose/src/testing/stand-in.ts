@@ -71,6 +71,10 @@ export const goodGuest = [
   'peer laptop 100.64.0.2 0 pong from laptop (100.64.0.2) via 192.0.2.9:41641 in 3ms',
   'port postgres 5432 yes',
   'firewall open',
+  'rules-status 0',
+  'rules 		icmp type echo-request accept',
+  'rules 		tcp dport 5432 ct original proto-dst 5432 accept',
+  'rules 		counter packets 0 bytes 0 drop comment "not for the tailnet"',
 ];
 
 /** The same answer without the lines that begin with one of these, and with those behind. */
