@@ -84,6 +84,12 @@ describe('a composed root', () => {
     expect(listing(path)).toContain('-rwsr-x--- 70/71 0 1970-01-01 00:00:00 var/lib/x');
   });
 
+  test('leaves a file that nobody may read one that nobody may read', async () => {
+    // Of a mode of 0 tar-stream makes 0644, here as well where the tar of the packages is made.
+    const path = await compose(recipe([{ name: 'etc/secret', text: '', mode: 0o100000 }]));
+    expect(listing(path)).toContainEqual(expect.stringMatching(/^---------- 0\/0 .*etc\/secret$/));
+  });
+
   test('lands files of /bin and /lib behind the links of a merged /usr', async () => {
     const path = await compose(
       recipe([

@@ -18,7 +18,9 @@ export async function writeTar(tree: Tree, path: string): Promise<void> {
   for (const name of tree.sortedPaths()) {
     const entry = tree.entries.get(name);
     if (entry === undefined) continue;
-    const header = { name, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: new Date(0) };
+    // The bit of a regular file (S_IFREG) is masked on the way out: of a mode of 0 tar-stream would make 0644.
+    const mode = entry.mode | 0o100000;
+    const header = { name, mode, uid: entry.uid, gid: entry.gid, mtime: new Date(0) };
     const content = entry.type === 'file' ? await tree.read(entry.content) : undefined;
     const same = content === undefined ? '' : `${entry.mode} ${entry.uid} ${entry.gid} ${sha256(content)}`;
     const first = written.get(same);

@@ -12,24 +12,38 @@ export interface ApkoResult {
   stderr: string;
   /** The system's code where it did not start, for example `ENOENT`. */
   code?: string | undefined;
+  /** Whether it was ended because it took too long. */
+  timedOut?: boolean;
 }
 
-/** Runs apko in a folder that holds everything it reads and takes everything it writes. */
-export type ApkoRunner = (args: readonly string[], folder: string) => Promise<ApkoResult>;
+/**
+ * Runs apko in a folder that holds everything it reads and takes everything it writes. When it is called off by the
+ * signal, it is over once the promise is settled.
+ */
+export type ApkoRunner = (
+  args: readonly string[],
+  folder: string,
+  signal?: AbortSignal,
+) => Promise<ApkoResult>;
+
+/** Longest that apko may take for one command, in milliseconds: what it does takes seconds, on slow machines a minute. */
+const DEADLINE = 600_000;
 
 /** apko as a process of this machine. */
 export const localApko =
-  (program: () => Promise<string>): ApkoRunner =>
-  async (args, folder) => {
-    const { exitCode, stdout, stderr, code } = await execa(await program(), args, {
+  (program: () => Promise<string>, deadline = DEADLINE): ApkoRunner =>
+  async (args, folder, signal) => {
+    const { exitCode, stdout, stderr, code, timedOut } = await execa(await program(), args, {
       cwd: folder,
       // Nothing of the machine's: apko reads proxies, credentials and times from its environment.
       env: { HOME: folder, TMPDIR: folder, PATH: '/usr/bin:/bin', SOURCE_DATE_EPOCH: '0' },
       extendEnv: false,
       stdin: 'ignore',
       reject: false,
+      timeout: deadline,
+      ...(signal === undefined ? {} : { cancelSignal: signal }),
     });
-    return { exitCode, stdout, stderr, code };
+    return { exitCode, stdout, stderr, code, timedOut };
   };
 
 /** Paths are relative to the folder that apko runs in, or absolute. */
@@ -82,9 +96,22 @@ export function toArgs(command: ApkoCommand): string[] {
  * Runs a command and gives what it printed.
  * @throws SovereignError `apko-failed` with apko's own words after ours, `no-apko` where it does not start
  */
-export async function runApko(run: ApkoRunner, command: ApkoCommand, folder: string): Promise<string> {
-  const { exitCode, stdout, stderr, code } = await run(toArgs(command), folder);
+export async function runApko(
+  run: ApkoRunner,
+  command: ApkoCommand,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const { exitCode, stdout, stderr, code, timedOut } = await run(toArgs(command), folder, signal);
+  signal?.throwIfAborted();
   if (exitCode === 0) return stdout;
+  if (timedOut === true) {
+    throw new SovereignError({
+      code: 'apko-failed',
+      what: `apko could not ${deeds[command.verb]}: it did not come to an end and was stopped`,
+      hint: 'Run the command again; when it stays so, report it',
+    });
+  }
   if (exitCode === undefined && code !== undefined) {
     throw new SovereignError({
       code: 'no-apko',

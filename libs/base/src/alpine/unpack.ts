@@ -1,4 +1,4 @@
-import { link, copyFile, mkdir, open, readFile, writeFile, type FileHandle } from 'node:fs/promises';
+import { link, copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as start, Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -34,12 +34,11 @@ export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunn
         handle.progress(index, lock.packages.length, 'packages');
         opened.push(await openOne(name, files[index] ?? '', join(folder, `${index}.apk`)));
       }
-      // While apko unpacks: it is a process of its own.
-      const [layer, entries] = await Promise.all([build(lock, opened, run, folder), readEntries(opened)]);
+      const [layer, entries] = await buildAndRead(lock, opened, run, folder);
       const owners = await readOwners(layer);
       return {
         // The folder goes, the open file stays until it was read.
-        tar: asPackaged(await open(layer), entries, owners),
+        tar: asPackaged(await openLayer(layer), entries, owners),
         ownersByName: true,
         scripts: opened.flatMap(({ scripts }) => scripts),
         metadata: opened.map(({ metadata }) => metadata),
@@ -81,6 +80,27 @@ async function openOne(name: string, file: string, target: string): Promise<Open
   };
 }
 
+/**
+ * Has apko unpack while the packages are read here: it is a process of its own. Neither is left running where the
+ * other one fails, since their folder goes then.
+ */
+async function buildAndRead(
+  lock: Lock,
+  opened: readonly Opened[],
+  run: ApkoRunner,
+  folder: string,
+): Promise<[layer: string, entries: Map<string, ApkEntry[]>]> {
+  const bad = new AbortController();
+  const reading = readEntries(opened).catch((error: unknown) => {
+    bad.abort(error);
+    throw error;
+  });
+  const [built, read] = await Promise.allSettled([build(lock, opened, run, folder, bad.signal), reading]);
+  if (read.status === 'rejected') throw read.reason as Error;
+  if (built.status === 'rejected') throw built.reason as Error;
+  return [built.value, read.value];
+}
+
 /** What the packages hold, by name of the package, in the order of the lock. */
 async function readEntries(opened: readonly Opened[]): Promise<Map<string, ApkEntry[]>> {
   const entries = new Map<string, ApkEntry[]>();
@@ -96,6 +116,7 @@ async function build(
   opened: readonly Opened[],
   run: ApkoRunner,
   folder: string,
+  signal: AbortSignal,
 ): Promise<string> {
   const entries = lock.packages.map(({ name, version }, index) => ({
     name,
@@ -109,7 +130,7 @@ async function build(
   await writeFile(join(folder, 'apko.yaml'), config);
   await mkdir(join(folder, 'layout'));
   const command = { config: 'apko.yaml', arch: lock.arch, lock: 'lock.json', layout: 'layout' };
-  await runApko(run, { verb: 'build', ...command }, folder);
+  await runApko(run, { verb: 'build', ...command }, folder, signal);
   return layerOf(join(folder, 'layout'));
 }
 
@@ -126,28 +147,34 @@ async function layerOf(layout: string): Promise<string> {
     const [layer] = manifestSchema.parse(await read(blob(index?.digest ?? ''))).layers;
     return blob(layer?.digest ?? '');
   } catch (cause) {
-    throw new SovereignError({
-      code: 'apko-output',
-      what: 'apko left an image layout that is not understood',
-      on: layout,
-      hint: 'Report this',
-      cause,
-    });
+    throw notUnderstood('an image layout', layout, cause);
   }
 }
 
-/** Entries of the layer, which it closes; an error of the file or of its compression ends them as one of the tar does. */
-function readLayer(layer: FileHandle): Extract {
+const notUnderstood = (what: string, on: string, cause?: unknown): SovereignError =>
+  new SovereignError({
+    code: 'apko-output',
+    what: `apko left ${what}, which is not understood`,
+    on,
+    hint: 'Report this',
+    cause,
+  });
+
+/** Entries of the layer; an error of the file or of its compression ends them as one of the tar does. */
+function readLayer(layer: Readable): Extract {
   const reader = extract();
-  const file = layer.createReadStream({ highWaterMark: GULP });
-  start(file, createGunzip({ chunkSize: GULP }), reader as unknown as Writable, () => undefined);
+  start(layer, createGunzip({ chunkSize: GULP }), reader as unknown as Writable, () => undefined);
   return reader;
 }
 
+/** The bytes of a file that is open already: it may lose its name meanwhile. Closes it. */
+const openLayer = async (path: string): Promise<Readable> =>
+  (await open(path)).createReadStream({ highWaterMark: GULP });
+
 /** Which package every file is from, as apko decided where several bring it. */
 async function readOwners(layer: string): Promise<Map<string, string>> {
-  let database = '';
-  for await (const entry of readLayer(await open(layer))) {
+  let database: string | undefined;
+  for await (const entry of readLayer(await openLayer(layer))) {
     if (entry.header.name !== DATABASE) {
       entry.resume();
       continue;
@@ -155,6 +182,7 @@ async function readOwners(layer: string): Promise<Map<string, string>> {
     database = (await buffer(entry)).toString('utf8');
     break;
   }
+  if (database === undefined) throw notUnderstood(`an image without ${DATABASE}`, layer);
   const owners = new Map<string, string>();
   let owner = '';
   let inside = '';
@@ -167,9 +195,14 @@ async function readOwners(layer: string): Promise<Map<string, string>> {
   return owners;
 }
 
-/** apko's tar without what no package holds, and with what the packages say of their files. */
-function asPackaged(
-  layer: FileHandle,
+/**
+ * apko's tar without what no package holds, and with what the packages say of their files.
+ * @param layer compressed, as apko leaves it
+ * @param packages what each holds, by its name
+ * @param owners the package of each file, as apko decided
+ */
+export function asPackaged(
+  layer: Readable,
   packages: ReadonlyMap<string, readonly ApkEntry[]>,
   owners: ReadonlyMap<string, string>,
 ): Readable {
@@ -199,10 +232,12 @@ async function copyKnown(tar: Extract, known: ReadonlyMap<string, ApkEntry>, out
       entry.resume();
       continue;
     }
-    const owned = said === undefined ? {} : { mode: said.mode, uname: said.user, gname: said.group };
+    const owned = said === undefined ? {} : { uname: said.user, gname: said.group };
+    // The bit of a regular file (S_IFREG) is masked on the way out: of a mode of 0 tar-stream would make 0644.
+    const mode = (said?.mode ?? header.mode) | 0o100000;
     await pipeline(
       entry as unknown as Readable,
-      out.entry({ ...header, ...owned }) as unknown as NodeJS.WritableStream,
+      out.entry({ ...header, ...owned, mode }) as unknown as NodeJS.WritableStream,
     );
   }
 }
