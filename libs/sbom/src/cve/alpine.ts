@@ -17,11 +17,10 @@ export function alpineSources(release: string, env: NodeJS.ProcessEnv = process.
   }));
 }
 
-const schema = z.object({
-  packages: z.array(
-    z.object({ pkg: z.object({ name: z.string(), secfixes: z.record(z.string(), z.array(z.string())) }) }),
-  ),
-});
+const schema = z.object({ packages: z.array(z.unknown()) });
+/** Only of the packages that are asked for: an odd entry of another one is not ours to stop at. */
+const nameSchema = z.object({ pkg: z.object({ name: z.string() }) });
+const fixesSchema = z.object({ pkg: z.object({ secfixes: z.record(z.string(), z.array(z.string())) }) });
 
 /**
  * What was fixed in these source packages. It knows no weakness that has no fix yet. Version `0` means that the
@@ -34,21 +33,24 @@ export function alpineAdvisories(documents: readonly unknown[], origins: Iterabl
   for (const document of documents) {
     const parsed = schema.safeParse(document);
     if (!parsed.success) throw unreadable();
-    for (const { pkg } of parsed.data.packages) {
-      if (!wanted.has(pkg.name)) continue;
-      const advisories = Object.entries(pkg.secfixes)
+    for (const entry of parsed.data.packages) {
+      const name = nameSchema.safeParse(entry).data?.pkg.name;
+      if (name === undefined || !wanted.has(name)) continue;
+      const fixes = fixesSchema.safeParse(entry);
+      if (!fixes.success) throw unreadable(name);
+      const advisories = Object.entries(fixes.data.pkg.secfixes)
         .filter(([fixed]) => fixed !== '0')
         // One entry may hold several names of the same weakness, with blanks between them.
         .flatMap(([fixed, ids]) => ids.map((id) => ({ id: id.split(' ')[0] ?? id, fixed })));
-      found.set(pkg.name, [...(found.get(pkg.name) ?? []), ...advisories]);
+      found.set(name, [...(found.get(name) ?? []), ...advisories]);
     }
   }
   return found;
 }
 
-const unreadable = () =>
+const unreadable = (name?: string) =>
   new SovereignError({
     code: 'bad-advisories',
-    what: "Alpine's security data cannot be read: it is of another form",
+    what: `Alpine's security data${name === undefined ? '' : ` of ${name}`} cannot be read: it is of another form`,
     hint: `Check ${SETTING} where it is set; else report this`,
   });

@@ -168,6 +168,23 @@ describe("Alpine's security database", () => {
     ]);
     expect(asked).toEqual(['/v3.24/main.json', '/v3.24/community.json']);
   });
+
+  test('may hold odd entries of packages that the image has not, and none of one that it has', async () => {
+    const odd = (name: string) => ({ pkg: { name, secfixes: { '1-r0': null } } });
+    const main = {
+      packages: [odd('other'), 'no package', ...secdb('busybox', { '2-r0': ['CVE-2026-1'] }).packages],
+    };
+    const documents = { '/v3.24/main.json': main, '/v3.24/community.json': { packages: [] } };
+    vi.stubEnv('SOVEREIGN_ALPINE_SECDB', await serveJson(documents));
+    const packages = (name: string) => contents('alpine', [one(name, '1-r0')]);
+    expect((await findVulnerabilities(packages('busybox'))).vulnerabilities).toMatchObject([
+      { id: 'CVE-2026-1' },
+    ]);
+    await expect(findVulnerabilities(packages('other'))).rejects.toMatchObject({
+      code: 'bad-advisories',
+      what: expect.stringContaining('of other cannot be read') as string,
+    });
+  });
 });
 
 describe('security data', () => {
