@@ -47,6 +47,10 @@ describe('a folder with a service definition', () => {
     }
   });
 
+  test('is tested again when apko changes, which some of its tests make images with', () => {
+    expect(inputsOf('test')).toContain('tools/apko/module');
+  });
+
   test('takes from the cache what the tools made in a container, and the other way round', () => {
     for (const name of Object.keys(targets)) expect(inputsOf(name)).not.toContain('SOVEREIGN_TOOLS');
   });
@@ -77,3 +81,16 @@ test('every executor has an implementation, and a schema that refuses unknown op
     expect(parsed).toMatchObject({ additionalProperties: false });
   }
 });
+
+test.each(['tools/docker-engine', 'tools/test-mirror'])(
+  'every folder that %s names as an input is there',
+  (folder) => {
+    const { targets: own } = JSON.parse(readFileSync(join(root, folder, 'project.json'), 'utf8')) as {
+      targets: Record<string, { inputs?: unknown[] }>;
+    };
+    const named = JSON.stringify(own.test?.inputs).matchAll(
+      /"\{workspaceRoot\}\/([\w./-]+?)(?:\/\*\*?)?(?:\/\*)?"/g,
+    );
+    for (const [, path = ''] of named) expect(existsSync(join(root, path)), path).toBe(true);
+  },
+);

@@ -93,6 +93,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{workspaceRoot}/vitest.boot.config.ts',
         '{workspaceRoot}/libs/{base,checks,device,diagnose,report,rootfs,sbom,service,store,tools}/src/**/*',
         'guest',
+        'apko',
         '!{workspaceRoot}/libs/**/*.test.ts',
         { dependentTasksOutputFiles: '**/manifest.json' },
         // How often the machine is killed: more in a long run.
