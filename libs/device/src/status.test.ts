@@ -36,6 +36,11 @@ test('the space on the data disk is told in bytes, below a tenth with the cure',
   expect(of(`${2048 * MIB} ${200 * MIB}`).attention).toBe(
     'the data disk is nearly full, 200 of 2048 MiB are free: sovereign resize sql 4G',
   );
+  // What a service freed when it failed is not enough for it to begin again.
+  const ill = { state: 'running', data: `${96 * MIB} ${11 * MIB}`, health: 'bad data full: 11 of 96 MiB' };
+  expect(toStatus(definition, ill, {}).attention).toBe(
+    'the data disk is full, 11 of 96 MiB are free: sovereign resize sql 192M',
+  );
   for (const nonsense of ['', '5', 'a b', '1 2 3', '-1 2']) expect(of(nonsense).data).toBeUndefined();
 });
 

@@ -182,7 +182,7 @@ export function toStatus(
   const attention = [
     seen.attention,
     silence(definition.name, seen.silent),
-    data && spaceAttention(definition.name, data),
+    data && spaceAttention(definition.name, data, seen.health),
     tailnet && tailnetAttention(tailnet, definition.name),
   ]
     .filter((text) => text !== undefined)
@@ -210,15 +210,17 @@ function dataSpace(told: string | undefined): ServiceStatus['data'] {
   return size === undefined || free === undefined ? undefined : { size: Number(size), free: Number(free) };
 }
 
-/** Below a tenth of the disk. The cure is named with a size that is right for it. */
+/** Below a tenth of the disk, or where the guest names it as the cause. With a size that is a cure. */
 function spaceAttention(
   service: string,
   { size, free }: NonNullable<ServiceStatus['data']>,
+  report: string | undefined,
 ): string | undefined {
-  if (free * 10 >= size) return undefined;
+  const full = report?.startsWith('bad data full:') === true;
+  if (free * 10 >= size && !full) return undefined;
   const mebibytes = (bytes: number): number => Math.floor(bytes / MIB);
   return (
-    `the data disk is nearly full, ${mebibytes(free)} of ${mebibytes(size)} MiB are free: ` +
+    `the data disk is ${full ? 'full' : 'nearly full'}, ${mebibytes(free)} of ${mebibytes(size)} MiB are free: ` +
     `sovereign resize ${service} ${describeSize(size * 2)}`
   );
 }

@@ -185,3 +185,45 @@ test('a zeroed disk fails the start with its reason, and is never an empty, heal
   await service.up();
   expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
 });
+
+test('a full disk is named with its cure, loses nothing, and serves again when it has grown', async () => {
+  // What is left of a disk of 2 GiB is taken by something else, so that rows fill it soon.
+  await inGuest('set -- $(stat -f -c "%a %S" /data) && fallocate -l $(($1 * $2 - 24 * 1048576)) /data/taken');
+  await service.query('create table filling (number int, value text storage plain)');
+  let acknowledged = 0;
+  await expect(
+    (async () => {
+      for (let number = 1; ; number++) {
+        await service.query(
+          `insert into filling select ${number}, repeat(md5(random()::text), 60) from generate_series(1, 1000)`,
+        );
+        acknowledged = number;
+      }
+    })(),
+  ).rejects.toThrow();
+  expect(acknowledged).toBeGreaterThan(0);
+  await vi.waitUntil(
+    async () =>
+      /the data disk is (nearly )?full/.test(
+        (await service.device.status([service.definition]))[0]?.attention ?? '',
+      ),
+    { timeout: 90_000, interval: 500 },
+  );
+  expect((await service.device.status([service.definition]))[0]?.attention).toContain(
+    'sovereign resize sql 4G',
+  );
+
+  await service.device.resize(service.definition, 2560 * 1024 * 1024);
+  await service.device.waitHealthy(service.definition, service.definition.health.deadline);
+  const counted = await service.query(
+    'select number, count(*)::int as rows from filling group by number order by number',
+  );
+  expect(counted.slice(0, acknowledged)).toEqual(
+    Array.from({ length: acknowledged }, (_, index) => ({ number: index + 1, rows: 1000 })),
+  );
+  expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
+  const [status] = await service.device.status([service.definition]);
+  expect(status).toMatchObject({ healthy: true, data: { size: 2560 * 1024 * 1024 } });
+  expect(status?.data?.free).toBeGreaterThan(256 * 1024 * 1024);
+  expect(status?.attention).toBeUndefined();
+});
