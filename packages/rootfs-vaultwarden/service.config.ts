@@ -43,7 +43,6 @@ export default defineService({
       default: 'http://localhost:18000',
       description: 'Address at which its clients reach it; https for all but this machine',
     },
-    { name: 'owner', kind: 'email', description: 'Your address: the first that is invited to register' },
     { name: 'smtp-host', kind: 'text', description: 'Mail server for invitations; none without it' },
     { name: 'smtp-port', kind: 'number', default: '587', description: 'Port of the mail server' },
     {

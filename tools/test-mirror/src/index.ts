@@ -6,3 +6,4 @@ export {
   type TestMirror,
   type UnsignedPackage,
 } from './mirror.ts';
+export { standInPrograms } from './stand-ins.ts';

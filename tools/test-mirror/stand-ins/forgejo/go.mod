@@ -1,0 +1,3 @@
+module sovereign/stand-ins/forgejo
+
+go 1.25

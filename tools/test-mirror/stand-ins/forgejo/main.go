@@ -1,0 +1,298 @@
+// A stand-in for Forgejo, for tests without Alpine's package: it takes the same commands, flags and app.ini, lays out
+// its data in the same way, refuses keys of app.ini that it does not know, fails where the real program fails, and
+// answers the paths that health and the first administrator need. It keeps no repository.
+//
+// Sources, of Forgejo 15: custom/conf/app.example.ini (keys), docs/admin/command-line.md (commands and flags),
+// docs/user/api-usage.md (tokens, PATCH /admin/users), routers/web/healthcheck (200 or 503).
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func fail(format string, words ...any) {
+	fmt.Fprintf(os.Stderr, "forgejo stand-in: "+format+"\n", words...)
+	os.Exit(1)
+}
+
+var known = map[string]string{
+	"":         "APP_NAME RUN_USER WORK_PATH",
+	"server":   "ROOT_URL HTTP_ADDR HTTP_PORT START_SSH_SERVER SSH_DOMAIN SSH_USER BUILTIN_SSH_SERVER_USER SSH_PORT SSH_LISTEN_PORT SSH_SERVER_HOST_KEYS LFS_START_SERVER LFS_JWT_SECRET_URI OFFLINE_MODE",
+	"security": "INSTALL_LOCK SECRET_KEY_URI INTERNAL_TOKEN_URI",
+	"oauth2":   "JWT_SECRET_URI",
+	"service":  "DISABLE_REGISTRATION",
+	"log":      "MODE LEVEL",
+	"database": "DB_TYPE PATH HOST NAME USER PASSWD",
+}
+
+// settings reads app.ini into SECTION.KEY.
+func settings(path string) map[string]string {
+	file, err := os.Open(path)
+	if err != nil {
+		fail("app.ini cannot be read: %v", err)
+	}
+	defer file.Close()
+	found := map[string]string{}
+	section := ""
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == ';' || line[0] == '#' {
+			continue
+		}
+		if line[0] == '[' {
+			section = strings.Trim(line, "[]")
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		name = strings.TrimSpace(name)
+		if !strings.Contains(" "+known[section]+" ", " "+name+" ") {
+			fail("app.ini: unknown key %s in [%s]", name, section)
+		}
+		found[section+"."+name] = strings.TrimSpace(value)
+	}
+	return found
+}
+
+func secretIn(uri string) {
+	content, err := os.ReadFile(strings.TrimPrefix(uri, "file:"))
+	if err != nil || len(content) == 0 {
+		fail("the secret of %s cannot be read: %v", uri, err)
+	}
+}
+
+type user struct {
+	Email, Password string
+	Admin           bool
+	Tokens          map[string]string
+}
+
+type store struct {
+	path  string
+	Users map[string]*user
+}
+
+func open(ini map[string]string) *store {
+	kept := &store{path: ini["database.PATH"], Users: map[string]*user{}}
+	if ini["database.DB_TYPE"] == "postgres" {
+		connection, err := net.DialTimeout("tcp", ini["database.HOST"], 5*time.Second)
+		if err != nil {
+			fail("the database does not answer: %v", err)
+		}
+		connection.Close()
+		kept.path = filepath.Join(ini[".WORK_PATH"], "data", "stand-in.json")
+	}
+	content, err := os.ReadFile(kept.path)
+	if os.IsNotExist(err) {
+		kept.save()
+	} else if err != nil {
+		fail("the database cannot be read: %v", err)
+	} else if err := json.Unmarshal(content, kept); err != nil {
+		fail("the database is damaged: %v", err)
+	}
+	return kept
+}
+
+func (kept *store) save() {
+	content, _ := json.Marshal(kept)
+	if err := os.WriteFile(kept.path+".new", content, 0o600); err != nil {
+		fail("the database cannot be written: %v", err)
+	}
+	if err := os.Rename(kept.path+".new", kept.path); err != nil {
+		fail("the database cannot be written: %v", err)
+	}
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+func random() string {
+	bytes := make([]byte, 20)
+	_, _ = rand.Read(bytes)
+	return hex.EncodeToString(bytes)
+}
+
+// who is the user that a request's credentials are of.
+func (kept *store) who(request *http.Request) (string, *user) {
+	if name, password, ok := request.BasicAuth(); ok {
+		if one := kept.Users[name]; one != nil && one.Password == digest(password) {
+			return name, one
+		}
+		return "", nil
+	}
+	token := strings.TrimPrefix(request.Header.Get("Authorization"), "token ")
+	for name, one := range kept.Users {
+		for _, kept := range one.Tokens {
+			if kept == digest(token) {
+				return name, one
+			}
+		}
+	}
+	return "", nil
+}
+
+func serve(ini map[string]string) {
+	for _, key := range []string{"security.SECRET_KEY_URI", "security.INTERNAL_TOKEN_URI", "oauth2.JWT_SECRET_URI", "server.LFS_JWT_SECRET_URI"} {
+		secretIn(ini[key])
+	}
+	if ini["security.INSTALL_LOCK"] != "true" {
+		fail("the installer is open")
+	}
+	open(ini).save()
+	host := ini["server.SSH_SERVER_HOST_KEYS"]
+	if _, err := os.Stat(host); err != nil {
+		if err := os.WriteFile(host, []byte("a stand-in for a host key\n"), 0o600); err != nil {
+			fail("the host key cannot be written: %v", err)
+		}
+	}
+	ssh, err := net.Listen("tcp", ":"+ini["server.SSH_LISTEN_PORT"])
+	if err != nil {
+		fail("%v", err)
+	}
+	go func() {
+		for {
+			connection, err := ssh.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(connection, "SSH-2.0-Go\r\n")
+			connection.Close()
+		}
+	}()
+	http.HandleFunc("GET /api/healthz", func(answer http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(answer, `{"status":"pass"}`)
+	})
+	http.HandleFunc("GET /user/sign_up", func(answer http.ResponseWriter, _ *http.Request) {
+		if ini["service.DISABLE_REGISTRATION"] == "true" {
+			fmt.Fprint(answer, "Registration is disabled. Please contact your site administrator.")
+			return
+		}
+		fmt.Fprint(answer, `<form action="/user/sign_up" method="post">`)
+	})
+	http.HandleFunc("GET /api/v1/user", func(answer http.ResponseWriter, request *http.Request) {
+		name, one := open(ini).who(request)
+		if one == nil {
+			http.Error(answer, "user does not exist", http.StatusUnauthorized)
+			return
+		}
+		_ = json.NewEncoder(answer).Encode(map[string]any{"login": name, "email": one.Email, "is_admin": one.Admin})
+	})
+	http.HandleFunc("PATCH /api/v1/admin/users/{name}", func(answer http.ResponseWriter, request *http.Request) {
+		kept := open(ini)
+		_, by := kept.who(request)
+		one := kept.Users[request.PathValue("name")]
+		if by == nil || !by.Admin || one == nil {
+			http.Error(answer, "forbidden", http.StatusForbidden)
+			return
+		}
+		var change struct{ Password string }
+		if err := json.NewDecoder(request.Body).Decode(&change); err != nil || change.Password == "" {
+			http.Error(answer, "unprocessable", http.StatusUnprocessableEntity)
+			return
+		}
+		one.Password = digest(change.Password)
+		kept.save()
+		fmt.Fprint(answer, "{}")
+	})
+	http.HandleFunc("DELETE /api/v1/users/{name}/tokens/{token}", func(answer http.ResponseWriter, request *http.Request) {
+		kept := open(ini)
+		name, one := kept.who(request)
+		if one == nil || name != request.PathValue("name") {
+			http.Error(answer, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		delete(one.Tokens, request.PathValue("token"))
+		kept.save()
+		answer.WriteHeader(http.StatusNoContent)
+	})
+	fail("%v", http.ListenAndServe(ini["server.HTTP_ADDR"]+":"+ini["server.HTTP_PORT"], nil))
+}
+
+// options splits `--name value`, `--name=value` and words.
+func options(argv []string, switches string) (words []string, given map[string]string) {
+	given = map[string]string{}
+	for at := 0; at < len(argv); at++ {
+		name, value, set := strings.Cut(argv[at], "=")
+		if !strings.HasPrefix(name, "--") {
+			words = append(words, argv[at])
+			continue
+		}
+		name = strings.TrimPrefix(name, "--")
+		if !set && strings.Contains(" "+switches+" ", " "+name+" ") {
+			value = "true"
+		} else if !set {
+			if at++; at == len(argv) {
+				fail("flag needs an argument: --%s", name)
+			}
+			value = argv[at]
+		}
+		given[name] = value
+	}
+	return words, given
+}
+
+func main() {
+	words, given := options(os.Args[1:], "admin random-password must-change-password raw")
+	command := strings.Join(words, " ")
+	if os.Geteuid() == 0 {
+		fail("Forgejo is not supposed to be run as root")
+	}
+	if len(words) == 3 && words[0] == "generate" && words[1] == "secret" {
+		switch words[2] {
+		case "SECRET_KEY", "INTERNAL_TOKEN", "JWT_SECRET", "LFS_JWT_SECRET":
+			fmt.Print(base64.RawURLEncoding.EncodeToString([]byte(random())))
+			return
+		}
+		fail("no such secret: %s", words[2])
+	}
+	ini := settings(given["config"])
+	if found, err := os.Stat(given["work-path"]); err != nil || !found.IsDir() {
+		fail("the work path is missing: %v", err)
+	}
+	ini[".WORK_PATH"] = given["work-path"]
+	switch command {
+	case "web":
+		serve(ini)
+	case "admin user list":
+		fmt.Println("ID   Username Email IsActive")
+		for name, one := range open(ini).Users {
+			if one.Admin || given["admin"] == "" {
+				fmt.Printf("1    %s %s true\n", name, one.Email)
+			}
+		}
+	case "admin user create":
+		kept := open(ini)
+		if given["username"] == "admin" || kept.Users[given["username"]] != nil {
+			fail("CreateUser: name is reserved or user already exists [name: %s]", given["username"])
+		}
+		password := random()
+		kept.Users[given["username"]] = &user{given["email"], digest(password), given["admin"] == "true", map[string]string{}}
+		kept.save()
+		fmt.Printf("generated random password is '%s'\n", password)
+	case "admin user generate-access-token":
+		kept := open(ini)
+		one := kept.Users[given["username"]]
+		if one == nil {
+			fail("user does not exist")
+		}
+		token := random()
+		one.Tokens[given["token-name"]] = digest(token)
+		kept.save()
+		fmt.Println(token)
+	default:
+		fail("no such command: %s", command)
+	}
+}

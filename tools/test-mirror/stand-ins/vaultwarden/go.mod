@@ -1,0 +1,3 @@
+module sovereign/stand-ins/vaultwarden
+
+go 1.25

@@ -1,0 +1,154 @@
+// A stand-in for Vaultwarden, for tests without Alpine's package: it takes the same variables and files, lays out its
+// data in the same way, fails where the real program fails, and answers the paths that health is asked by. It keeps
+// no passwords, and speaks to no database: of PostgreSQL it asks only that somebody listens.
+//
+// Sources, of dani-garcia/vaultwarden 1.37: .env.template (names), src/util.rs (get_env: NAME or NAME_FILE, never both),
+// src/config.rs (validate_config), src/main.rs (check_data_folder, check_web_vault, rsa keys), src/api/web.rs (/alive).
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+func fail(format string, words ...any) {
+	fmt.Fprintf(os.Stderr, "vaultwarden stand-in: "+format+"\n", words...)
+	os.Exit(12)
+}
+
+// setting is a variable, or the content of the file that NAME_FILE names.
+func setting(name, preset string) string {
+	value, direct := os.LookupEnv(name)
+	path, file := os.LookupEnv(name + "_FILE")
+	switch {
+	case direct && file:
+		fail("%s and %s_FILE are both defined", name, name)
+	case file:
+		content, err := os.ReadFile(path)
+		if err != nil {
+			fail("%s_FILE cannot be read: %v", name, err)
+		}
+		return strings.TrimSpace(string(content))
+	case direct:
+		return value
+	}
+	return preset
+}
+
+func flag(name string, preset bool) bool {
+	switch value := setting(name, fmt.Sprint(preset)); strings.ToLower(value) {
+	case "true", "t", "yes", "y", "1":
+		return true
+	case "false", "f", "no", "n", "0":
+		return false
+	default:
+		fail("%s is neither true nor false: %s", name, value)
+		return false
+	}
+}
+
+func validate() {
+	if domain := setting("DOMAIN", "http://localhost"); !strings.HasPrefix(domain, "http://") && !strings.HasPrefix(domain, "https://") {
+		fail("DOMAIN needs to contain the protocol (http, https)")
+	}
+	token := setting("ADMIN_TOKEN", "")
+	phc := regexp.MustCompile(`^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$`)
+	if strings.HasPrefix(token, "$argon2") && !phc.MatchString(token) {
+		fail("the configured Argon2 PHC in ADMIN_TOKEN is invalid")
+	}
+	switch security := setting("SMTP_SECURITY", "starttls"); security {
+	case "starttls", "force_tls", "off":
+	default:
+		fail("SMTP_SECURITY is invalid: %s", security)
+	}
+	if (setting("SMTP_HOST", "") == "") != (setting("SMTP_FROM", "") == "") {
+		fail("both SMTP_HOST and SMTP_FROM need to be set for email support")
+	}
+	if flag("PUSH_ENABLED", false) && (setting("PUSH_INSTALLATION_ID", "") == "" || setting("PUSH_INSTALLATION_KEY", "") == "") {
+		fail("misconfigured push notification service")
+	}
+}
+
+// database gives what tells whether the database answers.
+func database(data string) func() error {
+	address := setting("DATABASE_URL", filepath.Join(data, "db.sqlite3"))
+	if !strings.HasPrefix(address, "postgresql://") && !strings.HasPrefix(address, "postgres://") {
+		file, err := os.OpenFile(address, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			fail("the SQLite database cannot be opened: %v", err)
+		}
+		file.Close()
+		return func() error {
+			_, err := os.Stat(address)
+			return err
+		}
+	}
+	parsed, err := url.Parse(address)
+	if err != nil {
+		fail("DATABASE_URL is no address")
+	}
+	return func() error {
+		connection, err := net.DialTimeout("tcp", parsed.Host, 2*time.Second)
+		if err == nil {
+			connection.Close()
+		}
+		return err
+	}
+}
+
+// key leaves a note where the real program makes an RSA key, which takes long on an emulated processor.
+func key(path string) {
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	if err := os.WriteFile(path, []byte("a stand-in for a key\n"), 0o600); err != nil {
+		fail("the data folder cannot be written: %v", err)
+	}
+}
+
+func main() {
+	validate()
+	data := setting("DATA_FOLDER", "data")
+	if found, err := os.Stat(data); err != nil || !found.IsDir() {
+		fail("data folder %s doesn't exist", data)
+	}
+	answers := database(data)
+	key(filepath.Join(data, "rsa_key.pem"))
+	web := setting("WEB_VAULT_FOLDER", "web-vault/")
+	if flag("WEB_VAULT_ENABLED", true) {
+		if _, err := os.Stat(filepath.Join(web, "index.html")); err != nil {
+			fail("web vault is not found at %s", web)
+		}
+		http.Handle("/", http.FileServer(http.Dir(web)))
+	}
+	alive := func(answer http.ResponseWriter, request *http.Request) {
+		if request.Method != http.MethodHead && answers() != nil {
+			http.Error(answer, "no database", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(answer, "%q", time.Now().UTC().Format(time.RFC3339Nano))
+	}
+	http.HandleFunc("/alive", alive)
+	http.HandleFunc("/api/alive", alive)
+	open := flag("SIGNUPS_ALLOWED", true)
+	http.HandleFunc("POST /identity/accounts/register/send-verification-email", func(answer http.ResponseWriter, _ *http.Request) {
+		if !open {
+			http.Error(answer, "Registration not allowed or user already exists", http.StatusBadRequest)
+		}
+	})
+	http.HandleFunc("/admin", func(answer http.ResponseWriter, _ *http.Request) {
+		if setting("ADMIN_TOKEN", "") == "" {
+			http.Error(answer, "The admin panel is disabled", http.StatusNotFound)
+		}
+	})
+	address := setting("ROCKET_ADDRESS", "127.0.0.1") + ":" + setting("ROCKET_PORT", "8000")
+	fmt.Printf("vaultwarden stand-in on %s\n", address)
+	fail("%v", http.ListenAndServe(address, nil))
+}
