@@ -32,6 +32,28 @@ export async function connect({ url, password }: Connection): Promise<pg.Client>
   }
 }
 
+/** PostgreSQL's word for a password that is not the one. */
+const WRONG_PASSWORD = '28P01';
+
+/**
+ * The password that the server takes; while one is being changed there are two. Where there is one alone, it is that,
+ * and the server is not asked.
+ * @param candidates the newest first
+ */
+export async function passwordThatWorks(url: string, candidates: readonly string[]): Promise<string> {
+  const [newest = '', ...older] = candidates;
+  if (older.length === 0) return newest;
+  for (const password of candidates) {
+    try {
+      await (await connect({ url, password })).end();
+      return password;
+    } catch (thrown) {
+      if ((thrown as { code?: unknown }).code !== WRONG_PASSWORD) break;
+    }
+  }
+  return newest;
+}
+
 /** A database that every query reaches over a connection of its own. */
 export function openDatabase(connection: () => Promise<Connection>): Database {
   return {

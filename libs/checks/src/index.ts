@@ -1,4 +1,5 @@
 export type { Check, CheckContext, CheckResult, Database, Guest, GuestResult, Outcome } from './contract.ts';
+export { connect, passwordThatWorks } from './database.ts';
 export {
   checksOf,
   connectDatabase,

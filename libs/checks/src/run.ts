@@ -3,7 +3,7 @@ import { execInGuest, type Device } from '@sovereign/device';
 import { SovereignError, step, toSovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import type { Check, CheckContext, CheckResult, Database } from './contract.ts';
-import { connect, openDatabase, type Connection } from './database.ts';
+import { connect, openDatabase, passwordThatWorks, type Connection } from './database.ts';
 import { deviceChecks } from './devices.ts';
 import { kernelChecks } from './kernel.ts';
 import { networkChecks } from './network.ts';
@@ -108,5 +108,6 @@ async function connection(device: Device, definition: ServiceDefinition): Promis
       hint: 'Start it with `sovereign up`',
     });
   }
-  return { url, password: await device.secret(definition, 'postgres-password') };
+  const candidates = await device.secrets.candidates(definition, 'postgres-password');
+  return { url, password: await passwordThatWorks(url, candidates) };
 }

@@ -35,8 +35,8 @@ export async function adopt(host: Host): Promise<string[]> {
   const adopted: string[] = [];
   for (const [service, files] of disks) {
     const secrets = secretsOn(files);
-    const known = await knownSecrets(identity.id, service);
-    const all = Object.keys(secrets).every((name) => known?.[name] !== undefined);
+    const known = (await knownSecrets(identity.id, service)).values;
+    const all = Object.keys(secrets).every((name) => known[name] !== undefined);
     if (all && knowsHostKey(identity.id, service)) continue;
     await adoptSettings(identity.id, service, files);
     await adoptTailnet(identity.id, service, files);

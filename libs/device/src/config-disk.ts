@@ -107,6 +107,31 @@ export async function asksForStart(before: Buffer, after: Buffer): Promise<boole
   return (await decided(before)) !== (await decided(after));
 }
 
+/** The same disk with these secrets and values of settings, as {@link configDisk} would have made it. */
+export async function withSettings(
+  disk: Buffer,
+  { service, secrets, values }: Pick<GuestSettings, 'service' | 'secrets' | 'values'>,
+): Promise<Buffer> {
+  const own = (name: string): boolean => name.startsWith('secrets/') && name !== KEY_ON_DISK;
+  const files = [...(await readConfigDisk(disk))]
+    .filter(([name]) => !own(name))
+    .map(([name, content]): [string, string] => [
+      name,
+      name === 'guest.conf' ? content.replaceAll(/^setting .*\n/gm, '') + lines(valueLines(values)) : content,
+    ]);
+  const behind = files.findIndex(([name]) => name === KEY_ON_DISK || name === CA_ON_DISK);
+  files.splice(behind === -1 ? files.length : behind, 0, ...Object.entries(secretFiles(secrets)));
+  return packConfigDisk(files, service);
+}
+
+/** The archive of a disk alone, without the zeros that fill it up. */
+export function archiveOf(disk: Buffer): Buffer {
+  let end = disk.length;
+  while (end > 0 && disk[end - 1] === 0) end--;
+  // Two blocks of zeros end an archive.
+  return Buffer.concat([disk], Math.ceil(end / 512) * 512 + 1024);
+}
+
 /** Every file of the disk; names end where ustar's 100 bytes do, so that nothing but ustar is needed to read them. */
 function configFiles(settings: GuestSettings): Record<string, string> {
   const { deviceId, service, hosts, hostKey, authorizedKeys, secrets, tailnet } = settings;
@@ -118,16 +143,19 @@ function configFiles(settings: GuestSettings): Record<string, string> {
     hosts: lines(hosts),
     'ssh/host_ed25519_key': hostKey,
     'ssh/authorized_keys': lines(authorizedKeys),
-    ...Object.fromEntries(
-      Object.entries(secrets)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([name, value]) => [`secrets/${name}`, `${value}\n`]),
-    ),
+    ...secretFiles(secrets),
     ...(tailnet?.key === undefined ? {} : { [KEY_ON_DISK]: `${tailnet.key}\n` }),
     ...(tailnet?.ca === undefined ? {} : { [CA_ON_DISK]: `${tailnet.ca}\n` }),
     ...Object.fromEntries(databaseFiles(settings.databases ?? {})),
   };
 }
+
+const secretFiles = (secrets: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(secrets)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => [`secrets/${name}`, `${value}\n`]),
+  );
 
 /** KEY VALUE lines, for a guest without a JSON reader. */
 function guestConf({ dataUuid, hostname, interfaces, dns, ntp, values, tailnet }: GuestSettings): string {
@@ -143,9 +171,12 @@ function guestConf({ dataUuid, hostname, interfaces, dns, ntp, values, tailnet }
     ...dns.map((server) => `dns ${server}`),
     ...ntp.map((server) => `ntp ${server}`),
     ...(tailnet === undefined ? [] : tailnetLines(tailnet)),
-    ...Object.entries(values).map(([name, value]) => `setting ${name} ${value}`),
+    ...valueLines(values),
   ]);
 }
+
+const valueLines = (values: SettingValues): string[] =>
+  Object.entries(values).map(([name, value]) => `setting ${name} ${value}`);
 
 const vsockLines = (name: string, { port, mtu }: NonNullable<GuestInterface['vsock']>): string[] => [
   `${name}-vsock ${port}`,

@@ -95,7 +95,7 @@ export interface Device {
   logs(service: ServiceDefinition, options: LogOptions): AsyncIterable<string>;
 
   /** How to reach the guest's SSH server; the key and the pinned host key are files of the workstation. */
-  ssh(service: ServiceDefinition): Promise<SshTarget>;
+  ssh(service: Pick<ServiceDefinition, 'name'>): Promise<SshTarget>;
 
   /** A secret of this service on this device, made when it is first needed. */
   secret(service: ServiceDefinition, name: string): Promise<string>;
@@ -119,11 +119,69 @@ export interface Device {
    */
   changeSettings(service: ServiceDefinition, change: SettingChange): Promise<SettingValues>;
 
+  /** What its services keep secret. */
+  readonly secrets: DeviceSecrets;
+
+  /**
+   * Gives a service the secrets and settings that hold for it now: its config disk is written anew, and a guest that
+   * runs takes it, without a restart where the service can. Repeating it changes nothing.
+   * @throws SovereignError `not-applied`, `guest-unreachable`: the disk has them, the guest that runs does not
+   */
+  applySettings(service: ServiceDefinition): Promise<Applied>;
+
   /** How its services are reached in the owner's tailnet. */
   readonly tailnet: DeviceTailnet;
 
   /** For whoever looks for the cause of a fault. */
   readonly inspector: Inspector;
+}
+
+/**
+ * Who has new settings: the guest that runs (`live`), one that was started anew for it (`restarted`), the next one that
+ * starts (`next-start`), nobody, since the service is not deployed (`not-deployed`).
+ */
+export type Applied = 'live' | 'restarted' | 'next-start' | 'not-deployed';
+
+/** The secrets of one device's services: kept on this workstation, and on their config disks. */
+export interface DeviceSecrets {
+  /** Every secret that the service declares, without values. Makes none, changes nothing. */
+  list(service: ServiceDefinition): Promise<SecretState[]>;
+
+  /**
+   * The values that the guest may have now, the newest first: more than one while a change is not done.
+   * Makes none, changes nothing.
+   */
+  candidates(service: ServiceDefinition, name: string): Promise<string[]>;
+
+  /**
+   * Gives a secret this value, on a service that runs too.
+   * @throws SovereignError `no-such-secret`, `bad-secret` with exit 2; `change-pending` where it is kept and the guest
+   * did not take it yet: the next change, deploy or start does the rest
+   */
+  set(service: ServiceDefinition, name: string, value: string): Promise<Applied>;
+
+  /**
+   * Makes new values for this secret, or for all that are made; a change that was begun before is finished instead.
+   * @throws SovereignError as {@link set}, and `owners-secret`
+   */
+  rotate(service: ServiceDefinition, name?: string): Promise<RotateReport>;
+}
+
+export interface SecretState {
+  name: string;
+  description: string;
+  /** `made` by us, `set` by its owner, `missing`: there is no value yet. */
+  state: 'made' | 'set' | 'missing';
+  /** The guest may still have the value of before. */
+  pending: boolean;
+}
+
+export interface RotateReport {
+  /** Secrets that got a new value. */
+  rotated: string[];
+  /** Secrets whose change had been begun before. */
+  finished: string[];
+  applied: Applied;
 }
 
 /** A device's services as nodes of the owner's tailnet. `login`, `logout` and `rename` ask the guest, over SSH. */

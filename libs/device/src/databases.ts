@@ -57,5 +57,36 @@ export async function refreshProviders(
   return changed;
 }
 
+/**
+ * Brings the passwords that a service has for its databases to the config disks of those that it has them on.
+ * @returns the disks that carry one, by service
+ */
+export async function refreshOwnDatabases(
+  host: Host,
+  deviceId: string,
+  definition: ServiceDefinition,
+): Promise<Map<string, Buffer>> {
+  const disks = new Map<string, Buffer>();
+  const { services } = await deviceSettings(deviceId);
+  const secrets = await serviceSecrets(deviceId, definition);
+  for (const { service, database } of needsOf(
+    definition,
+    settingValues(definition, services[definition.name]),
+  )) {
+    const password = database === undefined ? undefined : secrets[database.secret];
+    const path = `services/${service}/config.img`;
+    const before = await host.read(path);
+    if (database === undefined || password === undefined || before === undefined) continue;
+    const own = databaseFiles({ [database.name]: password });
+    const after = await editConfigDisk(before, service, (files) => {
+      // Only what it has there already: the rest is a deploy's.
+      for (const [name, text] of own) if (files.has(name)) files.set(name, text);
+    });
+    if (!after.equals(before)) await host.write(path, after, 0o600);
+    disks.set(service, after);
+  }
+  return disks;
+}
+
 const isDeployed = async (host: Host, service: string): Promise<boolean> =>
   (await host.list(`services/${service}`)).includes('config.img');

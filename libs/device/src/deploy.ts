@@ -50,7 +50,7 @@ export async function deploy(
   host: Host,
   { definition, release, files, neighbours }: Bundle,
   options: DeployOptions = {},
-): Promise<DeployReport> {
+): Promise<DeployReport & { deviceId: string }> {
   const { name } = definition;
   requireFit(await readSlots(host, name), release);
   const known = await readIdentity(host);
@@ -111,7 +111,13 @@ export async function deploy(
   if (changed) await pruneStore(host);
   for (const provider of providers) await startAnew(host, agent, provider, `what ${name} has there`);
   if (anew) await startAnew(host, agent, name, 'its settings');
-  return { release: releaseId(release), slot, changed: changed || bytesSent > 0, bytesSent };
+  return {
+    release: releaseId(release),
+    slot,
+    changed: changed || bytesSent > 0,
+    bytesSent,
+    deviceId: identity.id,
+  };
 }
 
 function requireFit({ current, releases }: Slots, release: Release): void {
@@ -339,5 +345,6 @@ async function requireSecrets(host: Host, deviceId: string, definition: ServiceD
 
 async function holdsSecrets(deviceId: string, { name, secrets }: ServiceDefinition): Promise<boolean> {
   if (!knowsHostKey(deviceId, name)) return false;
-  return secrets.every(({ make }) => make === 'owner') || (await knownSecrets(deviceId, name)) !== undefined;
+  const { values } = await knownSecrets(deviceId, name);
+  return secrets.every(({ make }) => make === 'owner') || Object.keys(values).length > 0;
 }

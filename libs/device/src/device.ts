@@ -9,9 +9,11 @@ import {
 } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { adopt } from './adopt.ts';
+import { applySettings, type GuestAccess } from './apply-settings.ts';
 import { lastLine, runAgent } from './agent.ts';
 import { pruneStore } from './artifacts.ts';
 import type {
+  Applied,
   Bundle,
   DeployOptions,
   DeployReport,
@@ -35,6 +37,7 @@ import { plannedNetwork } from './plan.ts';
 import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
 import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
+import { requireSecret, SecretsControl } from './secrets-control.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
 import { changeOwnSettings, ownSettings, type SettingChange } from './service-settings.ts';
 import {
@@ -68,8 +71,10 @@ export class HostedDevice implements Device {
   readonly id: string;
   readonly kind: 'local' | 'adb';
   readonly inspector: HostInspector;
+  readonly secrets: SecretsControl;
   readonly tailnet: TailnetControl;
   readonly #host: Host;
+  readonly #guest: GuestAccess;
   /** Release that a start of ours was for, by service. */
   readonly #expected = new Map<string, string>();
 
@@ -78,7 +83,16 @@ export class HostedDevice implements Device {
     this.id = host.id;
     this.kind = host.kind;
     this.inspector = new HostInspector(host);
-    this.tailnet = new TailnetControl(host, (service) => this.ssh(service));
+    this.#guest = {
+      ssh: (service) => this.ssh(service),
+      restart: async (service) => {
+        await this.stop(service, STOP_SECONDS);
+        await this.#start(service);
+        await this.#waitHealthy(service, service.health.deadline);
+      },
+    };
+    this.secrets = new SecretsControl(host, this.#guest);
+    this.tailnet = new TailnetControl(host, this.#guest.ssh);
   }
 
   probe(): Promise<Probe[]> {
@@ -106,11 +120,19 @@ export class HostedDevice implements Device {
     return this.#host.exclusively(() => adopt(this.#host));
   }
 
-  deploy(bundle: Bundle, options: DeployOptions = {}): Promise<DeployReport> {
-    return this.#host.exclusively(async () => {
+  async deploy(bundle: Bundle, options: DeployOptions = {}): Promise<DeployReport> {
+    const { deviceId, ...report } = await this.#host.exclusively(async () => {
       await this.#settleRestore(bundle.definition);
       return deploy(this.#host, bundle, options);
     });
+    // Nothing is restarted by a deploy.
+    await this.secrets.finish(bundle.definition, { deviceId, guest: { ssh: this.#guest.ssh } });
+    return report;
+  }
+
+  async applySettings(definition: ServiceDefinition): Promise<Applied> {
+    const deviceId = await this.#deviceId(definition.name);
+    return this.#host.exclusively(() => applySettings(this.#host, deviceId, definition, this.#guest));
   }
 
   start(definition: ServiceDefinition): Promise<void> {
@@ -123,7 +145,7 @@ export class HostedDevice implements Device {
   async #start(definition: ServiceDefinition): Promise<void> {
     const { name } = definition;
     const slots = await this.#deployed(name);
-    await this.#refreshPorts(definition, slots);
+    await this.#prepareStart(definition, slots);
     const expected = dueRelease(slots);
     if (expected !== undefined) this.#expected.set(name, expected);
     const { status, stderr } = await runAgent(this.#host, 'start', [name], START_TIMEOUT);
@@ -140,12 +162,17 @@ export class HostedDevice implements Device {
     });
   }
 
+  /** What may have changed since the deploy, for a machine that does not run. */
+  async #prepareStart(definition: ServiceDefinition, slots: Slots): Promise<void> {
+    if ((await askAgent(this.#host)).get(definition.name)?.pid !== undefined) return;
+    await this.#refreshPorts(definition, slots);
+    await this.secrets.beforeStart(definition);
+  }
+
   /** Somebody else may listen on a port by now: the next free one is taken, for both slots. */
   async #refreshPorts(definition: ServiceDefinition, slots: Slots): Promise<void> {
     const { name } = definition;
-    const running = (await askAgent(this.#host)).get(name)?.pid !== undefined;
-    if (running) return;
-    const ports = await assignPorts(this.#host, definition, running);
+    const ports = await assignPorts(this.#host, definition, false);
     const mode = await this.#host.networkMode();
     await this.#requireNetwork(name, slots, mode);
     for (const slot of ['a', 'b'] as const) {
@@ -182,8 +209,9 @@ export class HostedDevice implements Device {
     });
   }
 
-  waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
-    return step(`wait for ${definition.name} to be healthy`, () => this.#waitHealthy(definition, seconds));
+  async waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
+    await step(`wait for ${definition.name} to be healthy`, () => this.#waitHealthy(definition, seconds));
+    await this.secrets.whenHealthy(definition);
   }
 
   async #waitHealthy({ name }: ServiceDefinition, seconds: number): Promise<void> {
@@ -404,7 +432,7 @@ export class HostedDevice implements Device {
     return serviceLogs(this.#host, name, options);
   }
 
-  async ssh({ name }: ServiceDefinition): Promise<SshTarget> {
+  async ssh({ name }: Pick<ServiceDefinition, 'name'>): Promise<SshTarget> {
     const deviceId = await this.#deviceId(name);
     const port = (await readPorts(this.#host)).services[name]?.[SSH];
     if (port === undefined) throw this.#notDeployed(name);
@@ -423,15 +451,14 @@ export class HostedDevice implements Device {
 
   async secret(definition: ServiceDefinition, name: string): Promise<string> {
     const deviceId = await this.#deviceId(definition.name);
+    requireSecret(definition, name);
     const value = (await serviceSecrets(deviceId, definition))[name];
     if (value !== undefined) return value;
-    const known = definition.secrets.map((secret) => secret.name).join(', ');
     throw new SovereignError({
-      code: 'no-such-secret',
-      what: `${definition.name} has no secret ${name}`,
-      on: definition.name,
-      hint: known === '' ? 'It has none' : `It has: ${known}`,
-      exit: 2,
+      code: 'secret-not-set',
+      what: 'this secret was never set',
+      on: `${definition.name}, ${name}`,
+      hint: `sovereign secrets set ${definition.name} ${name} reads it`,
     });
   }
 

@@ -1,14 +1,18 @@
 export type {
+  Applied,
   Bundle,
   DeployOptions,
   DeployReport,
   Device,
+  DeviceSecrets,
   DeviceTailnet,
   Endpoint,
   Inventory,
   LogOptions,
   Probe,
   ResizeReport,
+  RotateReport,
+  SecretState,
   ServiceState,
   ServiceStatus,
   SshTarget,
@@ -35,4 +39,5 @@ export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
 export { describeSize, parseSize } from './resize.ts';
 export type { TailnetSettings } from './tailnet/settings.ts';
 export { endsSoon, type TailnetStatus } from './tailnet/state.ts';
+export { compareKit, importKit, kitFiles, openKit, sealKit, type KitFiles } from './recovery-kit.ts';
 export { readSettingChange, type SettingChange } from './service-settings.ts';

@@ -1,56 +1,88 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import { canonicalJson, configDir, withLock, writeFileAtomic } from '@sovereign/store';
-import { z } from 'zod';
+import { configDir, withLock } from '@sovereign/store';
+import { damagedSecrets, deviceConfigDir, knowsSecrets, readSecrets, writeSecrets } from './secrets-file.ts';
 
-const secretsSchema = z.strictObject({
-  schema: z.literal(1),
-  /** Service to secret to value. */
-  services: z.record(z.string(), z.record(z.string(), z.string().min(1))),
-});
-type Secrets = z.output<typeof secretsSchema>;
+export { deviceConfigDir, knowsSecrets } from './secrets-file.ts';
 
-/** The folder of the owner's configuration that holds what belongs to one device. */
-export const deviceConfigDir = (deviceId: string, ...parts: string[]): string =>
-  configDir('devices', deviceId, ...parts);
-
-const secretsFile = (deviceId: string): string => deviceConfigDir(deviceId, 'secrets.json');
-
-/** True where this workstation holds the secrets of the device. */
-export const knowsSecrets = (deviceId: string): boolean => existsSync(secretsFile(deviceId));
+type Service = Pick<ServiceDefinition, 'name' | 'secrets'>;
 
 /**
  * The secrets of one service on one device; those that are missing are made, from the system's random source.
  * A file that cannot be read is never replaced: the passwords in it are the only ones that open the data.
  * @throws SovereignError `damaged-secrets`
  */
-export async function serviceSecrets(
-  deviceId: string,
-  definition: Pick<ServiceDefinition, 'name' | 'secrets'>,
-): Promise<Record<string, string>> {
-  await makePrivateFolder(deviceId);
-  return withLock(deviceConfigDir(deviceId, 'lock'), async () => {
-    const all = await readSecrets(deviceId);
+export async function serviceSecrets(deviceId: string, definition: Service): Promise<Record<string, string>> {
+  return locked(deviceId, async () => {
+    const { secrets: all, copied } = await readSecrets(deviceId);
     const own = { ...all.services[definition.name] };
     const missing = definition.secrets.flatMap(({ name, make }) =>
       own[name] === undefined && make !== 'owner' ? [{ name, make }] : [],
     );
-    if (missing.length === 0 && knowsSecrets(deviceId)) return own;
+    if (missing.length === 0 && (copied || all.services[definition.name] !== undefined)) return own;
+    // The damaged file may have held what its copy lacks.
+    if (copied) throw damagedSecrets(deviceId);
     for (const { name, make } of missing) own[name] = makers[make]();
     await writeSecrets(deviceId, { ...all, services: { ...all.services, [definition.name]: own } });
     return own;
   });
 }
 
-/** The secrets of one service that this workstation holds; undefined where it holds none. */
+/** What is known of a service's secrets, without making any. */
 export async function knownSecrets(
   deviceId: string,
   service: string,
-): Promise<Readonly<Record<string, string>> | undefined> {
-  return (await readSecrets(deviceId)).services[service];
+): Promise<{ values: Record<string, string>; pending: Record<string, readonly string[]> }> {
+  const { services, pending } = (await readSecrets(deviceId)).secrets;
+  return { values: services[service] ?? {}, pending: pending?.[service] ?? {} };
+}
+
+/**
+ * Keeps new values of a service's secrets.
+ * @param guest there is one, which may have the values of before until {@link settleSecrets}
+ */
+export async function changeSecrets(
+  deviceId: string,
+  service: string,
+  values: Readonly<Record<string, string>>,
+  { guest }: { guest: boolean },
+): Promise<void> {
+  await locked(deviceId, async () => {
+    const { secrets: all } = await readSecrets(deviceId);
+    const before = all.services[service] ?? {};
+    const changed = Object.entries(values).filter(([name, value]) => before[name] !== value);
+    if (changed.length === 0) return;
+    const pending = { ...all.pending?.[service] };
+    for (const [name, value] of guest ? changed : []) {
+      const had = [...(before[name] === undefined ? [] : [before[name]]), ...(pending[name] ?? [])];
+      pending[name] = had.filter((one) => one !== value);
+    }
+    await writeSecrets(deviceId, {
+      ...all,
+      services: { ...all.services, [service]: { ...before, ...values } },
+      pending: { ...all.pending, [service]: pending },
+    });
+  });
+}
+
+/** Forgets what the guest may have had, for every secret whose value it is known to have now. */
+export async function settleSecrets(
+  deviceId: string,
+  service: string,
+  taken: Readonly<Record<string, string>>,
+): Promise<void> {
+  await locked(deviceId, async () => {
+    const { secrets: all } = await readSecrets(deviceId);
+    const open = Object.entries(all.pending?.[service] ?? {});
+    const left = open.filter(([name]) => all.services[service]?.[name] !== taken[name]);
+    if (left.length === open.length) return;
+    await writeSecrets(deviceId, {
+      ...all,
+      pending: { ...all.pending, [service]: Object.fromEntries(left) },
+    });
+  });
 }
 
 /** Takes over a service's secrets from a device that another workstation set up. What is known already stays. */
@@ -59,9 +91,8 @@ export async function adoptSecrets(
   service: string,
   secrets: Record<string, string>,
 ): Promise<void> {
-  await makePrivateFolder(deviceId);
-  await withLock(deviceConfigDir(deviceId, 'lock'), async () => {
-    const all = await readSecrets(deviceId);
+  await locked(deviceId, async () => {
+    const { secrets: all } = await readSecrets(deviceId);
     const own = { ...secrets, ...all.services[service] };
     await writeSecrets(deviceId, { ...all, services: { ...all.services, [service]: own } });
   });
@@ -70,35 +101,57 @@ export async function adoptSecrets(
 /** Forgets a service's secrets, once its data is gone. */
 export async function forgetSecrets(deviceId: string, service: string): Promise<void> {
   if (!knowsSecrets(deviceId)) return;
-  await withLock(deviceConfigDir(deviceId, 'lock'), async () => {
-    const kept = Object.entries((await readSecrets(deviceId)).services).filter(([name]) => name !== service);
-    await writeSecrets(deviceId, { schema: 1, services: Object.fromEntries(kept) });
+  await locked(deviceId, async () => {
+    const { secrets: all } = await readSecrets(deviceId);
+    if (all.services[service] === undefined) return;
+    await writeSecrets(deviceId, {
+      schema: 1,
+      services: without(all.services, service),
+      pending: without(all.pending, service),
+    });
   });
 }
 
-const makers: Record<Exclude<ServiceDefinition['secrets'][number]['make'], 'owner'>, () => string> = {
+const without = <T>(record: Record<string, T> | undefined, key: string): Record<string, T> =>
+  Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => name !== key));
+
+type Make = ServiceDefinition['secrets'][number]['make'];
+
+const makers: Record<Exclude<Make, 'owner'>, () => string> = {
   // 24 bytes are 32 characters: 192 bits, and nothing that a shell, SQL or an address would have to quote.
   password: () => randomBytes(24).toString('base64url'),
 };
 
-async function readSecrets(deviceId: string): Promise<Secrets> {
-  const file = secretsFile(deviceId);
-  if (!existsSync(file)) return { schema: 1, services: {} };
-  try {
-    return secretsSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-  } catch {
-    // No cause: it might quote the file.
-    throw new SovereignError({
-      code: 'damaged-secrets',
-      what: 'the file that holds the secrets of this device cannot be read, and is left as it is',
-      on: file,
-      hint: 'Restore it from a backup; moving it away would make new passwords, which the data does not know',
-    });
-  }
+/** A new value. @throws SovereignError `owners-secret` where its owner alone gives it one */
+export function makeSecret(
+  service: string,
+  { name, make }: Pick<Service['secrets'][number], 'name' | 'make'>,
+): string {
+  if (make !== 'owner') return makers[make]();
+  throw new SovereignError({
+    code: 'owners-secret',
+    what: 'this secret is never made: you give it',
+    on: `${service}, ${name}`,
+    hint: `sovereign secrets set ${service} ${name} reads it`,
+    exit: 2,
+  });
 }
 
-const writeSecrets = (deviceId: string, secrets: Secrets): Promise<void> =>
-  writeFileAtomic(secretsFile(deviceId), canonicalJson(secrets), 0o600);
+/** @throws SovereignError `bad-secret` with exit 2, without the value */
+export function checkSecret(name: string, value: string): void {
+  if (/^[^\p{Cc}]{1,4096}$/u.test(value)) return;
+  throw new SovereignError({
+    code: 'bad-secret',
+    what: 'a secret is one line of at most 4096 characters, none of them a control character',
+    on: name,
+    exit: 2,
+  });
+}
+
+async function locked<T>(deviceId: string, work: () => Promise<T>): Promise<T> {
+  await makePrivateFolder(deviceId);
+  return withLock(deviceConfigDir(deviceId, 'lock'), work);
+}
 
 /** Makes the folder of the owner's configuration that belongs to one device, for this user alone. */
 export async function makePrivateFolder(deviceId: string): Promise<void> {
