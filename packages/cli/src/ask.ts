@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { SovereignError } from '@sovereign/report';
 import type { Session } from './session.ts';
 
@@ -13,6 +16,60 @@ export async function askText({ streams, signal }: Session, question: string): P
     return (await lines.question(`${question} `, { signal })).trim();
   } finally {
     lines.close();
+  }
+}
+
+/** Asks without showing what is typed. */
+async function askHidden({ streams, signal }: Session, question: string): Promise<string> {
+  // A terminal of readline's echoes to its output: to nowhere.
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: streams.in, output: nowhere, terminal: true });
+  streams.err.write(`${question} `);
+  try {
+    return await lines.question('', { signal });
+  } finally {
+    lines.close();
+    streams.err.write('\n');
+  }
+}
+
+/**
+ * A secret of one line: typed on a terminal, twice where it is a new one, else from standard input.
+ * @param file where it is instead; `-` is standard input
+ * @throws SovereignError `usage` where there is nobody to type, `not-the-same`
+ */
+export async function askSecret(
+  session: Session,
+  what: string,
+  file?: string,
+  { twice = true } = {},
+): Promise<string> {
+  const line = (content: string): string => content.replace(/\r?\n$/, '');
+  if (file !== undefined && file !== '-') return line(await readSecretFile(file));
+  if (file === '-' || !session.streams.in.isTTY) return line(await text(session.streams.in));
+  if (!canAsk(session)) {
+    throw new SovereignError({
+      code: 'usage',
+      what: `nobody can be asked for the ${what} with --json or --quiet`,
+      hint: 'Give it on standard input',
+      exit: 2,
+    });
+  }
+  const first = await askHidden(session, `${what}:`);
+  if (!twice || (await askHidden(session, `${what} again:`)) === first) return first;
+  throw new SovereignError({
+    code: 'not-the-same',
+    what: `the ${what} was typed in two ways`,
+    hint: 'Run the command again; nothing was changed',
+  });
+}
+
+async function readSecretFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    const what = 'this file cannot be read';
+    throw new SovereignError({ code: 'usage', what, on: file, exit: 2, cause });
   }
 }
 

@@ -79,14 +79,14 @@ export function buildProgram(
 
 /** What commands that have commands of their own are about. */
 const groups: Readonly<Record<string, string>> = {
-  secrets: 'list and show what a service keeps secret',
+  secrets: 'what services keep secret: show it, change it, keep it safe',
   tailnet: 'how services are reached in your tailnet',
 };
 
 function group(program: Command, name: string): Command {
   const summary = groups[name] ?? '';
   const command = new Command(name).summary(summary);
-  command.description(sentence(summary)).usage('COMMAND SERVICE [flags]');
+  command.description(sentence(summary)).usage('COMMAND … [flags]');
   program.addCommand(command);
   return command;
 }

@@ -68,6 +68,11 @@ const ofDevice: OwnFlag[] = [
   { flags: '--repository <repository>', description: 'where they are, where that is nobody’s own' },
 ];
 
+const passphraseFile: OwnFlag = {
+  flags: '--passphrase-file <file>',
+  description: 'a file with the passphrase, one line; - is standard input',
+};
+
 const onDevice = ['serial', 'timeout', 'dryRun'] as const;
 const making = ['base', 'tools', 'affected', 'since', 'locked'] as const;
 
@@ -222,9 +227,9 @@ export const table: readonly CommandEntry[] = [
   {
     name: 'secrets list',
     services: 'one',
-    summary: 'the names of the secrets of a service',
+    summary: 'the secrets of a service on a device: which are there, without their values',
     example: 'sovereign secrets list sql',
-    flags: [],
+    flags: ['serial'],
     needs: [],
     load: async () => (await import('./commands/secrets.ts')).listSecrets,
   },
@@ -234,10 +239,61 @@ export const table: readonly CommandEntry[] = [
     words: '[name]',
     wordsUsage: '[NAME]',
     summary: 'print the value of a secret, alone',
+    description: 'Prints to a terminal; to anything else with --yes.',
     example: 'sovereign secrets show sql postgres-password',
     flags: ['serial'],
     needs: [],
     load: async () => (await import('./commands/secrets.ts')).showSecret,
+  },
+  {
+    name: 'secrets set',
+    services: 'one',
+    words: '<name>',
+    wordsUsage: 'NAME',
+    summary: 'give a secret a value of yours; a service that runs takes it',
+    description: 'Asks for the value on a terminal, unseen, else reads it from standard input.',
+    example: 'sovereign secrets set sql postgres-password',
+    flags: ['serial', 'dryRun'],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/secrets.ts')).setSecret,
+  },
+  {
+    name: 'secrets rotate',
+    services: 'one',
+    words: '[name]',
+    wordsUsage: '[NAME]',
+    summary: 'make a new value for a secret, or for all that are made; a service that runs takes it',
+    description: 'A change that was cut before is finished instead.',
+    example: 'sovereign secrets rotate sql',
+    flags: ['serial', 'dryRun'],
+    needs: ['ssh'],
+    load: async () => (await import('./commands/secrets.ts')).rotateSecrets,
+  },
+  {
+    name: 'secrets export',
+    services: 'none',
+    words: '<file>',
+    wordsUsage: 'FILE',
+    summary: 'an encrypted recovery kit: all that this workstation knows of its devices',
+    description:
+      'Asks for a passphrase. Keep the file on another machine: without it, a dead disk locks you out.',
+    example: 'sovereign secrets export sovereign.kit',
+    flags: ['dryRun'],
+    own: [passphraseFile],
+    needs: [],
+    load: async () => (await import('./commands/recovery-kit.ts')).exportKit,
+  },
+  {
+    name: 'secrets import',
+    services: 'none',
+    words: '<file>',
+    wordsUsage: 'FILE',
+    summary: 'take over what a recovery kit holds; asks before it replaces anything',
+    example: 'sovereign secrets import sovereign.kit',
+    flags: ['dryRun'],
+    own: [passphraseFile],
+    needs: [],
+    load: async () => (await import('./commands/recovery-kit.ts')).importKit,
   },
   {
     name: 'settings',

@@ -51,7 +51,7 @@ export class SqlAtHome {
       ...['--tailnet-ca', this.lab.server.ca, '--timeout', '300', ...flags],
     ]);
     this.#password = (
-      await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local'])
+      await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local', '--yes'])
     ).stdout.trim();
   }
 

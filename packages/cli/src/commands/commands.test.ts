@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { SovereignError } from '@sovereign/report';
 import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
 import type { Flags } from '../flags.ts';
@@ -9,7 +10,7 @@ import { restart, rollback, start, stop } from './lifecycle.ts';
 import { logs } from './logs.ts';
 import { remove } from './remove.ts';
 import { resize } from './resize.ts';
-import { listSecrets, showSecret } from './secrets.ts';
+import { listSecrets, rotateSecrets, setSecret, showSecret } from './secrets.ts';
 import { status } from './status.ts';
 import { howToConnect } from './up.ts';
 
@@ -200,12 +201,26 @@ describe('connect', () => {
 });
 
 describe('secrets', () => {
-  it('show prints the value alone', async () => {
-    expect((await showSecret(fakeSession({ words: ['postgres-password'] }).session)).text).toBe('s3:cr\\et');
+  it('show prints the value alone, to a terminal', async () => {
+    const { session } = fakeSession({ words: ['postgres-password'], tty: true });
+    expect((await showSecret(session)).text).toBe('s3:cr\\et');
   });
 
   it('show takes the only one where none is named', async () => {
-    expect((await showSecret(fakeSession().session)).json).toMatchObject({ name: 'postgres-password' });
+    const { json } = await showSecret(fakeSession({ tty: true }).session);
+    expect(json).toMatchObject({ name: 'postgres-password' });
+  });
+
+  it.each([{ json: false }, { json: true }])('show prints to no file without --yes: %o', async (flags) => {
+    const device = fakeDevice({ secret: () => Promise.reject(new Error('was asked for')) });
+    await expect(showSecret(fakeSession({ device, flags }).session)).rejects.toMatchObject({
+      code: 'no-terminal',
+      exit: 2,
+      hint: 'Add --yes where that is meant, as in a script',
+    });
+    expect((await showSecret(fakeSession({ flags: { ...flags, yes: true } }).session)).text).toBe(
+      's3:cr\\et',
+    );
   });
 
   it('show offers the nearest name', async () => {
@@ -218,7 +233,40 @@ describe('secrets', () => {
   it('list holds no value', async () => {
     const { json, text } = await listSecrets(fakeSession().session);
     expect(JSON.stringify(json)).not.toContain('s3');
-    expect(text).toBe('postgres-password  of the superuser');
+    expect(text).toBe('postgres-password  made  of the superuser');
+    expect(json).toMatchObject({
+      device: 'local',
+      secrets: [{ name: 'postgres-password', state: 'made', pending: false }],
+    });
+  });
+
+  it('set reads the value from standard input, without its line end', async () => {
+    const device = fakeDevice();
+    const { session, out, err } = fakeSession({ device, words: ['postgres-password'] });
+    session.streams.in = Readable.from(['my own one\n']) as unknown as NodeJS.ReadStream;
+    const { json, text } = await setSecret(session);
+    expect(device.did).toEqual(['set sql "postgres-password" "my own one"']);
+    expect(json).toEqual({ device: 'local', service: 'sql', name: 'postgres-password', applied: 'live' });
+    expect(text).toBe('postgres-password is set; sql goes on with it');
+    expect([JSON.stringify(json), text, out(), err()].join()).not.toContain('my own');
+  });
+
+  it('rotate changes all, or the one that is named', async () => {
+    const device = fakeDevice();
+    const { text } = await rotateSecrets(fakeSession({ device }).session);
+    await rotateSecrets(fakeSession({ device, words: ['postgres-password'] }).session);
+    expect(device.did).toEqual(['rotate sql ', 'rotate sql "postgres-password"']);
+    expect(text).toBe('new value: postgres-password\nsql goes on with it');
+  });
+
+  it.each([
+    ['set', setSecret],
+    ['rotate', rotateSecrets],
+  ])('%s --dry-run does nothing', async (_, run) => {
+    const device = fakeDevice();
+    const { json } = await run(fakeSession({ device, flags: { dryRun: true } }).session);
+    expect(device.did).toEqual([]);
+    expect(json).toHaveProperty('plan');
   });
 });
 

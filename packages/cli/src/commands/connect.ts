@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Device } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
+import type { ServiceDefinition } from '@sovereign/service';
 import { execa } from 'execa';
 import { theService } from '../device.ts';
 import { wordOf } from '../services.ts';
@@ -25,7 +27,7 @@ export const connect: Run = async (session) => {
     });
   }
   const secret = definition.secrets.find(({ name }) => name === `${port.user ?? ''}-password`);
-  const password = secret === undefined ? undefined : await device.secret(definition, secret.name);
+  const password = secret === undefined ? undefined : await passwordOf(device, definition, secret.name, url);
   const print = session.flags.json || session.own.print === true;
   if (port.scheme === 'postgresql' && password !== undefined && !print) {
     const psql = await findProgram('psql');
@@ -34,6 +36,18 @@ export const connect: Run = async (session) => {
   const full = withPassword(url, password);
   return { json: { device: device.id, service: definition.name, url: full }, text: full };
 };
+
+/** While a password is being changed, the one that the service takes. */
+async function passwordOf(
+  device: Device,
+  definition: ServiceDefinition,
+  name: string,
+  url: string,
+): Promise<string> {
+  const candidates = await device.secrets.candidates(definition, name);
+  if (candidates.length < 2 || !url.startsWith('postgresql:')) return device.secret(definition, name);
+  return (await import('@sovereign/checks')).passwordThatWorks(url, candidates);
+}
 
 /** psql reads the password from a file that only this user can read: no command line and no environment holds it. */
 async function openPsql(

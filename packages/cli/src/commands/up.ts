@@ -1,4 +1,5 @@
 import type { Device } from '@sovereign/device';
+import { note } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
 import { consentTo, phoneOptions } from '../consent.ts';
@@ -14,6 +15,10 @@ import { joinTailnet } from '../tailnet-join.ts';
 import { describeTailnet } from '../tailnet-text.ts';
 import { nothingAffected, nxRun, plan } from './build.ts';
 import { startAndWait } from './lifecycle.ts';
+
+/** Once a device, when there is something to lose. */
+const OFFER =
+  'its secrets are on this machine alone: ./sovereign secrets export FILE makes an encrypted copy to keep elsewhere';
 
 export const up: Run = async (session) => {
   const asked = await servicesOnBase(session, await affectedServices(session));
@@ -31,11 +36,13 @@ export const up: Run = async (session) => {
     }
     announce(device);
     const env = await consentTo(session, device);
+    const first = (await device.inventory()).id === undefined;
     const before = await device.status(services.map(({ definition }) => definition));
     await runRefreshing(session, { ...run, env });
     for (const service of services) await startAndWait(session, device, service);
     const ran = new Map(before.map((status) => [status.name, status]));
     await joinTailnet(session, device, services, ran, key);
+    if (first) note(OFFER);
     const document = await statusDocument([device], services);
     return { json: document, text: howToConnect(device, services, document) };
   });

@@ -51,6 +51,16 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     startOrder: (asked) => Promise.resolve([...asked]),
     settings: () => Promise.resolve({}),
     changeSettings: doing('change settings', {}),
+    applySettings: doing('apply settings', 'live' as const),
+    secrets: {
+      list: ({ secrets }) =>
+        Promise.resolve(
+          secrets.map(({ name, description }) => ({ name, description, state: 'made', pending: false })),
+        ),
+      candidates: () => Promise.resolve(['s3:cr\\et']),
+      set: doing('set', 'live' as const),
+      rotate: doing('rotate', { rotated: ['postgres-password'], finished: [], applied: 'live' as const }),
+    },
     tailnet: {
       settings: () => Promise.resolve(undefined),
       check: () => Promise.resolve(),
