@@ -191,7 +191,8 @@ async function measureGuest(): Promise<void> {
     ...['--tailnet-ca', lab.server.ca, '--tailnet-tags', 'tag:sovereign'],
   ]);
   const address = await reachable();
-  const password = (await lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '--yes', ...local])).stdout;
+  const password = (await lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '--yes', ...local]))
+    .stdout;
   const mode: Way = { room: 'home', host: '127.0.0.1', port: '15432' };
   const tailnet: Way = { room: 'laptop', host: address, port: '5432' };
 
