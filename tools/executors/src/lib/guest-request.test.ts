@@ -46,6 +46,12 @@ describe('the lock of a service', () => {
     await expect(readGuestLock(service, 'debian')).rejects.toMatchObject({ code: 'stale-lock', on: path });
   });
 
+  test('of Alpine that is missing names the setting for another base too', async () => {
+    const setting = expect.stringContaining('SOVEREIGN_BASE=debian') as string;
+    await expect(readGuestLock(service, 'alpine')).rejects.toMatchObject({ hint: setting });
+    await expect(readGuestLock(service, 'debian')).rejects.not.toMatchObject({ hint: setting });
+  });
+
   test('is stale when the definition asks for another package', async () => {
     await writeLock(lockPath(service, 'debian'), lockOf(['postgresql-16'], ['postgresql-16']));
     await expect(readGuestLock(service, 'debian')).rejects.toMatchObject({ code: 'stale-lock' });

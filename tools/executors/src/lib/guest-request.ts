@@ -35,7 +35,12 @@ export function guestRequest({ definition, folder }: FoundService, base: Base): 
 export async function readGuestLock(service: FoundService, base: Base): Promise<Lock> {
   const path = lockPath(service, base);
   const request = guestRequest(service, base);
-  const hint = `Make it with ./sovereign lock, or nx run ${service.project}:lock`;
+  // nx itself takes Alpine, and asks no mirror whether it is reached.
+  const other =
+    base === 'alpine'
+      ? '. Where no Alpine mirror is reached, write the line SOVEREIGN_BASE=debian into .env.local'
+      : '';
+  const hint = `Make it with ./sovereign lock, or nx run ${service.project}:lock${other}`;
   if (!existsSync(path)) {
     throw new SovereignError({ code: 'stale-lock', what: `there is no ${base} lock yet`, on: path, hint });
   }
