@@ -14,7 +14,7 @@ import {
   uplinks,
   type Elsewhere,
 } from './state.ts';
-import { phoneLockPath, phonePackages } from './tree.ts';
+import { phoneLockPath, phonePackages, phoneTree } from './tree.ts';
 import { rustLockPath, rustPackages } from './vsock.ts';
 
 const USAGE = `usage: phone COMMAND [NAME]
@@ -34,6 +34,7 @@ const USAGE = `usage: phone COMMAND [NAME]
   uplink NAME ${uplinks.join('|')}   the default network changes
   shell [NAME [COMMAND…]] a root shell inside, past adb
   list                    NAME SERIAL PORT ANDROID ROOT, one phone a line
+  prepare                 makes the tree that phones start from, where it is missing
   lock                    pins the packages that phones, and what compiles their vsock, are made of
 NAME is "phone" where none is given and none other runs.`;
 
@@ -137,6 +138,10 @@ async function run(command: string | undefined, name: string | undefined): Promi
         const fields = [phone.name, serial(phone), adbPort(phone), phone.android, phone.root];
         process.stdout.write(`${fields.join(' ')}\n`);
       }
+      return;
+    case 'prepare':
+      // Elsewhere there are no test phones, which is for their tests to say.
+      if (process.arch === 'x64') await phoneTree();
       return;
     case 'lock': {
       const lock = async (path: string, packages: readonly string[]) =>
