@@ -1,3 +1,5 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test as base } from 'vitest';
 import { commandLine, signal } from './testing/device-folder.ts';
 import { PhoneNetwork } from './testing/phone-network.ts';
@@ -75,6 +77,30 @@ describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { tim
     expect(network.processes()).toEqual([]);
   });
 });
+
+test(
+  'a release on trial that was made for another network is taken back, and says why',
+  { timeout: 120_000 },
+  async ({ expect, make }) => {
+    const network = await make('tap');
+    const [folder] = network.service('sql', 2, []);
+    cpSync(join(folder, 'a'), join(folder, 'b'), { recursive: true });
+    const plan = join(folder, 'b', 'launch');
+    writeFileSync(plan, readFileSync(plan, 'utf8').replace(/^tap .*\n/m, ''));
+    writeFileSync(join(folder, 'trial'), 'b 0 - 0\n');
+    await network.launch('start', network.root, 'sql');
+    await expect
+      .poll(() => status(network), PATIENT)
+      .toMatchObject({
+        'sql state': 'running',
+        'sql slot': 'a',
+        'sql attention': expect.stringMatching(
+          /taken back: no network for the guest: sql was deployed for the network vsock/,
+        ) as string,
+      });
+    await network.launch('stop', network.root, 'sql', '5');
+  },
+);
 
 test(
   'a service whose TAP device cannot be made does not start, and says why',

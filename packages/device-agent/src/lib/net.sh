@@ -187,6 +187,12 @@ net_take_back() {
 
 # In mode `vsock` a guest waits for the network by itself, and is none the worse.
 net_attach_now() {
+  net_planned=vsock
+  [ -z "$net_tap" ] || net_planned=tap
+  if [ -n "$net_address" ] && [ "$net_planned" != "$net_mode" ]; then
+    net_error="$net_service was deployed for the network $net_planned, and this device has $net_mode now: deploy it again"
+    return 1
+  fi
   case $net_mode in
     vsock) net_mode_up || true ;;
     tap) net_mode_up && tap_attach ;;

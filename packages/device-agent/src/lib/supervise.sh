@@ -107,19 +107,24 @@ begin_slot() {
     checked_slot=$slot
     choose_variant "$slot"
   fi
-  network_comes || return
+  if ! network_comes; then
+    [ -n "$no_network" ] || return 1
+    failures=0
+    refuse_slot "no network for the guest: $net_error"
+    return
+  fi
   new_boot_logs
   boot_vm
 }
 
-# The guest's part of the network, tried as often as a start.
+# The guest's part of the network, tried as often as a start. Fails with $no_network where it was given up.
 network_comes() {
+  no_network=''
   until net_attach "$PWD" "$slot"; do
     failures=$((failures + 1))
     log "no network for the guest: $net_error"
     if [ "$failures" -gt "$plan_restarts" ]; then
-      attention "no network for the guest: $net_error"
-      final=failed
+      no_network=yes
       return 1
     fi
     back_off "$failures" || return

@@ -239,7 +239,10 @@ export class PhoneNetwork {
       'log-limit 100000',
       'backoff-max 1',
       `address 192.168.127.${index}`,
-      `tap sov-${name}`,
+      // As a deploy plans it for the mode that it finds.
+      ...(readFileSync(join(this.root, 'device.conf'), 'utf8').includes('network tap')
+        ? [`tap sov-${name}`]
+        : []),
       ...publish.map((ports) => `publish ${ports}`),
     ];
     const argv = [process.execPath, '--disable-warning=ExperimentalWarning', standIn, 'healthy'];
