@@ -121,6 +121,22 @@ test.for([
   });
 });
 
+test('one phone that is attached twice, over a cable and over the network, is one device', async () => {
+  const search = await attached(
+    { serial: 'cable', id: ONE, services: ['sql'] },
+    { serial: '192.0.2.7:5555', id: ONE, services: ['sql'] },
+  );
+  expect((await selectDevice({ ...search, services: ['sql'] })).id).toBe('cable');
+  expect((await usedDevices(search)).map(({ id }) => id)).toEqual(['local', 'cable']);
+});
+
+test('where this machine is meant, a phone under a serial never seen before is told of', async () => {
+  const search = await attached({ serial: 'new', id: ONE, known: false, services: ['sql'] });
+  const write = vi.spyOn(process.stderr, 'write');
+  expect((await selectDevice({ ...search, services: ['sql'] })).id).toBe('local');
+  expect(write.mock.calls.map(([text]) => String(text)).join('')).toContain('never used from here: new');
+});
+
 test('a phone under a known serial that is another one by now is not meant', async () => {
   const search = await attached({ serial: 'mine', id: ONE, known: false, services: ['sql'] });
   await serviceSecrets(TWO, definition);

@@ -25,9 +25,15 @@ export async function listDevices(search: PhoneSearch = {}): Promise<Device[]> {
 export async function usedDevices(search: PhoneSearch = {}): Promise<Device[]> {
   const phones = await attachedPhones(search);
   const known = await knownAmong(phones);
+  tellOthers(phones, known);
+  // One alone is itself: it is not asked for that.
+  if (known.length < 2) return [localDevice(), ...known.map(phoneDevice)];
+  return [localDevice(), ...onePerDevice(await askedFor(known)).map(({ device }) => device)];
+}
+
+function tellOthers(phones: readonly Attached[], known: readonly Attached[]): void {
   const others = phones.filter((phone) => !known.includes(phone)).map(({ serial }) => serial);
   if (others.length > 0) note(`attached and never used from here: ${others.join(', ')}; -s asks it`);
-  return [localDevice(), ...known.map(phoneDevice)];
 }
 
 /** This machine as a device; its folder is docs/interface.md's, "Where things are". */
@@ -50,8 +56,14 @@ export async function selectDevice({ serial, services = [], ...search }: DeviceC
   const wanted = serial ?? (variable === '' ? undefined : variable);
   if (wanted !== undefined) return named(wanted, serial === undefined, search);
   const local = localDevice();
-  const phones = await preparedPhones(await knownAmong(await attachedPhones(search)));
-  if (phones.length === 0) return local;
+  const attached = await attachedPhones(search);
+  const known = await knownAmong(attached);
+  const phones = onePerDevice(await preparedPhones(known));
+  if (phones.length === 0) {
+    // The same phone has another serial over another cable, or over the network.
+    tellOthers(attached, known);
+    return local;
+  }
   const all = [{ device: local, has: (await local.inventory()).services }, ...phones];
   const having = all.filter(
     ({ has }) => has === undefined || services.some((service) => has.includes(service)),
@@ -72,23 +84,37 @@ export async function selectDevice({ serial, services = [], ...search }: DeviceC
  * The phones that this workstation prepared or took over, with the services on them; undefined where a phone cannot be
  * asked: it may well be the one that is meant.
  */
-async function preparedPhones(
-  phones: readonly Attached[],
-): Promise<{ device: Device; has: readonly string[] | undefined }[]> {
+async function preparedPhones(phones: readonly Attached[]): Promise<Asked[]> {
   const ids = new Set((await knownDevices()).map(({ id }) => id));
-  const asked = await Promise.all(
+  const asked = await askedFor(phones);
+  return asked.filter(({ id, has }) => has === undefined || (id !== undefined && ids.has(id)));
+}
+
+/** A phone, with what it said of itself; nothing where it cannot be asked. */
+interface Asked {
+  device: Device;
+  id?: string | undefined;
+  has: readonly string[] | undefined;
+}
+
+const askedFor = (phones: readonly Attached[]): Promise<Asked[]> =>
+  Promise.all(
     phones.map(async (phone) => {
       const device = phoneDevice(phone);
       try {
         const { id, services } = await device.inventory();
-        return id !== undefined && ids.has(id) ? [{ device, has: services }] : [];
+        return { device, id, has: services };
       } catch {
-        return [{ device, has: undefined }];
+        return { device, has: undefined };
       }
     }),
   );
-  return asked.flat();
-}
+
+/** One phone may be attached twice, over a cable and over the network: it is known by its own id. */
+const onePerDevice = (phones: readonly Asked[]): Asked[] =>
+  phones.filter(
+    ({ id }, index) => id === undefined || phones.findIndex((other) => other.id === id) === index,
+  );
 
 async function named(serial: string, byVariable: boolean, search: PhoneSearch): Promise<Device> {
   if (serial === 'local') return localDevice();

@@ -82,7 +82,7 @@ const states: readonly [words: RegExp, State][] = [
     },
   ],
   [
-    /host/,
+    /^host$/,
     {
       code: 'adb-host',
       what: 'this is not a phone: adb says that it is a host',

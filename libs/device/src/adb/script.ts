@@ -16,6 +16,8 @@ export interface PhoneResult {
   stderr: string;
 }
 
+const tooLate: PhoneResult = { status: 124, stdout: Buffer.alloc(0), stderr: 'no answer in time' };
+
 /**
  * Runs a script on a phone to its end.
  * @throws SovereignError `adb-lost`, or what the phone's state asks for
@@ -26,21 +28,30 @@ export async function runScript(
   args: readonly string[],
   { input, timeout }: PhoneScript = {},
 ): Promise<PhoneResult> {
-  const process = await shell.start(script, args);
+  const timer = new AbortController();
+  const late =
+    timeout === undefined
+      ? new Promise<never>(() => undefined)
+      : delay(timeout, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
+  const started = shell.start(script, args);
+  // An adb that hangs may not even take the script.
+  const process = await Promise.race([started, late]);
+  if (process === 'late') {
+    started.then(
+      (one) => one.end(),
+      () => undefined,
+    );
+    return tooLate;
+  }
   const output = Promise.all([collect(process.stdout), collect(process.stderr)]);
   // A script that ends before it has read its input says why by its status.
   const sent =
     input === undefined || input instanceof Uint8Array
       ? Promise.resolve(void process.stdin.end(input))
       : pipeline(input, process.stdin);
-  const timer = new AbortController();
-  const late =
-    timeout === undefined
-      ? new Promise<never>(() => undefined)
-      : delay(timeout, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
   try {
     const status = await Promise.race([process.status, late]);
-    if (status === 'late') return { status: 124, stdout: Buffer.alloc(0), stderr: 'no answer in time' };
+    if (status === 'late') return tooLate;
     const [stdout, stderr] = await output;
     if (status === 0) await sent;
     return { status, stdout, stderr: stderr.toString() };

@@ -1,4 +1,5 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -75,6 +76,18 @@ describe('a script', () => {
     },
   );
 
+  test('runs as root also where something else is said before', async () => {
+    const one = phone('magisk');
+    const { shell } = await connected({
+      ...one,
+      shell: ['mksh', '-c', 'echo "su: a warning" >&2; eval "$1"', 'sh'],
+    });
+    expect(await runScript(shell, 'echo of the script >&2; exit 9', [])).toMatchObject({
+      status: 9,
+      stderr: 'of the script\n',
+    });
+  });
+
   test('passes bytes through, both ways, whatever pieces they come in', async () => {
     const { shell, server } = await connected(phone('magisk'));
     const bytes = randomBytes(200_000);
@@ -94,6 +107,14 @@ describe('a script', () => {
   test('that takes too long is given up', async () => {
     const { shell } = await connected(phone('adbd'));
     expect(await runScript(shell, 'sleep 2', [], { timeout: 100 })).toMatchObject({ status: 124 });
+  });
+
+  test('that is not even taken, by an adb that hangs, is given up too', async () => {
+    const silent = createServer((socket) => socket.on('error', () => undefined));
+    onTestFinished(() => void silent.close());
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const shell = new AdbShell({ port: (silent.address() as AddressInfo).port }, 'phone');
+    expect(await runScript(shell, 'true', [], { timeout: 100 })).toMatchObject({ status: 124 });
   });
 
   test('whose connection ends before it does is lost, with what to do next', async () => {

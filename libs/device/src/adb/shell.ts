@@ -98,13 +98,17 @@ export class AdbShell implements PhoneShell {
     const stderr = new PassThrough();
     const streams = { [ids.stdout]: stdout, [ids.stderr]: stderr } as Record<number, PassThrough>;
     let exit: number | undefined;
-    let ready = '';
+    let said = '';
+    let isReady = false;
     const status = new Promise<number>((resolve, reject) => {
       const read = packets((id, data) => {
         if (id === ids.exit) exit = data[0] ?? 1;
-        else if (id === ids.stderr && !ready.startsWith(READY)) {
-          ready += data.toString();
-          if (ready.startsWith(READY)) stderr.write(ready.slice(READY.length));
+        else if (id === ids.stderr && !isReady) {
+          said += data.toString();
+          // What su or the phone's shell says before it is no part of the script.
+          const at = `\n${said}`.indexOf(`\n${READY}`);
+          isReady = at >= 0;
+          if (isReady) stderr.write(said.slice(at + READY.length));
         } else if (streams[id]?.write(data) === false) {
           socket.pause();
           streams[id].once('drain', () => socket.resume());
@@ -115,7 +119,7 @@ export class AdbShell implements PhoneShell {
         stdout.end();
         stderr.end();
         if (exit === undefined) reject(adbLost(this.#serial));
-        else if (!ready.startsWith(READY)) reject(noRoot(this.#serial, ready.trim()));
+        else if (!isReady) reject(noRoot(this.#serial, said.trim()));
         else resolve(exit);
       });
       socket.resume();

@@ -100,7 +100,7 @@ function toArgs(
 /**
  * The root disk first, since its name on the kernel's command line is /dev/vda; the guest finds the others by their id.
  * `sparse=false`: a discard of the guest's would take space back that was allocated so that the phone cannot run out of
- * it. From Android 15 on crosvm locks every disk itself; before that the launcher's lock is the only one.
+ * it. From Android 15-QPR1 on crosvm locks every disk itself; before that what the launcher knows is the only guard.
  */
 function disks({ root, data, config }: Machine, spelling: Spelling): string[] {
   return spelling === 'structured'
