@@ -33,7 +33,13 @@ test('two phones serve side by side, each with data and a password of its own', 
 test('without a choice both are named, and a wrong choice is none', async () => {
   const serials = phones.map(({ serial }) => serial);
   expect((await listDevices()).map(({ id }) => id)).toEqual(expect.arrayContaining(serials));
-  await expect(selectDevice({})).rejects.toMatchObject({ exit: 4 });
+  for (const serial of serials) {
+    await expect(selectDevice({})).rejects.toMatchObject({
+      code: 'which-device',
+      what: expect.stringContaining(serial) as string,
+      exit: 4,
+    });
+  }
   await expect(selectDevice({ serial: 'no-such-phone' })).rejects.toMatchObject({
     code: 'no-such-device',
     exit: 4,

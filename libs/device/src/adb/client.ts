@@ -3,7 +3,7 @@ import { Adb } from '@devicefarmer/adbkit';
 import type { AdbServer } from './smart-socket.ts';
 
 /**
- * What is used of adbkit: the list of phones, following it, and forwards. Its own types stand on those of a promise
+ * What is used of adbkit: the list of phones, and forwards. Its own types stand on those of a promise
  * library that it does not bring along. Scripts and transfers are in shell.ts, which says why.
  */
 interface AdbClient {
