@@ -11,6 +11,7 @@ export {
   describeChange,
   describeSize,
   lockDigest,
+  lockPath,
   lockSchema,
   readLock,
   refuseOlder,
@@ -26,5 +27,6 @@ export { openDeb } from './debian/deb.ts';
 export { alpineBase } from './alpine/index.ts';
 export { localApko, APKO_VERSION, type ApkoRunner } from './alpine/apko.ts';
 export { alpineIndex, BRANCH as alpineBranch } from './alpine/mirror.ts';
+export { guestRelease } from './release.ts';
 export { supportWarning } from './alpine/support.ts';
 export { debian } from './debian/index.ts';

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageBases } from '@sovereign/apko';
-import { readLock } from '@sovereign/base';
+import { lockPath, readLock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs } from '@sovereign/rootfs';
 import { loadService, readManifest } from '@sovereign/service';
@@ -24,8 +24,8 @@ export async function rebuildRoot(
 ): Promise<string> {
   await mkdir(folder, { recursive: true });
   const service = await loadService(project);
-  const lockPath = join(project, `${base}.lock.json`);
-  const packages = await packageBases[base].unpack(await readLock(lockPath), lockPath);
+  const lock = lockPath(service, base);
+  const packages = await packageBases[base].unpack(await readLock(lock), lock);
   const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));
   await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
   await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'));

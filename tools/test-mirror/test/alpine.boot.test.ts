@@ -1,20 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { databaseOf, runChecks } from '@sovereign/checks';
 import { execInGuest, localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
-import type { Lock } from '@sovereign/base';
-import type { FoundService } from '@sovereign/service';
-import { sha256File, workspaceRoot } from '@sovereign/store';
+import { readManifest, type FoundService } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { makeTestMirror, type TestMirror } from '../src/index.ts';
-import { buildImage, bundleWith, loadSql, lockAlpine, lockedDebian, useMirror } from './images.ts';
+import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-alpine-'));
+const dist = join(import.meta.dirname, '../dist');
+mkdirSync(dist, { recursive: true });
+/** Copies of the service's folder, from where its imports are found. */
+const copies = mkdtempSync(join(dist, 'copies-'));
+const copy = join(copies, 'rootfs-sql');
 const devices: Device[] = [];
 let mirror: TestMirror;
 let service: FoundService;
-let lock: Lock;
 let alpine: Bundle;
 let debian: Bundle;
 
@@ -23,24 +27,20 @@ beforeAll(async () => {
   mirror = await makeTestMirror();
   useMirror(mirror);
   service = await loadSql();
-  lock = await lockAlpine(service);
-  alpine = await bundleWith(service, 'alpine', await buildImage(service, lock, join(scratch, 'alpine')));
-  const built = await readBundle(workspaceRoot(), service);
-  debian =
-    built.release.base === 'debian'
-      ? built
-      : await bundleWith(
-          service,
-          'debian',
-          await buildImage(service, await lockedDebian(), join(scratch, 'debian')),
-        );
+  await buildCopy(service, 'alpine', copy);
+  alpine = await bundleWith(service, copy);
+  debian = await readBundle(workspaceRoot(), service);
+  if (debian.release.base !== 'debian') {
+    await buildCopy(service, 'debian', join(copies, 'debian'));
+    debian = await bundleWith(service, join(copies, 'debian'));
+  }
 }, 600_000);
 
 afterAll(async () => {
   for (const device of devices) await device.stop(service.definition, 60);
   await mirror.close();
   vi.unstubAllEnvs();
-  rmSync(scratch, { recursive: true, force: true });
+  for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
 });
 
 function newDevice(): Device {
@@ -82,11 +82,15 @@ async function inGuest(device: Device, script: string): Promise<string> {
   return stdout;
 }
 
-test('the image is the same bytes in another folder', async () => {
+test('locked and built in another folder, the lock, the image and what is told of it are the same bytes', async () => {
   vi.stubEnv('TZ', 'Pacific/Kiritimati');
-  const again = await buildImage(service, lock, join(scratch, 'a folder of another name'));
-  expect(await sha256File(again)).toBe(alpine.release.root.sha256);
-  rmSync(join(scratch, 'a folder of another name'), { recursive: true });
+  const other = join(copies, 'a folder of another name');
+  await buildCopy(service, 'alpine', other);
+  expect(await readManifest(join(other, 'dist'), 'root')).toEqual(
+    await readManifest(join(copy, 'dist'), 'root'),
+  );
+  const lock = (folder: string) => readFile(join(folder, 'alpine.local.lock.json'), 'utf8');
+  expect(await lock(other)).toBe(await lock(copy));
 });
 
 test('a machine made of it starts, and every live check passes', async () => {

@@ -1,13 +1,9 @@
-import { mkdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { packageBases } from '@sovereign/apko';
-import { guestArch, readLock, type Lock } from '@sovereign/base';
+import { cp } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { readBundle, type Bundle } from '@sovereign/device';
-import { builtPrograms, guestRecipe } from '@sovereign/guest';
-import { composeRoot, makeErofs } from '@sovereign/rootfs';
+import { buildRoot, lockRoot } from '@sovereign/executors/testing';
 import { loadService, makeRelease, readManifest, type Base, type FoundService } from '@sovereign/service';
-import { sha256File, workspaceRoot } from '@sovereign/store';
-import { openToolRoot } from '@sovereign/tools';
+import { workspaceRoot } from '@sovereign/store';
 import { vi } from 'vitest';
 import type { TestMirror } from '../src/index.ts';
 
@@ -21,43 +17,30 @@ export function useMirror({ url, keys }: TestMirror): void {
   vi.stubEnv('SOVEREIGN_ALPINE_KEYS', keys);
 }
 
-/** Locks the packages of a service from whatever mirror the settings name. */
-export function lockAlpine({ definition }: FoundService): Promise<Lock> {
-  const wanted = definition.bases.alpine;
-  if (wanted === undefined) throw new Error(`${definition.name} has no Alpine definition`);
-  const leaveOut = Object.keys(wanted.leaveOut);
-  return packageBases.alpine.lock({ packages: wanted.packages, leaveOut, arch: guestArch.alpine });
+/**
+ * Copies a service's folder and builds there what `nx run PROJECT:build` would build, with the committed lock of
+ * Debian, or with one of whatever Alpine mirror the settings name.
+ * @param folder below this project's `dist`: the copy's imports are looked for in the folders above it
+ */
+export async function buildCopy(service: FoundService, base: Base, folder: string): Promise<void> {
+  // Its tsconfig.json extends one by a path that only holds where it was.
+  const left = ['dist', 'alpine.local.lock.json', 'tsconfig.json'];
+  const wanted = (path: string) => !left.includes(basename(path));
+  await cp(service.folder, folder, { recursive: true, verbatimSymlinks: true, filter: wanted });
+  if (base === 'alpine') await lockRoot(folder, base);
+  await buildRoot(folder, base);
 }
 
-export const lockedDebian = (): Promise<Lock> => readLock(join(project, 'debian.lock.json'));
-
-/** Composes a service's image into a folder, as its build does; gives the path of the image. */
-export async function buildImage(service: FoundService, lock: Lock, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const packages = await packageBases[lock.base].unpack(lock, 'the lock of this test');
-  const recipe = await guestRecipe(service, lock.base, await builtPrograms(workspaceRoot()));
-  await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
-  const image = join(folder, 'root.erofs');
-  await makeErofs(await openToolRoot(), join(folder, 'root.tar'), image);
-  return image;
-}
-
-/** What was built, with another root image. */
-export async function bundleWith(service: FoundService, base: Base, image: string): Promise<Bundle> {
+/** What was built, with the root image of a copy. */
+export async function bundleWith(service: FoundService, copy: string): Promise<Bundle> {
   const workspace = workspaceRoot();
   const built = await readBundle(workspace, service);
   const [kernel, root, agent, network] = await Promise.all([
     readManifest(join(workspace, 'packages/kernel/dist'), 'kernel'),
-    readManifest(join(project, 'dist'), 'root'),
+    readManifest(join(copy, 'dist'), 'root'),
     readManifest(join(workspace, 'packages/device-agent/dist'), 'agent'),
     readManifest(join(workspace, 'packages/network/dist'), 'network'),
   ]);
-  const file = { name: 'root.erofs', sha256: await sha256File(image), size: (await stat(image)).size };
-  const release = makeRelease(service.definition, {
-    kernel,
-    root: { ...root, base, image: file },
-    agent,
-    network,
-  });
-  return { ...built, release, files: { ...built.files, root: image } };
+  const release = makeRelease(service.definition, { kernel, root, agent, network });
+  return { ...built, release, files: { ...built.files, root: join(copy, 'dist', root.image.name) } };
 }

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeLock, type Lock } from '@sovereign/base';
+import { lockPath, writeLock, type Lock } from '@sovereign/base';
 import { loadService, type FoundService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { guestRequest, lockPath, readGuestLock } from './guest-request.ts';
+import { guestRequest, readGuestLock } from './guest-request.ts';
 
 const sql = await loadService(join(workspaceRoot(), 'packages/rootfs-sql'));
 let service: FoundService;
@@ -55,6 +55,18 @@ describe('the lock of a service', () => {
   test('is stale when the definition asks for another package', async () => {
     await writeLock(lockPath(service, 'debian'), lockOf(['postgresql-16'], ['postgresql-16']));
     await expect(readGuestLock(service, 'debian')).rejects.toMatchObject({ code: 'stale-lock' });
+  });
+
+  test.each([
+    ['of another release', { release: 'bookworm' }],
+    ['for another processor', { arch: 'amd64' }],
+  ])('is stale when it is %s', async (_case, other) => {
+    const lock = lockOf(guestRequest(service, 'debian').packages, ['postgresql-17']);
+    await writeLock(lockPath(service, 'debian'), { ...lock, ...other });
+    await expect(readGuestLock(service, 'debian')).rejects.toMatchObject({
+      code: 'stale-lock',
+      what: expect.stringContaining(Object.values(other)[0] ?? '') as string,
+    });
   });
 
   test('is stale when it brings what the definition leaves out', async () => {

@@ -1,18 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { guestArch, readLock, type Lock, type LockRequest } from '@sovereign/base';
+import { guestArch, guestRelease, lockPath, readLock, type Lock, type LockRequest } from '@sovereign/base';
 import { SovereignError } from '@sovereign/report';
 import type { Base, FoundService } from '@sovereign/service';
-
-/**
- * Where the lock of a service is. One of packages that other keys than Alpine's own vouch for (a mirror of somebody's
- * packages, or of tests) has a name that Git ignores: it must not pass for Alpine's.
- */
-export const lockPath = ({ folder }: FoundService, base: Base): string => {
-  const own = base === 'alpine' && (process.env.SOVEREIGN_ALPINE_KEYS ?? '') !== '';
-  return join(folder, own ? 'alpine.local.lock.json' : `${base}.lock.json`);
-};
 
 /** What a service asks a base for. */
 export function guestRequest({ definition, folder }: FoundService, base: Base): LockRequest {
@@ -45,6 +36,14 @@ export async function readGuestLock(service: FoundService, base: Base): Promise<
     throw new SovereignError({ code: 'stale-lock', what: `there is no ${base} lock yet`, on: path, hint });
   }
   const lock = await readLock(path);
+  if (lock.release !== guestRelease[base] || lock.arch !== request.arch) {
+    throw new SovereignError({
+      code: 'stale-lock',
+      what: `the lock is of ${lock.release} for ${lock.arch}, images are of ${guestRelease[base]} for ${request.arch}`,
+      on: path,
+      hint,
+    });
+  }
   const leftOut = new Set(request.leaveOut);
   const same =
     isDeepStrictEqual(lock.requested, [...request.packages]) &&

@@ -2,7 +2,7 @@ import { rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { packageBases } from '@sovereign/apko';
-import type { Lock } from '@sovereign/base';
+import { lockPath, type Lock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
 import { composeRoot, makeErofs, storedSizes } from '@sovereign/rootfs';
 import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
@@ -10,7 +10,7 @@ import { loadService, writeManifest, type Base, type Manifest } from '@sovereign
 import { canonicalJson, sha256File, withScratch } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { chooseBase } from '../lib/base.ts';
-import { lockPath, readGuestLock } from '../lib/guest-request.ts';
+import { readGuestLock } from '../lib/guest-request.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {

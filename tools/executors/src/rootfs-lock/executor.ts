@@ -1,7 +1,8 @@
 import type { PromiseExecutor } from '@nx/devkit';
+import { lockPath } from '@sovereign/base';
 import { loadService, type Base } from '@sovereign/service';
 import { chooseBase } from '../lib/base.ts';
-import { guestRequest, lockPath } from '../lib/guest-request.ts';
+import { guestRequest } from '../lib/guest-request.ts';
 import { refreshLock } from '../lib/lock.ts';
 import { projectFolder } from '../lib/project.ts';
 
