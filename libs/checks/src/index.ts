@@ -1,5 +1,4 @@
 export type { Check, CheckContext, CheckResult, Database, Guest, GuestResult, Outcome } from './contract.ts';
-export { connect, passwordThatWorks } from './database.ts';
 export {
   checksOf,
   connectDatabase,
@@ -9,4 +8,4 @@ export {
   runChecks,
   type RunOptions,
 } from './run.ts';
-export { connect, type Connection } from './database.ts';
+export { connect, passwordThatWorks, type Connection } from './database.ts';

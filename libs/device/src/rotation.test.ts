@@ -138,7 +138,9 @@ describe('a rotation', () => {
 
   test('of what the owner alone gives is refused', async () => {
     const home = new Home();
-    const secrets = [{ name: 'smtp-password', make: 'owner' as const, deliver: 'plain' as const, description: 'for tests' }];
+    const secrets = [
+      { name: 'smtp-password', make: 'owner' as const, deliver: 'plain' as const, description: 'for tests' },
+    ];
     const service = { ...definition, secrets };
     await home.device.deploy(await home.bundle('healthy', { secrets }));
     await expect(home.device.secrets.rotate(service, 'smtp-password')).rejects.toEqual(

@@ -31,16 +31,18 @@ export async function buildCopy(service: FoundService, base: Base, folder: strin
   await buildRoot(folder, base);
 }
 
-/** What was built, with the root image of a copy. */
-export async function bundleWith(service: FoundService, copy: string): Promise<Bundle> {
+/** A service with the root image of a copy; all else is what was built. */
+export async function bundleWith({ definition }: FoundService, copy: string): Promise<Bundle> {
   const workspace = workspaceRoot();
-  const built = await readBundle(workspace, service);
+  const built = await readBundle(workspace, await loadSql());
   const [kernel, root, agent, network] = await Promise.all([
     readManifest(join(workspace, 'packages/kernel/dist'), 'kernel'),
     readManifest(join(copy, 'dist'), 'root'),
     readManifest(join(workspace, 'packages/device-agent/dist'), 'agent'),
     readManifest(join(workspace, 'packages/network/dist'), 'network'),
   ]);
-  const release = makeRelease(service.definition, { kernel, root, agent, network });
-  return { ...built, release, files: { ...built.files, root: join(copy, 'dist', root.image.name) } };
+  const release = makeRelease(definition, { kernel, root, agent, network });
+  const files = { ...built.files, root: join(copy, 'dist', root.image.name) };
+  const neighbours = built.neighbours.filter(({ name }) => name !== definition.name);
+  return { definition, release, files, neighbours };
 }

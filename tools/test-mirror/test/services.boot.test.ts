@@ -1,16 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execInGuest, localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
-import { loadService, makeRelease, readManifest, type FoundService } from '@sovereign/service';
-import { sha256File, workspaceRoot } from '@sovereign/store';
+import { execInGuest, localDevice, type Device } from '@sovereign/device';
+import { loadService, type FoundService } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
-import { buildImage, loadSql, lockAlpine, useMirror } from './images.ts';
+import { buildCopy, bundleWith, useMirror } from './images.ts';
 
 /** Vaultwarden and Forgejo as stand-ins (docs/test-mirror.md): what is real are their images, scripts and machines. */
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-services-'));
 const device: Device = localDevice(join(scratch, 'device'));
+const copies = join(import.meta.dirname, '../dist/services');
 const started: FoundService[] = [];
 // Each test makes an image before it starts a machine.
 vi.setConfig({ testTimeout: 600_000 });
@@ -26,34 +27,15 @@ afterAll(async () => {
   for (const { definition } of started) await device.stop(definition, 60);
   await mirror.close();
   vi.unstubAllEnvs();
-  rmSync(scratch, { recursive: true, force: true });
+  for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
 });
-
-/** A release of a service whose image is made of the mirror's packages; all else is what was built. */
-async function bundleOf(service: FoundService): Promise<Bundle> {
-  const { definition } = service;
-  const image = await buildImage(service, await lockAlpine(service), join(scratch, definition.name));
-  const workspace = workspaceRoot();
-  const built = await readBundle(workspace, await loadSql());
-  const [kernel, agent, network] = await Promise.all([
-    readManifest(join(workspace, 'packages/kernel/dist'), 'kernel'),
-    readManifest(join(workspace, 'packages/device-agent/dist'), 'agent'),
-    readManifest(join(workspace, 'packages/network/dist'), 'network'),
-  ]);
-  const file = { name: 'root.erofs', sha256: await sha256File(image), size: readFileSync(image).length };
-  const release = makeRelease(definition, {
-    kernel,
-    root: { schema: 1, kind: 'root', service: definition.name, base: 'alpine', version: '1', image: file },
-    agent,
-    network,
-  });
-  return { definition, release, files: { ...built.files, root: image }, neighbours: [] };
-}
 
 async function up(project: string): Promise<{ service: FoundService; at: (port: string) => string }> {
   const service = await loadService(join(workspaceRoot(), 'packages', project));
   started.push(service);
-  await device.deploy(await bundleOf(service));
+  const copy = join(copies, project);
+  await buildCopy(service, 'alpine', copy);
+  await device.deploy(await bundleWith(service, copy));
   await device.start(service.definition);
   await device.waitHealthy(service.definition, 300);
   const [status] = await device.status([service.definition]);

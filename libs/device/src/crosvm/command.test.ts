@@ -116,7 +116,11 @@ test.for([
   ['no-unprotected-vms', machine, { boot: { unprotected: false, protected: true } }],
   ['no-vsock', machine, { vhostVsock: false }],
   ['no-tun', tapped, { tun: false }],
-  ['no-user-network', { ...machine, network: { mode: 'user', forwards: [], neighbours: { group: '', mac: '' } } }, {}],
+  [
+    'no-user-network',
+    { ...machine, network: { mode: 'user', forwards: [], neighbours: { group: '', mac: '' } } },
+    {},
+  ],
   ['bad-path', { ...machine, data: '/data/a,b/data.img' }, {}],
   ['bad-path', { ...machine, root: 'store/root' }, {}],
   ['long-cmdline', { ...machine, cmdline: 'x'.repeat(2000) }, {}],

@@ -2,7 +2,7 @@
 # The stream of a backup (docs/formats.md, "Backup"): lines, and pieces of bytes whose size stands in the line before
 # them. Nothing is larger than one piece, neither in memory nor on a disk. Sourced after common.sh and data.sh.
 
-# Bytes of a piece, which the guest holds in memory. Larger ones would deduplicate better: docs/decisions/0016-backup.md.
+# Bytes of a piece, which the guest holds in memory. Larger ones would deduplicate better: docs/decisions/0017-backup.md.
 PIECE=${SOVEREIGN_PIECE:-16777216}
 # A folder of this run, in memory.
 work=$RUN/backup.$$

@@ -9,7 +9,7 @@ DATA=${SOVEREIGN_DATA:-/data}
 # Bytes kept behind the file system, for the intention.
 DATA_TAIL=65536
 # All of ext4 that a new disk has, whatever this version of mke2fs would choose: the tools of an older phone repair it
-# (docs/decisions/0016-data-disk.md).
+# (docs/decisions/0018-data-disk.md).
 DATA_FEATURES=has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file
 DATA_FEATURES=$DATA_FEATURES,huge_file,dir_nlink,extra_isize,metadata_csum
 # Blocks of 4 KiB that a file system may lack at its end: it does not begin a group that would hardly hold itself.
