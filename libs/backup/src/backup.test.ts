@@ -51,7 +51,7 @@ test('a backup is made, listed, and restored on the device and on another one', 
 test('the password is made once, for this user alone, and no address with a password is shown', async () => {
   const guest = new StandInGuest();
   await backupService(guest.device(), definition, { to: guest.repository });
-  const file = config(guest, 'backup/password');
+  const file = config(guest, 'devices/backup/password');
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(statSync(config(guest, 'devices', DEVICE, 'backup-repository')).mode & 0o777).toBe(0o600);
   const password = readFileSync(file, 'utf8');
@@ -90,11 +90,14 @@ test('a repository that is not there is an error, never a new empty one', async 
 test('another key than the one that made the repository opens nothing, and stays as it is', async () => {
   const guest = new StandInGuest();
   await backupService(guest.device(), definition, { to: guest.repository });
-  writeFileSync(config(guest, 'backup/password'), 'another\n');
+  writeFileSync(config(guest, 'devices/backup/password'), 'another\n');
   await expect(restoreService(guest.device(), definition)).rejects.toEqual(failure('wrong-backup-key'));
   const again = backupService(guest.device(), definition, { to: guest.repository });
   await expect(again).rejects.toEqual(failure('wrong-backup-key'));
-  expect([readFileSync(config(guest, 'backup/password'), 'utf8'), guest.did]).toEqual(['another\n', []]);
+  expect([readFileSync(config(guest, 'devices/backup/password'), 'utf8'), guest.did]).toEqual([
+    'another\n',
+    [],
+  ]);
 });
 
 test('a damaged repository is told of, and the old data is back', async () => {

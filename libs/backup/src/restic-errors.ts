@@ -28,7 +28,7 @@ export function resticFailed(
     return error(
       'wrong-backup-key',
       'the repository was made with another password than that of this workstation',
-      'Put the password of the workstation that made it into backup/password of the settings folder',
+      'Put the password of the workstation that made it into devices/backup/password of the settings folder, or import its recovery kit',
     );
   }
   if (exitCode === status.locked) {

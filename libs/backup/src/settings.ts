@@ -97,12 +97,13 @@ export async function chooseRepository(deviceId: string, repository: string): Pr
 
 /**
  * The file with the password of the owner's repositories, made once, for all devices: without it, no backup can be read.
+ * It lies among the devices, so that the recovery kit has it.
  */
 export async function passwordFile(): Promise<string> {
-  const folder = configDir('backup');
-  const path = configDir('backup', 'password');
+  const folder = configDir('devices', 'backup');
+  const path = configDir('devices', 'backup', 'password');
   if (existsSync(path)) return path;
-  for (const each of [configDir(), folder]) {
+  for (const each of [configDir(), configDir('devices'), folder]) {
     await mkdir(each, { recursive: true, mode: 0o700 });
     await chmod(each, 0o700);
   }

@@ -58,11 +58,17 @@ const kept = [
 ];
 const failure = (code: string, exit = 1): unknown => expect.objectContaining({ code, exit });
 
-test('brings everything of every device to another workstation, private as it was', async () => {
+test('brings everything of every device, and the password of backups, to another workstation, private as it was', async () => {
   aDevice();
   aDevice(OTHER);
+  write('devices/backup/password', 'planted too');
   const files = await kitFiles();
-  expect([...files.keys()]).toEqual([ID, OTHER].flatMap((id) => kept.map((path) => `devices/${id}/${path}`)));
+  expect([...files.keys()]).toEqual(
+    [
+      ...[ID, OTHER].flatMap((id) => kept.map((path) => `devices/${id}/${path}`)),
+      'devices/backup/password',
+    ].sort(),
+  );
   const kit = await sealKit(files, PASSPHRASE, FACTOR);
   expect(Buffer.from(kit).includes('planted')).toBe(false);
   rmSync(own('devices'), { recursive: true });

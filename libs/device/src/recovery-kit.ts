@@ -20,7 +20,8 @@ const MAGIC = 'age-encryption.org/v1\n';
 const SHORTEST = 10;
 
 const UUID = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-const inKit = new RegExp(`^devices/${UUID}(/[A-Za-z0-9_][A-Za-z0-9._-]*){1,4}$`);
+/** What belongs to a device, and the password of the backups of all. */
+const inKit = new RegExp(`^devices/(backup/password|${UUID}(/[A-Za-z0-9_][A-Za-z0-9._-]*){1,4})$`);
 /** Locks, and what is made anew when it is needed. */
 const passing = (name: string): boolean =>
   name.startsWith('.') || /\.(lock|tmp)$/.test(name) || name.startsWith('known-hosts-');
