@@ -18,8 +18,9 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s ends what is being done'
 });
 
 test('in a shell Ctrl-C is for the shell; the end of the terminal is for both', () => {
-  const { signal, ignore } = begin();
-  ignore();
+  const interrupt = begin();
+  const { signal } = interrupt;
+  interrupt.ignore();
   process.emit('SIGINT', 'SIGINT');
   expect(signal.aborted).toBe(false);
   process.emit('SIGHUP', 'SIGHUP');

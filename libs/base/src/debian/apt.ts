@@ -50,8 +50,11 @@ async function prepareRoot(root: string, arch: string, sourceList: string): Prom
   await Promise.all(folders.map((folder) => mkdir(join(root, folder), { recursive: true })));
   await writeFile(join(root, 'state/status'), '');
   await writeFile(join(root, 'etc/sources.list.d/sovereign.sources'), sourceList);
-  const { stdout = '' } = await execa('apt-config', ['dump'], { stdin: 'ignore', reject: false });
-  await writeFile(join(root, 'apt.conf'), `${configuration(root, arch)}${machineSettings(stdout)}`);
+  const dump = await execa('apt-config', ['dump'], { stdin: 'ignore', reject: false });
+  await writeFile(
+    join(root, 'apt.conf'),
+    `${configuration(root, arch)}${machineSettings(dump.failed ? '' : dump.stdout)}`,
+  );
 }
 
 /**
