@@ -6,6 +6,13 @@ const merged = 'its scripts guard the move to a merged /usr, which the tree has 
 const postgresqlTools = (major: number, ...names: string[]): Record<string, string> =>
   Object.fromEntries(names.map((name) => [`usr/bin/${name}`, `../lib/postgresql/${major}/bin/${name}`]));
 
+const alternatives = (...names: string[]): Record<string, string> =>
+  Object.fromEntries(
+    names.flatMap((name) =>
+      ['', '-restore', '-save'].map((suffix) => [`usr/sbin/${name}${suffix}`, `${name}-nft${suffix}`]),
+    ),
+  );
+
 /**
  * What stands in for the install scripts (preinst, postinst) of every Debian package of the images. A package with
  * scripts that is not listed is refused when an image is composed. Libraries trigger ldconfig: the loader finds
@@ -15,7 +22,11 @@ export const debianEffects: readonly ScriptEffect[] = [
   { package: 'ca-certificates', reason: 'the composer makes the bundle of all authorities' },
   { package: 'e2fsprogs', reason: 'its scripts enable timers of systemd' },
   { package: 'iproute2', reason: 'its scripts give a capability to ip for users who are not there' },
-  { package: 'iptables', reason: 'alternatives between programs that are trimmed' },
+  {
+    package: 'iptables',
+    reason: 'alternatives: the nftables variant, which is the one with the higher priority',
+    links: alternatives('iptables', 'ip6tables'),
+  },
   { package: 'libc-bin', reason: 'nsswitch.conf is in the overlay' },
   { package: 'libc6', reason: 'its scripts restart services after an upgrade' },
   { package: 'libext2fs2t64', reason: merged },

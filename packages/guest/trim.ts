@@ -3,6 +3,12 @@ import type { TrimRule } from '@sovereign/rootfs';
 
 const rule = (reason: string, ...globs: string[]): TrimRule[] => globs.map((glob) => ({ glob, reason }));
 
+/** What a server's rules of iptables are made of; its other plug-ins are for routers and bridges. */
+const iptablesPlugIns = [
+  ...['standard', 'tcp', 'udp', 'comment', 'conntrack', 'state', 'multiport', 'mark', 'MARK', 'addrtype'],
+  ...['limit', 'iprange', 'owner', 'LOG', 'TCPMSS', 'NAT', 'DNAT', 'SNAT', 'MASQUERADE', 'REDIRECT'],
+].map((name) => `libxt_${name}`);
+
 /** What no guest uses, on any base. */
 const common = [
   ...rule('documentation', 'usr/share/{doc,doc-base,man,info,gtk-doc,help}'),
@@ -142,12 +148,13 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
       'usr/lib/*/lib{nsl,tirpc}.so.*',
     ),
     ...rule(
-      'the older way into the firewall: the guest loads its rules by nft, and tailscaled speaks to the kernel itself',
-      'usr/sbin/{arp,eb,ip,ip6}tables*',
-      'usr/sbin/{nfnl_osf,xtables-*}',
+      'iptables and ip6tables are here, over nftables, for who thinks in their words: not the legacy ones, no bridges',
+      'usr/sbin/{arp,eb}tables*',
+      'usr/sbin/{ip,ip6}tables-{apply,legacy*,translate,restore-translate}',
+      'usr/sbin/{nfnl_osf,xtables-legacy-multi,xtables-monitor}',
       'usr/bin/iptables-xml',
       'usr/share/{iptables,xtables}',
-      'usr/lib/*/xtables',
+      `usr/lib/*/xtables/!(${iptablesPlugIns.join('|')}|libip*t_icmp*|libip*t_REJECT).so`,
       'usr/lib/*/lib{ip4tc,ip6tc,netfilter_conntrack,nfnetlink}.so.*',
     ),
     ...rule(

@@ -186,6 +186,15 @@ test('the dependency cache of the image is what OpenRC itself computes', async (
   expect(computed).toBe(saved);
 });
 
+test('iptables and ip6tables take rules beside those of the guest', async () => {
+  for (const program of ['iptables', 'ip6tables']) {
+    const rule = 'OUTPUT -p tcp -m multiport --dports 9,19 -m comment --comment sovereign -j REJECT';
+    await inGuest(`${program} -A ${rule}`);
+    expect(await inGuest(`${program} -S OUTPUT`)).toContain('--dports 9,19');
+    await inGuest(`${program} -D ${rule}`);
+  }
+});
+
 test('nothing secret is in an argument, the environment, the kernel line or the console', async () => {
   const secret = await service.device.secret(service.definition, 'postgres-password');
   const seen = await inGuest('cat /proc/cmdline; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; dmesg');
