@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { mirrorHosts } from '@sovereign/base';
@@ -13,12 +14,15 @@ import {
   type Guest,
 } from '@sovereign/checks';
 import { execInGuest } from '@sovereign/device';
+import { workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { TestService } from './service.ts';
 
 let service: TestService;
 let context: CheckContext;
+/** Passwords of before. */
+const rotated: string[] = [];
 /** Path in the guest of a program that hides shmget from the command it runs. */
 const DENY = '/tmp/deny-shmget';
 
@@ -195,18 +199,74 @@ test('iptables and ip6tables take rules beside those of the guest', async () => 
   }
 });
 
-test('nothing secret is in an argument, the environment, the kernel line or the console', async () => {
-  const secret = await service.device.secret(service.definition, 'postgres-password');
-  const seen = await inGuest('cat /proc/cmdline; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; dmesg');
-  expect(seen).toContain('root=/dev/vda');
-  expect(seen).not.toContain(secret);
-  const console = await readFile(join(service.folder, 'device/services/sql/log/console.log'), 'utf8');
-  expect(console).toContain('PostgreSQL');
-  expect(console).not.toContain(secret);
+test('a password that is rotated while the service runs: the old one is refused, the machine stays', async () => {
+  const old = await service.password();
+  const pid = async () => (await service.device.status([service.definition]))[0]?.pid;
+  const before = await pid();
+  expect(await service.device.secrets.rotate(service.definition)).toEqual({
+    rotated: ['postgres-password'],
+    finished: [],
+    applied: 'live',
+  });
+  const now = await service.password();
+  expect(now).not.toBe(old);
+  expect(await service.query('select 1 as one')).toEqual([{ one: 1 }]);
+  await expect(service.queryWith(old, 'select 1')).rejects.toMatchObject({ code: '28P01' });
+  expect(await pid()).toBe(before);
+  rotated.push(old);
+});
+
+test('no password, of now or before, is anywhere but in its two files and on the config disk', async () => {
+  const planted = [await service.password(), ...rotated];
+  expect(planted).toHaveLength(2);
+  const pattern = `${planted.join('\n')}\n`;
+  const target = await service.device.ssh(service.definition);
+  // On standard input, so that looking for it puts it nowhere. The config disk itself is the guest's, for root alone.
+  const found = await execInGuest(
+    target,
+    [
+      'sh',
+      '-c',
+      `cat >/run/planted
+      { cat /proc/cmdline /proc/[0-9]*/cmdline /proc/[0-9]*/environ; dmesg; } >/run/seen 2>/dev/null
+      grep -c root=/dev/vda /run/seen
+      grep -lF -f /run/planted /run/seen
+      find /run /tmp /var /etc /dev/shm -xdev -type f ! -name planted ! -path '/run/sovereign/config/secrets/*' -exec grep -lF -f /run/planted {} +
+      rm /run/planted /run/seen`,
+    ],
+    { input: pattern },
+  );
+  expect(found.stdout.trim()).toMatch(/^[1-9]\d*$/);
+  const device = join(service.folder, 'device');
+  const looked = await readFile(join(device, 'services/sql/log/console.log'), 'utf8');
+  expect(looked).toContain('PostgreSQL');
+  const grep = (...places: string[]): string[] => {
+    const { stdout } = spawnSync('grep', ['-rlF', '-f', '-', ...places], {
+      input: pattern,
+      encoding: 'utf8',
+    });
+    return stdout
+      .split('\n')
+      .filter((path) => path !== '')
+      .toSorted();
+  };
+  // The data disk holds what PostgreSQL makes of a password, never the password.
+  expect(grep(service.folder)).toEqual([
+    ...['secrets.json', 'secrets.json.before'].map((name) => join(service.secretsFolder(), name)),
+    join(device, 'services/sql/config.img'),
+  ]);
+  expect(grep(service.bundle.files.root, join(workspaceRoot(), '.nx', 'cache'))).toEqual([]);
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  for (const name of processes) {
+    for (const file of ['cmdline', 'environ']) {
+      const content = await readFile(join('/proc', name, file), 'utf8').catch(() => '');
+      for (const value of planted) expect(content.includes(value), `${name}/${file}`).toBe(false);
+    }
+  }
 });
 
 test('the password is in no log either where the owner has all statements logged', async () => {
-  const secret = await service.device.secret(service.definition, 'postgres-password');
+  const secret = await service.password();
   const programs = (await inGuest("sed -n 's/^postgresql-programs //p' /etc/sovereign/base.conf")).trim();
   const query = (sql: string) =>
     inGuest(`echo "${sql}" | ${programs}/psql -X -q -h /run/postgresql -U postgres -d postgres -f -`);
@@ -249,7 +309,7 @@ test('a neighbour reaches the declared port by the service’s name, and nothing
   const asked = async (script: string, input = ''): Promise<string> =>
     (await execInGuest(target, ['sh', '-c', script], { input })).stdout;
 
-  const password = await device.secret(service.definition, 'postgres-password');
+  const password = await service.password();
   const query =
     'PGPASSFILE=/run/pass psql -X -A -t -h sql -U postgres -c "select 20 + 22, inet_client_addr()"';
   expect(await asked(`umask 077; cat >/run/pass; ${query}`, `sql:5432:*:postgres:${password}\n`)).toBe(

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectDatabase, databaseOf } from '@sovereign/checks';
+import { connect, connectDatabase, databaseOf } from '@sovereign/checks';
 import { localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
 import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
@@ -55,6 +55,26 @@ export class TestService {
   /** One statement over a connection of its own. */
   query = (sql: string): Promise<Record<string, unknown>[]> =>
     databaseOf(this.device, this.definition).query(sql);
+
+  password = (): Promise<string> => this.device.secret(this.definition, 'postgres-password');
+
+  /** One statement with this password. */
+  async queryWith(password: string, sql: string): Promise<void> {
+    const [status] = await this.device.status([this.definition]);
+    const client = await connect({ url: status?.endpoints[0]?.url ?? '', password });
+    try {
+      await client.query(sql);
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Where this workstation keeps the secrets of the device. */
+  secretsFolder(): string {
+    const devices = join(this.folder, 'config/sovereign/devices');
+    const [id = ''] = readdirSync(devices).filter((name) => !name.includes('.'));
+    return join(devices, id);
+  }
 
   async remove(): Promise<void> {
     await this.device.stop(this.definition, 60);
