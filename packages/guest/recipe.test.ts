@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, matchesGlob } from 'node:path';
-import { findServices, guestUnits } from '@sovereign/service';
+import { bases, findServices, guestUnits } from '@sovereign/service';
 import { describe, expect, test } from 'vitest';
 import { busyboxLinks } from './applets.ts';
 import { alpineEffects } from './alpine-effects.ts';
@@ -43,7 +43,8 @@ describe.each(services)('$definition.name', (service) => {
     for (const port of definition.ports) expect(text).toContain(`port ${port.name} ${port.guest}\n`);
     expect(text).toContain(`data-kind ${definition.data.kind}\n`);
     expect(text).toContain(`health ${definition.health.command}\n`);
-    expect(text).toContain('data-bases alpine debian\n');
+    const made = bases.filter((base) => definition.bases[base] !== undefined).join(' ');
+    expect(text).toContain(`data-bases ${made}\n`);
   });
 
   test('brings the program that carries the network over vsock, to be run by root', async () => {

@@ -18,6 +18,7 @@ import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } f
 import { slotFiles, type SlotFiles } from './plan.ts';
 import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knownSecrets, knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
+import { damagedSecrets } from './secrets-file.ts';
 import {
   clearTrial,
   otherSlot,
@@ -345,6 +346,8 @@ async function requireSecrets(host: Host, deviceId: string, definition: ServiceD
 
 async function holdsSecrets(deviceId: string, { name, secrets }: ServiceDefinition): Promise<boolean> {
   if (!knowsHostKey(deviceId, name)) return false;
-  const { values } = await knownSecrets(deviceId, name);
-  return secrets.every(({ make }) => make === 'owner') || Object.keys(values).length > 0;
+  const { values, copied } = await knownSecrets(deviceId, name);
+  if (secrets.every(({ make }) => make === 'owner') || Object.keys(values).length > 0) return true;
+  if (copied) throw damagedSecrets(deviceId);
+  return false;
 }

@@ -34,9 +34,14 @@ export async function serviceSecrets(deviceId: string, definition: Service): Pro
 export async function knownSecrets(
   deviceId: string,
   service: string,
-): Promise<{ values: Record<string, string>; pending: Record<string, readonly string[]> }> {
-  const { services, pending } = (await readSecrets(deviceId)).secrets;
-  return { values: services[service] ?? {}, pending: pending?.[service] ?? {} };
+): Promise<{
+  values: Record<string, string>;
+  pending: Record<string, readonly string[]>;
+  /** The file is damaged: this is of its copy, which may lack what was made last. */
+  copied: boolean;
+}> {
+  const { secrets, copied } = await readSecrets(deviceId);
+  return { values: secrets.services[service] ?? {}, pending: secrets.pending?.[service] ?? {}, copied };
 }
 
 /**

@@ -4,19 +4,20 @@ import { toSovereignError } from '@sovereign/report';
 import type { PhoneShell } from './shell.ts';
 
 /**
- * Prints what is appended to a file, from byte `$2` on, and from its beginning again once it is shorter than before;
- * on standard error, up to which byte that was.
+ * Prints what is appended to a file, from byte `$2` on. Where the file is shorter than before it says so on standard
+ * error, and begins again with the next look, so that nothing of the new file overtakes that word.
  * The wait for our standard input is what ends it when nobody listens any more.
  */
 const FOLLOW = `
 at=$2
 while :; do
   size=$(stat -c %s "$1" 2>/dev/null) || size=0
-  [ "$size" -ge "$at" ] || at=0
-  if [ "$size" -gt "$at" ]; then
+  if [ "$size" -lt "$at" ]; then
+    at=0
+    echo again >&2
+  elif [ "$size" -gt "$at" ]; then
     tail -c +$((at + 1)) "$1" | head -c $((size - at))
     at=$size
-    echo "$at" >&2
   fi
   [ "$3" = follow ] || exit 0
   read -r -t 1 end
@@ -37,6 +38,7 @@ export async function* phoneLines(
   follow: boolean,
   signal: AbortSignal,
 ): AsyncIterable<string> {
+  /** Bytes that have come: where a lost connection goes on. */
   let offset = 0;
   let rest = '';
   while (!signal.aborted) {
@@ -46,11 +48,11 @@ export async function* phoneLines(
       const stop = (): void => tail.end();
       signal.addEventListener('abort', stop, { once: true });
       try {
-        tail.stderr.on(
-          'data',
-          (said: Buffer) => (offset = Number(said.toString().trim().split('\n').at(-1))),
-        );
+        tail.stderr.on('data', (said: Buffer) => {
+          if (said.includes('again')) offset = 0;
+        });
         for await (const chunk of tail.stdout as AsyncIterable<Buffer>) {
+          offset += chunk.length;
           const lines = (rest + decoder.write(chunk)).split('\n');
           rest = lines.pop() ?? '';
           yield* lines.map((line) => line.replace(/\r$/, ''));

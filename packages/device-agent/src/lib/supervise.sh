@@ -173,6 +173,8 @@ adopt() {
   slot=$value
   on_trial=''
   if ! adopt_channel; then
+    # Its record must not go while it runs: another one would be started on the same disk.
+    if alive ''; then die 1 "VM $pid runs and cannot be taken over"; fi
     ended_alone
     return 1
   fi
@@ -225,6 +227,7 @@ adopt_channel() {
   control_open
   # All of it, however long the VM has run: old health must not count as news. A guest that never ends is not waited for.
   catching_up=$CATCH_UP
+  budget=1
   control_read
   while [ "$budget" -eq 0 ] && [ "$catching_up" -gt 0 ]; do
     catching_up=$((catching_up - 1))

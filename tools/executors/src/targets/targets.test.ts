@@ -25,6 +25,7 @@ const projects = [
   'packages/network',
   'libs/go',
   'libs/tools',
+  'libs/backup',
   'tools/apko',
 ];
 const declared = await Promise.all(
