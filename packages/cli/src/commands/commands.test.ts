@@ -182,7 +182,7 @@ describe('connect', () => {
   });
 
   it('has nothing to open where the service does not run', async () => {
-    const device = fakeDevice({ status: () => Promise.resolve([state({ endpoints: [] })]) });
+    const device = fakeDevice({ status: () => Promise.resolve([state({ state: 'stopped' })]) });
     await expect(connect(fakeSession({ device }).session)).rejects.toMatchObject({
       code: 'not-running',
       exit: 3,

@@ -16,8 +16,10 @@ export const connect: Run = async (session) => {
   const device = await session.devices.pick();
   const [port] = definition.ports;
   const [state] = await device.status([definition]);
+  // Its ports are kept while it is stopped, and nobody listens there.
+  const running = state?.state === 'running' || state?.state === 'starting';
   const url = state?.endpoints.find(({ name, via }) => name === port?.name && via === undefined)?.url;
-  if (port === undefined || url === undefined) {
+  if (!running || port === undefined || url === undefined) {
     throw new SovereignError({
       code: 'not-running',
       what: 'there is nothing to connect to: the service does not run',
