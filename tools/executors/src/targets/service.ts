@@ -91,7 +91,7 @@ export function serviceTargets(root: string): Record<string, TargetConfiguration
         '{projectRoot}/service.config.ts',
         '{projectRoot}/test/**/*',
         '{workspaceRoot}/vitest.boot.config.ts',
-        '{workspaceRoot}/libs/{base,checks,device,diagnose,report,rootfs,sbom,service,store,tools}/src/**/*',
+        '{workspaceRoot}/libs/{backup,base,checks,device,diagnose,go,report,rootfs,sbom,service,store,tools}/src/**/*',
         'guest',
         'apko',
         '!{workspaceRoot}/libs/**/*.test.ts',
