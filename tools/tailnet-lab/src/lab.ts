@@ -2,11 +2,21 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SovereignError, step } from '@sovereign/report';
-import { workspaceRoot } from '@sovereign/store';
+import { withLock, workspaceRoot } from '@sovereign/store';
 import { ControlServer } from './control-server.ts';
 import { Rooms, type Inside, type Outcome } from './rooms.ts';
 import { control, rooms, rulesOf, sites, type Nat, type Room, type SiteName } from './topology.ts';
 import { TailnetClient } from './client.ts';
+
+/** Commands that run Nx. */
+const runsNx = ['up', 'deploy', 'test'];
+
+/**
+ * Runs `work` while no lab of this checkout runs Nx, which takes away what was built and puts it back: what a test
+ * reads of it meanwhile would be half there.
+ */
+export const whileBuilt = <T>(work: () => Promise<T>): Promise<T> =>
+  withLock(join(workspaceRoot(), '.nx/lab'), work);
 
 /** What another process needs to know of a lab. */
 export interface LabState {
@@ -150,11 +160,13 @@ export class Lab {
   /** The command line of the checkout, at home, with settings and data of the lab alone. */
   sovereign(args: readonly string[], inside: Inside = {}): Promise<Outcome> {
     // Past the script that brings dependencies: at home there is nowhere to bring them from.
-    return this.run('home', [process.execPath, 'packages/cli/src/main.ts', ...args], {
-      ...inside,
-      cwd: workspaceRoot(),
-      env: { ...this.homeEnv, ...inside.env },
-    });
+    const run = () =>
+      this.run('home', [process.execPath, 'packages/cli/src/main.ts', ...args], {
+        ...inside,
+        cwd: workspaceRoot(),
+        env: { ...this.homeEnv, ...inside.env },
+      });
+    return runsNx.includes(args[0] ?? '') ? whileBuilt(run) : run();
   }
 
   /** Its document, of a run that has to end with 0. @throws SovereignError */

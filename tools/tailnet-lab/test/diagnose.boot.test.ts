@@ -79,6 +79,24 @@ test('tailscaled that is gone for good is named, and started again', async () =>
   await expectWell();
 });
 
+test('name servers that do not answer the guest are named, and set again', async () => {
+  await sql.inGuest('echo nameserver 192.0.2.1 >/run/resolv.conf');
+  await expectNamed('lookup', /is not known to/);
+  const { layers } = await diagnose('--fix');
+  expect(layers.find(({ name }) => name === 'lookup')).toMatchObject({
+    result: 'ok',
+    fixed: expect.stringContaining('name servers') as string,
+  });
+  await expectWell();
+});
+
+test('a firewall whose rules for the tailnet are not those of the definition', async () => {
+  await sql.inGuest('nft flush chain inet sovereign tailnet');
+  await expectNamed('port', /other rules for the tailnet/);
+  await sql.inGuest('. /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open');
+  await expectWell();
+});
+
 test('a tailnet in which nobody else is', async () => {
   await lab.laptop.stop();
   await expectNamed('peers', /(laptop does not answer|none is online: laptop)/);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { step } from '@sovereign/report';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ownSettings, Phone, PhoneService } from 'virtual-phone/testing';
-import { Lab } from '../src/lab.ts';
+import { Lab, whileBuilt } from '../src/lab.ts';
 import { control } from '../src/topology.ts';
 import { PATIENCE } from './service.ts';
 
@@ -25,14 +25,12 @@ beforeAll(async () => {
   await lab.laptop.up(lab.server.url, await lab.server.key());
   const lines = ['mobile-nat', 'home-nat'].map((room) => lab.rooms.pid(room)).join(',');
   phone = await Phone.start('tailnet-test', '--uplink-to', lines, '--resolver', control.address);
-  sql = await PhoneService.on(phone);
   key = await lab.server.key({ tags: [TAG] });
-  await sql.up('vsock', {
-    on: true,
-    server: lab.server.url,
-    ca: await readFile(lab.server.ca, 'utf8'),
-    tags: [TAG],
-    key,
+  const ca = await readFile(lab.server.ca, 'utf8');
+  sql = await whileBuilt(async () => {
+    const service = await PhoneService.on(phone);
+    await service.up('vsock', { on: true, server: lab.server.url, ca, tags: [TAG], key });
+    return service;
   });
   password = await sql.device.secret(sql.definition, 'postgres-password');
   node = await reachable();

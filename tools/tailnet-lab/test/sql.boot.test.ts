@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { TailnetClient } from '../src/client.ts';
-import { Lab } from '../src/lab.ts';
+import { Lab, whileBuilt } from '../src/lab.ts';
 import { PATIENCE, SqlAtHome } from './service.ts';
 
 /** One guest for all of them, in this order: the last ones take its login away. */
@@ -120,9 +120,8 @@ describe('the same node and address', () => {
 
   test('after another release, which is closed while it is on trial, and back again', async () => {
     const { release } = await sql.told();
-    await lab.must('home', [process.execPath, join(import.meta.dirname, 'another-release.ts'), '16'], {
-      env: lab.homeEnv,
-    });
+    const script = join(import.meta.dirname, 'another-release.ts');
+    await whileBuilt(() => lab.must('home', [process.execPath, script, '16'], { env: lab.homeEnv }));
     const starting = lab.sovereignJson(['start', 'sql', '-s', 'local']);
     await expect.poll(async () => (await sql.told()).slot, { timeout: PATIENCE, interval: 500 }).toBe('b');
     // Reports of health end the trial: it lasts as long as nobody makes them.
@@ -177,6 +176,12 @@ while [ $left -gt 0 ]; do
   done
   # Long enough to read its state, and mostly too short to get through to the control server.
   sleep 0.5
+  # Every fifth does.
+  tries=0
+  until [ $((left % 5)) != 0 ] || tailscale status --json --peers=false | grep -q '"BackendState": "Running"'; do
+    tries=$((tries + 1)); [ $tries -lt 300 ] || exit 1
+    sleep 0.2
+  done
   left=$((left - 1))
 done`;
 
@@ -223,6 +228,14 @@ describe('the way between', () => {
     await lab.server.down();
     onTestFinished(() => lab.server.up());
     await rowComes();
+    const silence = async () => (await sql.told()).tailnet;
+    await expect
+      .poll(silence, { timeout: PATIENCE, interval: 1000 })
+      .toMatchObject({ state: 'running', detail: expect.stringMatching(/\w/) as string });
+    await lab.server.up();
+    await expect
+      .poll(async () => (await silence())?.detail, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toBeUndefined();
   });
 
   test('is the relay where UDP is blocked', async () => {
@@ -259,6 +272,17 @@ describe('what goes wrong', () => {
     await other.tailscale(['logout']);
   });
 
+  test('a login that is renewed with another key keeps node and address', async () => {
+    const { key: next } = await sql.keyFile({ tags: [TAG] });
+    const renewal = ['exec', 'sql', '-s', 'local', '--', '/usr/lib/sovereign/tailnet', 'login', 'again', '-'];
+    const { status, stdout, stderr } = await lab.sovereign(renewal, { input: `${next}\n` });
+    expect({ status, stdout }, stderr).toEqual({ status: 0, stdout: 'running' });
+    await sameNode();
+    await rowComes();
+    const names = (await lab.server.nodes()).map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith('sql'))).toHaveLength(1);
+  });
+
   test('a node that was expired asks for a login, and is the same with the next key', async () => {
     const { id } = await ownNode();
     await lab.server.headscale('nodes', 'expire', '--identifier', String(id));
@@ -283,6 +307,21 @@ describe('what goes wrong', () => {
     expect(stderr).not.toContain(key);
     expect((await sql.told()).healthy).toBe(true);
   });
+});
+
+test('another name is the node’s at once, and the node goes with its data', async () => {
+  const { file } = await sql.keyFile({ tags: [TAG] });
+  await lab.sovereignJson(['tailnet', 'login', 'sql', '-s', 'local', '--key', file]);
+  const { address } = await sql.reachable();
+  await lab.sovereignJson(['tailnet', 'rename', 'sql', 'ledger', '-s', 'local']);
+  const known = async () => (await lab.server.nodes()).find(({ ip_addresses: all }) => all.includes(address));
+  await expect
+    .poll(async () => (await known())?.given_name, { timeout: PATIENCE, interval: 1000 })
+    .toBe('ledger');
+  await lab.sovereignJson(['remove', 'sql', '-s', 'local', '--data', '--yes']);
+  // headscale keeps a node that logged out, with a key that is over.
+  const end = (await known())?.expiry?.seconds ?? 0;
+  expect(end).toBeLessThanOrEqual(Date.now() / 1000);
 });
 
 /** Holds what reports the health of the guest, or lets it go on. */
