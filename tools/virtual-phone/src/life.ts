@@ -244,7 +244,7 @@ const hasBooted = async (phone: Phone): Promise<boolean> =>
 /** Where the cable is in. */
 async function connect(phone: Phone): Promise<void> {
   if (!phone.plugged) return;
-  await until('the connection of adb', 20, async () => {
+  await until('the connection of adb', 60, async () => {
     const { all } = await adb(phone, ['connect', serial(phone)]);
     if (!all.includes('connected to')) return false;
     const { stdout } = await adb(phone, ['-s', serial(phone), 'get-state']);
