@@ -1,5 +1,5 @@
 import { SovereignError } from '@sovereign/report';
-import { readConfigDisk } from './config-disk.ts';
+import { configPath, readConfigDisk } from './config-disk.ts';
 import { isHash } from './delivered.ts';
 import { changeSettings, rememberDevice } from './device-settings.ts';
 import type { Host } from './host.ts';
@@ -29,7 +29,7 @@ export async function adopt(host: Host): Promise<string[]> {
   // All of them are read before anything is written: the device may go away in between.
   const disks: [service: string, files: ReadonlyMap<string, string>][] = [];
   for (const service of await host.list('services')) {
-    const disk = await host.read(`services/${service}/config.img`);
+    const disk = await host.read(configPath(service));
     if (disk !== undefined) disks.push([service, await readConfigDisk(disk)]);
   }
   const adopted: string[] = [];

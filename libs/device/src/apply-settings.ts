@@ -1,6 +1,6 @@
 import { note, SovereignError } from '@sovereign/report';
 import { settingValues, type ServiceDefinition } from '@sovereign/service';
-import { archiveOf, withSettings } from './config-disk.ts';
+import { archiveOf, configPath, withSettings } from './config-disk.ts';
 import type { Applied, SshTarget } from './contract.ts';
 import { refreshOwnDatabases } from './databases.ts';
 import { deliveredSecrets } from './delivered.ts';
@@ -23,8 +23,6 @@ export interface GuestAccess {
   /** Stops it, starts it anew and waits for its health; without it a guest that cannot take settings keeps its own. */
   restart?: (service: ServiceDefinition) => Promise<void>;
 }
-
-export const configPath = (service: string): string => `services/${service}/config.img`;
 
 /**
  * Writes the secrets and settings that hold now to the service's config disk.

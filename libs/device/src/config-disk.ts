@@ -10,6 +10,9 @@ import { CA_ON_DISK, KEY_ON_DISK, type GuestTailnet } from './tailnet/guest.ts';
 /** Bytes of a config disk. */
 export const CONFIG_DISK_SIZE = 1024 * 1024;
 
+/** Where a device has the config disk of a service. */
+export const configPath = (service: string): string => `services/${service}/config.img`;
+
 export interface GuestSettings {
   deviceId: string;
   service: string;

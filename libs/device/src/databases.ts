@@ -1,5 +1,5 @@
 import { needsOf, settingValues, type ServiceDefinition } from '@sovereign/service';
-import { databaseFiles, editConfigDisk, isDatabase, readConfigDisk } from './config-disk.ts';
+import { configPath, databaseFiles, editConfigDisk, isDatabase, readConfigDisk } from './config-disk.ts';
 import type { Bundle } from './contract.ts';
 import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
@@ -41,7 +41,7 @@ export async function refreshProviders(
 ): Promise<string[]> {
   const changed: string[] = [];
   for (const provider of new Set(definition.needs.map(({ service }) => service))) {
-    const path = `services/${provider}/config.img`;
+    const path = configPath(provider);
     const before = (await isDeployed(host, provider)) ? await host.read(path) : undefined;
     if (before === undefined) continue;
     const others = [...neighbours, { name: definition.name, address: '', definition }];
@@ -74,7 +74,7 @@ export async function refreshOwnDatabases(
     settingValues(definition, services[definition.name]),
   )) {
     const password = database === undefined ? undefined : secrets[database.secret];
-    const path = `services/${service}/config.img`;
+    const path = configPath(service);
     const before = await host.read(path);
     if (database === undefined || password === undefined || before === undefined) continue;
     const own = databaseFiles({ [database.name]: password });

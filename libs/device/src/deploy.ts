@@ -4,7 +4,7 @@ import { sha256 } from '@sovereign/store';
 import { installAgent, lastLine, runAgent } from './agent.ts';
 import { putArtifacts, pruneStore, storePath, type Artifact } from './artifacts.ts';
 import { kernelCommandLine } from './cmdline.ts';
-import { asksForStart, configDisk } from './config-disk.ts';
+import { asksForStart, configDisk, configPath } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
@@ -318,7 +318,7 @@ async function writeConfigDisk(
     values: settingValues(definition, decided.services[definition.name]),
     tailnet,
   });
-  const path = `services/${definition.name}/config.img`;
+  const path = configPath(definition.name);
   if ((await host.digests([path])).get(path) === sha256(disk)) return false;
   const before = await host.read(path);
   await host.write(path, disk, 0o600);

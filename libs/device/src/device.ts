@@ -125,7 +125,7 @@ export class HostedDevice implements Device {
       await this.#settleRestore(bundle.definition);
       return deploy(this.#host, bundle, options);
     });
-    // Nothing is restarted by a deploy.
+    // What was left undone is finished without a restart, or waits for the next start.
     await this.secrets.finish(bundle.definition, { deviceId, guest: { ssh: this.#guest.ssh } });
     return report;
   }

@@ -1,6 +1,7 @@
 import { note, SovereignError, toSovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import { applySettings, configPath, refreshConfigDisk, type GuestAccess } from './apply-settings.ts';
+import { applySettings, refreshConfigDisk, type GuestAccess } from './apply-settings.ts';
+import { configPath } from './config-disk.ts';
 import type { Applied, DeviceSecrets, RotateReport, SecretState } from './contract.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';

@@ -12,7 +12,7 @@ export async function withBackupAge(
   device: Device,
   services: readonly ServiceStatus[],
 ): Promise<BackedUpStatus[]> {
-  if (!existsSync(configDir('backup'))) return [...services];
+  if (!existsSync(configDir('devices', 'backup'))) return [...services];
   const { backupAge } = await import('@sovereign/backup/age');
   const { id } = await device.inventory();
   return Promise.all(

@@ -1,6 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import { editConfigDisk } from '../config-disk.ts';
+import { configPath, editConfigDisk } from '../config-disk.ts';
 import type { DeviceTailnet, SshTarget } from '../contract.ts';
 import { deviceSettings } from '../device-settings.ts';
 import type { Host } from '../host.ts';
@@ -122,7 +122,7 @@ export class TailnetControl implements DeviceTailnet {
 
   /** Changes a config disk; the machine that runs has the old one until it starts again. */
   async #editDisk(service: string, edit: (files: Map<string, string>) => void): Promise<void> {
-    const path = `services/${service}/config.img`;
+    const path = configPath(service);
     const before = await this.#host.read(path);
     if (before === undefined) return;
     const after = await editConfigDisk(before, service, edit);

@@ -94,7 +94,7 @@ test('undo goes back and waits for health', async () => {
 
 test('status tells of a backup that is old', async () => {
   const folder = settings();
-  mkdirSync(join(folder, 'backup'), { recursive: true });
+  mkdirSync(join(folder, 'devices', 'backup'), { recursive: true });
   mkdirSync(join(folder, 'devices', ID), { recursive: true });
   const last = { at: '2020-01-01T00:00:00.000Z', snapshot: 'ab' };
   writeFileSync(join(folder, 'devices', ID, 'backup.json'), JSON.stringify({ services: { sql: { last } } }));

@@ -4,7 +4,8 @@ import { SovereignError } from '@sovereign/report';
 import { backupLibrary, said, sourceOf } from '../backup-source.ts';
 import { announce, deviceLibrary, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
-import type { Result, Run, Session } from '../session.ts';
+import type { Run, Session } from '../session.ts';
+import { planned } from './lifecycle.ts';
 
 export const backup: Run = async (session) => {
   const service = theService(session);
@@ -142,5 +143,3 @@ const wrong = (what: string, on: string, wanted?: string): SovereignError =>
     ...(wanted === undefined ? {} : { hint: `Wanted: ${wanted}` }),
     exit: 2,
   });
-
-const planned = (line: string): Result => ({ json: { plan: [line] }, text: line });

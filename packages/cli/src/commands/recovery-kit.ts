@@ -62,8 +62,8 @@ function words({ words: [file = ''], own }: Session): { file: string; passphrase
   };
 }
 
-const devicesOf = (paths: Iterable<string>): string[] => [
-  ...new Set([...paths].flatMap((path) => path.split('/')[1] ?? [])),
-];
+/** Beside the devices lies what belongs to all of them. */
+const devicesOf = (paths: Iterable<string>): string[] =>
+  [...new Set([...paths].flatMap((path) => path.split('/')[1] ?? []))].filter((name) => name !== 'backup');
 
 const count = (devices: number): string => `${devices} device${devices === 1 ? '' : 's'}`;
