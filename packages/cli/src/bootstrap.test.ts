@@ -1,8 +1,10 @@
 import { execFile, spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { workspaceRoot } from '@sovereign/store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -111,17 +113,44 @@ describe.each(shells)('under %s', (shell) => {
     expect(await npmRuns()).toBe(1);
   });
 
-  it('a set-up that was killed is repeated, and blocks nobody', async () => {
-    await standInNpm(`[ -e "$STAND_IN/go" ] || { touch "$STAND_IN/begun"; exec sleep 3; }`);
+  /** Starts a set-up in a process group of its own and signals all of it once npm runs; gives what came on stdout. */
+  async function cut(signal: NodeJS.Signals): Promise<{ status: number | null; out: string; err: string }> {
+    await standInNpm(`[ -e "$STAND_IN/go" ] || { touch "$STAND_IN/begun"; exec sleep 30; }`);
     const [file = '', ...first] = shell.split(' ');
-    const child = spawn(`/usr/bin/${file}`, [...first, join(checkout, 'sovereign')], {
-      env: { PATH: bin, HOME: join(scratch, 'home'), STAND_IN: scratch },
-      stdio: 'ignore',
-      detached: true,
-    });
+    const child = spawn(
+      `/usr/bin/${file}`,
+      [...first, join(checkout, 'sovereign'), 'up', '--json', '--quiet'],
+      {
+        env: { PATH: bin, HOME: join(scratch, 'home'), STAND_IN: scratch },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      },
+    );
+    const ended = once(child, 'close') as Promise<[number | null]>;
+    const [out, err] = [text(child.stdout), text(child.stderr)];
     await expect.poll(() => existsSync(join(scratch, 'begun')), { timeout: 10_000 }).toBe(true);
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+    const [status] = await ended;
     await writeFile(join(scratch, 'go'), '');
+    return { status, out: await out, err: await err };
+  }
+
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    'a set-up that %s ends says so once, and goes on',
+    async (signal) => {
+      const { status, out, err } = await cut(signal);
+      // Some shells say of npm that it was terminated.
+    expect({ status, said: err.split('\n').filter((line) => line !== 'Terminated') }).toEqual({
+      status: 130,
+      said: ['interrupted; run the command again to go on', ''],
+    });
+      expect(JSON.parse(out)).toMatchObject({ error: { code: 'interrupted' } });
+      expect(await run(['x'], { shell })).toMatchObject({ status: 0, out: ran('x') });
+    },
+  );
+
+  it('a set-up that was killed is repeated, and blocks nobody', async () => {
+    await cut('SIGKILL');
     const again = await run(['x'], { shell });
     expect(again).toMatchObject({ status: 0, out: ran('x') });
     expect(await npmRuns()).toBe(2);
