@@ -195,15 +195,34 @@ test('a port that is taken is replaced by the next free one, which is kept', asy
   const workstation = new Workstation();
   const { device } = workstation;
   await device.deploy(await workstation.bundle('healthy'));
-  const squatter = createServer();
-  onTestFinished(() => void squatter.close());
-  await new Promise<void>((resolve) => squatter.listen(25_432, '127.0.0.1', resolve));
+  await squat();
   await device.start(definition);
   await device.waitHealthy(definition, 60);
   const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
   expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
   expect(await device.ssh(definition)).toMatchObject({ host: '127.0.0.1', port: 12_390, user: 'root' });
 });
+
+test('a port that somebody takes just before the machine starts is replaced too', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  await device.deploy(await workstation.bundle('healthy'));
+  const plan = service(workstation, 'a', 'launch');
+  writeFileSync(plan, readFileSync(plan, 'utf8').replace('restarts 5', 'restarts 1'));
+  await squat();
+  // Without the look that a start of ours takes.
+  await runAgent(workstation.host, 'start', ['sql'], 60_000);
+  await device.waitHealthy(definition, 60);
+  const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
+  expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
+});
+
+/** Takes the port that the service wants, until the test has finished. */
+async function squat(): Promise<void> {
+  const squatter = createServer();
+  onTestFinished(() => void squatter.close());
+  await new Promise<void>((resolve) => squatter.listen(25_432, '127.0.0.1', resolve));
+}
 
 describe('data', () => {
   test('is marked once and never replaced', async () => {

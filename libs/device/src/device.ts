@@ -35,7 +35,7 @@ import { requireMemory } from './memory.ts';
 import type { NetworkMode } from './network/guest.ts';
 import { plannedNetwork } from './plan.ts';
 import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
-import { assignPorts, forgetPorts, readPorts, SSH } from './ports.ts';
+import { assignPorts, forgetPorts, PORT_TAKEN, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
 import { requireSecret, SecretsControl } from './secrets-control.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
@@ -61,6 +61,8 @@ import { forgetNode } from './tailnet/store.ts';
 const HEALTH_INTERVAL = 250;
 /** The launcher's own deadline for a start is 120 s; this is behind it. */
 const START_TIMEOUT = 150_000;
+/** How often other ports are tried where another program took ours between our look and the machine's start. */
+const PORT_RETRIES = 3;
 /** What a stop may take beside the guest's own deadline, in seconds. */
 const STOP_MARGIN = 60;
 /** Deadline of the clean stop when a running service is restarted or removed, in seconds. */
@@ -210,7 +212,17 @@ export class HostedDevice implements Device {
   }
 
   async waitHealthy(definition: ServiceDefinition, seconds: number): Promise<void> {
-    await step(`wait for ${definition.name} to be healthy`, () => this.#waitHealthy(definition, seconds));
+    await step(`wait for ${definition.name} to be healthy`, async () => {
+      for (let left = PORT_RETRIES; ; left--) {
+        try {
+          await this.#waitHealthy(definition, seconds);
+          return;
+        } catch (error) {
+          if (left === 0 || !(error instanceof SovereignError) || !PORT_TAKEN.test(error.what)) throw error;
+          await this.start(definition);
+        }
+      }
+    });
     await this.secrets.whenHealthy(definition);
   }
 

@@ -18,6 +18,8 @@ const CID_BASE = 100;
 /** Ports of multicast groups: from here up to those that Linux gives out by itself (ip_local_port_range). */
 const GROUP_PORTS = 20_000;
 const EPHEMERAL = 32_768;
+/** QEMU's words for a port that another program listens on (net/slirp.c). */
+export const PORT_TAKEN = /Could not set up host forwarding rule/;
 /** Our name for the port of the guest's SSH server; no service may call one of its own so. */
 export const SSH = 'ssh';
 

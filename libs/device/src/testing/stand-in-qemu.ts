@@ -4,6 +4,7 @@
  * (never healthy) or `dies`.
  */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -20,7 +21,13 @@ const say = (key: string, value: string): void => {
 };
 
 for (const [, port] of args.matchAll(/hostfwd=tcp:127\.0\.0\.1:(\d+)-/g)) {
-  createServer().listen(Number(port), '127.0.0.1');
+  const server = createServer().listen(Number(port), '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    process.stderr.write(`stand-in: Could not set up host forwarding rule 'tcp:127.0.0.1:${port}'\n`);
+    process.exit(1);
+  }
 }
 say('hello', '1');
 say('stage', 'service');
