@@ -196,9 +196,25 @@ Exit status:
 `;
 }
 
+/** What Commander says of the value of a flag: flag, value, reason. */
+const WRONG_VALUE = /option '(?:-\w, )?(--[\w-]+) [^']*' argument '([^']*)' is invalid\. (.*?)\.?$/;
+
 /** Commander's messages in our own form: what is wrong, and the nearest name where it knows one. */
 function usageError(thrown: CommanderError, program: Command): SovereignError {
   const [first = '', ...rest] = thrown.message.split('\n');
+  const [, flag, value = '', reason = ''] = WRONG_VALUE.exec(first) ?? [];
+  if (flag !== undefined) {
+    const choices = /^Allowed choices are (.*)$/.exec(reason)?.[1];
+    const meant = choices === undefined ? undefined : nearest(value, choices.split(', '));
+    const wanted = choices === undefined ? reason : `Wanted: ${choices.replace(/, ([^,]*)$/, ' or $1')}`;
+    return new SovereignError({
+      code: 'usage',
+      what: `not a value of ${flag}`,
+      on: value,
+      hint: meant === undefined ? wanted : `Did you mean ${meant}?`,
+      exit: 2,
+    });
+  }
   const suggestion = /Did you mean (?:one of )?(.*)\?/.exec(rest.join(' '))?.[1];
   const subject = /'([^']*)'/.exec(first)?.[1];
   const names = program.commands.map((command) => command.name());
