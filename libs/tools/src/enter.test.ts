@@ -1,5 +1,8 @@
-import { expect, test } from 'vitest';
-import { toCommand } from './enter.ts';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { runInside, toCommand } from './enter.ts';
 
 const options = {
   binds: [
@@ -39,4 +42,22 @@ test('every way gives the program the same environment', () => {
       'true',
     ]);
   }
+});
+
+test('where neither user namespaces nor bubblewrap are to be had, the error says what to allow', async () => {
+  const bin = mkdtempSync(join(tmpdir(), 'bin-'));
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+    rmSync(bin, { recursive: true });
+  });
+  // A kernel that allows an unshare(1) nothing; there is no bwrap.
+  writeFileSync(join(bin, 'unshare'), '#!/bin/sh\necho "unshare: Operation not permitted" >&2\nexit 1\n', {
+    mode: 0o755,
+  });
+  vi.stubEnv('PATH', bin);
+  await expect(runInside('/tools', ['true'], {})).rejects.toMatchObject({
+    code: 'no-namespaces',
+    on: '/tools',
+    hint: expect.stringMatching(/user namespaces .*bubblewrap.*--tools docker/) as string,
+  });
 });
