@@ -160,8 +160,15 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/ health bad data full: 0 of 96 MiB are free; no answer$/);
     await says(/ data 100663296 0$/);
     // Told once each, whoever looks again.
-    guest.run(`. '${guest.path('data.sh')}'`);
-    expect(guest.lines.filter((line) => line.includes(' data 1')).length).toBe(2);
+    const look = async (mark: string) => {
+      guest.run(`. '${guest.path('data.sh')}' || true; tell stage ${mark}`);
+      await says(new RegExp(` stage ${mark}$`));
+      return guest.lines.filter((line) => line.includes(' data 1')).length;
+    };
+    expect(await look('again')).toBe(2);
+    // Unmounted at a stop, while somebody looks: what is read then is the root's.
+    guest.program('stat', `rm -f '${guest.path('state/data')}'; echo "1000 4096"`);
+    expect(await look('unmounted')).toBe(2);
   }, 15_000);
 
   test('a reason to stay down outranks everything', async () => {

@@ -6,11 +6,13 @@
 space_tell() {
 	disk sov-data && read -r size_mib <"${SOVEREIGN_SYS:-/sys}/block/${disk##*/}/size" || return
 	size_mib=$((size_mib / 2048))
-	# The file system's blocks for others than root, and their size.
-	space=$(stat -f -c '%a %S' "${SOVEREIGN_DATA:-/data}") || return
-	free_mib=$((${space% *} * ${space#* } / 1048576))
-	space="$((size_mib * 1048576)) $((free_mib * 1048576))"
 	space_told=
 	[ ! -r "$RUN/state/data" ] || read -r space_told <"$RUN/state/data"
+	# The file system's blocks for others than root, and their size.
+	space=$(stat -f -c '%a %S' "${SOVEREIGN_DATA:-/data}") || return
+	# Unmounted in between, at a stop: what was read is the root's, which is always full.
+	[ -z "$space_told" ] || [ -e "$RUN/state/data" ] || return
+	free_mib=$((${space% *} * ${space#* } / 1048576))
+	space="$((size_mib * 1048576)) $((free_mib * 1048576))"
 	[ "$space" = "$space_told" ] || tell data "$space"
 }
