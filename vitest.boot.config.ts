@@ -1,14 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * For projects with tests that boot a machine (*.boot.test.ts): all their tests, one file at a time, because a guest
- * under emulation takes every core that it gets.
+ * For projects with tests that boot a machine (*.boot.test.ts): all their tests, two files at a time: a guest under
+ * emulation takes a core, and they wait for much else.
  */
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
-    fileParallelism: false,
+    maxWorkers: 2,
     testTimeout: 300_000,
     hookTimeout: 300_000,
     reporters: ['default', 'json'],
