@@ -1,20 +1,33 @@
 /**
  * The PostgreSQL service on this machine, in one run: the command line and Nx against a task that does nothing, composing,
- * power-on to an answer, and the guest's memory. Everything is built first; the device is a temporary one.
+ * power-on to an answer, the guest's memory, and the image with each compression. Everything is built first; devices are
+ * temporary ones. The smallest memory wants pgbench on this machine (Debian's package `postgresql`).
  *
- *   npm run bench:service -- [--runs N]
+ *   npm run bench:service -- [--runs N] [--only commands,compose,boots,images,memory]
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { execInGuest, localDevice, readBundle } from '@sovereign/device';
+import {
+  execInGuest,
+  findProgram,
+  localDevice,
+  readBundle,
+  type Bundle,
+  type Device,
+} from '@sovereign/device';
 import { readEvents } from '@sovereign/report';
-import { loadService } from '@sovereign/service';
-import { workspaceRoot } from '@sovereign/store';
+import { erofsDefaults } from '@sovereign/rootfs';
+import { loadService, type Release } from '@sovereign/service';
+import { cacheDir, workspaceRoot } from '@sovereign/store';
+import { openToolRoot } from '@sovereign/tools';
 import { execa } from 'execa';
+import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
+const { values } = parseArgs({
+  options: { runs: { type: 'string', default: '3' }, only: { type: 'string' } },
+});
 const runs = Number(values.runs);
 const root = workspaceRoot();
 const scratch = await mkdtemp(join(tmpdir(), 'service-bench-'));
@@ -61,26 +74,42 @@ async function measureCommands(): Promise<void> {
   await time('sovereign', ['down', '--sql']);
 }
 
-async function measureCompose(): Promise<void> {
+/** The steps of a build, in seconds. */
+async function buildSteps(extra: Record<string, string> = {}): Promise<Record<string, number>> {
   const events = join(scratch, 'events');
-  await time('nx', ['run', 'rootfs-sql:build', '--skipNxCache'], { SOVEREIGN_EVENTS: events });
+  await rm(events, { force: true });
+  await time('nx', ['run', 'rootfs-sql:build', '--skipNxCache'], { ...extra, SOVEREIGN_EVENTS: events });
   const ended = readEvents(events).filter(({ state, ms }) => state === 'done' && ms !== undefined);
-  console.table(Object.fromEntries(ended.map(({ step, ms = NaN }) => [step, { s: ms / 1000 }])));
+  return Object.fromEntries(ended.map(({ step, ms = NaN }) => [step, ms / 1000]));
+}
+
+async function measureCompose(): Promise<void> {
+  const warm = await buildSteps();
+  // All that is cached but the packages, fetched and unpacked.
+  const cold = join(scratch, 'cache', 'sovereign');
+  await mkdir(cold, { recursive: true });
+  for (const name of await readdir(cacheDir())) {
+    if (!['packages', 'downloads'].includes(name)) await symlink(join(cacheDir(), name), join(cold, name));
+  }
+  const first = await buildSteps({ XDG_CACHE_HOME: dirname(cold) });
+  const steps = Object.keys({ ...first, ...warm });
+  console.table(
+    Object.fromEntries(
+      steps.map((name) => [name, { 'packages in the store': warm[name], 'cold s': first[name] }]),
+    ),
+  );
 }
 
 async function measureBoots(): Promise<void> {
-  const service = await loadService(join(root, 'packages/rootfs-sql'));
-  const { definition } = service;
+  const bundle = await variant({});
+  const { definition } = bundle;
   process.env.XDG_CONFIG_HOME = env.XDG_CONFIG_HOME;
   const rows: Record<string, unknown> = {};
   const later: number[] = [];
   const device = localDevice(join(scratch, 'boots'));
-  await device.deploy(await readBundle(root, service));
+  await device.deploy(bundle);
   for (let run = 0; run <= runs; run++) {
-    const started = performance.now();
-    await device.start(definition);
-    await device.waitHealthy(definition, definition.health.deadline);
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = await start(device, bundle);
     if (run === 0) rows['power-on to answer, first boot'] = { s: seconds };
     else later.push(seconds);
     if (run === runs) {
@@ -99,10 +128,104 @@ async function measureBoots(): Promise<void> {
   console.table(rows);
 }
 
+/** What was built of the service, with other resources or another image. */
+async function variant(
+  change: Partial<Pick<Release, 'resources' | 'root'>>,
+  files: Partial<Bundle['files']> = {},
+): Promise<Bundle> {
+  const bundle = await readBundle(root, await loadService(join(root, 'packages/rootfs-sql')));
+  const release = { ...bundle.release, ...change };
+  const definition = { ...bundle.definition, resources: release.resources };
+  return { ...bundle, definition, release, files: { ...bundle.files, ...files } };
+}
+
+/** Seconds from power-on to an answer. */
+async function start(device: Device, { definition }: Bundle): Promise<number> {
+  const started = performance.now();
+  await device.start(definition);
+  await device.waitHealthy(definition, definition.health.deadline);
+  return (performance.now() - started) / 1000;
+}
+
+/** The image with each compression, on a device each: starts in turns. */
+async function measureImages(): Promise<void> {
+  process.env.XDG_CONFIG_HOME = env.XDG_CONFIG_HOME;
+  const tools = await openToolRoot();
+  const { base } = await builtRoot();
+  const started: Record<string, () => Promise<number>> = {};
+  const rows: Record<string, Record<string, number>> = {};
+  for (const compression of ['zstd', 'lz4hc'] as const) {
+    const folder = join(scratch, compression);
+    const sha256 = await rebuildRoot(tools, folder, base, { ...erofsDefaults, compression });
+    const image = join(folder, 'root.erofs');
+    const { size } = await stat(image);
+    const bundle = await variant({ root: { sha256, size } }, { root: image });
+    const device = localDevice(join(folder, 'device'));
+    await device.deploy(bundle);
+    rows[compression] = { MB: size / 1e6, 'first boot s': await start(device, bundle) };
+    await device.stop(bundle.definition, 60);
+    started[compression] = async () => {
+      const seconds = await start(device, bundle);
+      await device.stop(bundle.definition, 60);
+      return seconds;
+    };
+  }
+  const later = await inTurns(started);
+  console.table(
+    Object.fromEntries(
+      Object.entries(rows).map(([name, row]) => [name, { ...row, 'data disk ready s': later[name] }]),
+    ),
+  );
+}
+
+/** In MiB, from the largest on; the first that fails ends it. */
+const MEMORIES = [192, 160, 128];
+
+/** pgbench's own run (TPC-B, scale 10, 10 clients) in guests of less and less memory. */
+async function measureMemory(): Promise<void> {
+  const pgbench = await findProgram('pgbench');
+  if (pgbench === undefined) {
+    console.log('memory: pgbench is not on this machine; Debian has it in the package postgresql');
+    return;
+  }
+  process.env.XDG_CONFIG_HOME = env.XDG_CONFIG_HOME;
+  const rows: Record<string, { result: string }> = {};
+  for (const memory of MEMORIES) {
+    const bundle = await variant({ resources: { memory, cpus: 2 } });
+    const { definition } = bundle;
+    const device = localDevice(join(scratch, `memory-${memory}`));
+    await device.deploy(bundle);
+    try {
+      await start(device, bundle);
+      const [status] = await device.status([definition]);
+      const password = await device.secret(definition, 'postgres-password');
+      const bench = (...args: string[]) =>
+        execa(pgbench, [...args, status?.endpoints[0]?.url ?? ''], { env: { PGPASSWORD: password } });
+      await bench('--initialize', '--quiet', '--scale=10');
+      const { stdout } = await bench('--client=10', '--jobs=2', '--time=30');
+      rows[`${memory} MiB`] = { result: /^tps = .*/m.exec(stdout)?.[0] ?? stdout };
+    } catch (error) {
+      rows[`${memory} MiB`] = { result: `fails: ${(error as Error).message.split('\n')[0]}` };
+      break;
+    } finally {
+      await device.stop(definition, 60);
+    }
+  }
+  console.table(rows);
+}
+
+const measures = {
+  commands: measureCommands,
+  compose: measureCompose,
+  boots: measureBoots,
+  images: measureImages,
+  memory: measureMemory,
+};
+
 try {
-  await measureCommands();
-  await measureCompose();
-  await measureBoots();
+  for (const [name, measure] of Object.entries(measures)) {
+    if (values.only === undefined || values.only.split(',').includes(name)) await measure();
+  }
   const manifest = JSON.parse(
     await readFile(join(root, 'packages/rootfs-sql/dist/manifest.json'), 'utf8'),
   ) as {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { packageBases } from '@sovereign/apko';
 import { lockPath, readLock } from '@sovereign/base';
 import { builtPrograms, guestRecipe } from '@sovereign/guest';
-import { composeRoot, makeErofs } from '@sovereign/rootfs';
+import { composeRoot, makeErofs, type ErofsOptions } from '@sovereign/rootfs';
 import { loadService, readManifest } from '@sovereign/service';
 import { sha256File, workspaceRoot } from '@sovereign/store';
 import type { ToolRoot } from '@sovereign/tools';
@@ -16,11 +16,12 @@ export async function builtRoot(): Promise<{ base: 'alpine' | 'debian'; sha256: 
   return { base, sha256: image.sha256 };
 }
 
-/** Makes the image of a base once more, in a folder of its own; gives its digest. */
+/** Makes the image of a base once more, as `root.erofs` in a folder of its own; gives its digest. */
 export async function rebuildRoot(
   tools: ToolRoot,
   folder: string,
   base: 'alpine' | 'debian',
+  options?: ErofsOptions,
 ): Promise<string> {
   await mkdir(folder, { recursive: true });
   const service = await loadService(project);
@@ -28,6 +29,6 @@ export async function rebuildRoot(
   const packages = await packageBases[base].unpack(await readLock(lock), lock);
   const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));
   await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
-  await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'));
+  await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'), options);
   return sha256File(join(folder, 'root.erofs'));
 }
