@@ -1,0 +1,84 @@
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { cacheDir, workspaceRoot } from '@sovereign/store';
+import { execa } from 'execa';
+
+/** What a user would not have: this run's Nx and Vitest, and where its own device and settings are. */
+const ours = /^(NX_|VITEST|TEST$|NODE_ENV$|NODE_OPTIONS$|FORCE_COLOR$|XDG_|SOVEREIGN_(EVENTS|LONG)$)/;
+
+export interface Ended {
+  stdout: string;
+  stderr: string;
+  exitCode: number | undefined;
+}
+
+/**
+ * A clone of this checkout with a home of its own, both with blanks in their paths. What is changed here and not yet
+ * committed is in it; files that Git does not know are not. Only what is cached by content is shared with this
+ * machine's user, and the settings of npm, which say where its registry is.
+ */
+export class Clone {
+  readonly #scratch = mkdtempSync(join(tmpdir(), 'clean clone-'));
+  readonly folder = join(this.#scratch, 'a check out');
+  readonly home = join(this.#scratch, 'an empty home');
+  readonly #env: Record<string, string>;
+
+  private constructor() {
+    mkdirSync(this.home);
+    const root = workspaceRoot();
+    const path = (process.env.PATH ?? '').split(':').filter((folder) => !folder.startsWith(root));
+    this.#env = {
+      ...Object.fromEntries(
+        Object.entries(process.env).flatMap(([name, value]) =>
+          value === undefined || ours.test(name) ? [] : [[name, value]],
+        ),
+      ),
+      PATH: path.join(':'),
+      HOME: this.home,
+      XDG_CACHE_HOME: dirname(cacheDir()),
+      npm_config_userconfig: process.env.npm_config_userconfig ?? join(homedir(), '.npmrc'),
+    };
+  }
+
+  static async make(): Promise<Clone> {
+    const clone = new Clone();
+    const root = workspaceRoot();
+    await execa('git', ['clone', '--quiet', root, clone.folder]);
+    const { stdout: changes } = await execa('git', ['diff', '--binary', 'HEAD'], {
+      cwd: root,
+      stripFinalNewline: false,
+    });
+    const git = (...args: string[]) => execa('git', args, { cwd: clone.folder });
+    await git('checkout', '--quiet', '-B', 'main');
+    if (changes !== '') {
+      await execa('git', ['apply'], { cwd: clone.folder, input: changes });
+      await git('add', '--all');
+      await git('-c', 'user.name=test', '-c', 'user.email=test', 'commit', '--quiet', '-m', 'Changed here');
+    }
+    return clone;
+  }
+
+  /** A command of the checkout, as somebody types it there. */
+  async run(command: './sovereign' | './nx', ...args: string[]): Promise<Ended> {
+    const { stdout, stderr, exitCode } = await execa(command, args, {
+      cwd: this.folder,
+      env: this.#env,
+      extendEnv: false,
+      reject: false,
+      stdin: 'ignore',
+    });
+    return { stdout, stderr, exitCode };
+  }
+
+  /** What `./sovereign … --json` prints; throws where the command fails, other than for what is not healthy (exit 3). */
+  async json<T>(...args: string[]): Promise<T> {
+    const { stdout, stderr, exitCode } = await this.run('./sovereign', ...args, '--json');
+    if (exitCode !== 0)
+      throw new Error(`sovereign ${args.join(' ')}: exit ${exitCode ?? 'by a signal'}\n${stderr}\n${stdout}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  remove = (): Promise<void> => rm(this.#scratch, { recursive: true, force: true });
+}
