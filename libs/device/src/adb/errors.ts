@@ -120,6 +120,16 @@ export const adbLost = (serial: string, cause?: unknown): SovereignError =>
     cause,
   });
 
+/** The connection is there, and nothing comes over it. */
+export const adbStalled = (serial: string, what: string): SovereignError =>
+  new SovereignError({
+    code: 'adb-stalled',
+    what,
+    on: serial,
+    hint: 'Wake the phone, unplug it and plug it in again; where that does not help, restart adb: adb kill-server. Then run the command again: it goes on where this one ended',
+    exit: 4,
+  });
+
 export const noServer = (port: number, cause: unknown): SovereignError =>
   new SovereignError({
     code: 'no-adb-server',

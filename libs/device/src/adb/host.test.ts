@@ -9,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { releaseId } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -17,6 +18,9 @@ import { capabilitiesOf } from '../testing/phone.ts';
 import { definition, Workstation } from '../testing/workstation.ts';
 import { HostedDevice } from '../device.ts';
 import { PhoneFolder } from '../testing/phone-folder.ts';
+import { lockDevice } from './lock.ts';
+import { upload } from './put.ts';
+import type { PhoneShell } from './shell.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -266,6 +270,65 @@ describe('a transfer', () => {
     await expect(phone.device().deploy(bundle, CONSENT)).rejects.toEqual(failure('wrong-digest'));
     expect(stored(phone)).toEqual([bundle.release.kernel.sha256]);
     expect(existsSync(service(phone, 'current'))).toBe(false);
+  });
+});
+
+describe('a phone on which nothing goes on', () => {
+  const file = (phone: PhoneFolder) => {
+    const local = join(phone.folder, 'file');
+    writeFileSync(local, randomBytes(2 ** 20));
+    const onBytes = () => undefined;
+    return { local, path: join(phone.root, 'store', 'file'), sha256: 'f'.repeat(64), onBytes };
+  };
+  const soon = { byte: 3000, end: 3000 };
+
+  test('ends a transfer of which it takes nothing, with what to do next', async () => {
+    const { phone } = setUp();
+    phone.program('cat', ['exec /usr/bin/toybox sleep 6']);
+    await expect(upload(phone, 'phone', file(phone), soon)).rejects.toMatchObject({
+      code: 'adb-stalled',
+      what: 'the phone has taken nothing of the file for 3 s',
+      hint: expect.stringContaining('plug it in again') as string,
+      exit: 4,
+    });
+  });
+
+  test('ends a transfer that it never says to have kept', async () => {
+    const { phone } = setUp();
+    phone.program('sha256sum', ['exec /usr/bin/toybox sleep 6']);
+    await expect(upload(phone, 'phone', file(phone), soon)).rejects.toMatchObject({
+      code: 'adb-stalled',
+      what: expect.stringContaining('the whole file') as string,
+    });
+  });
+
+  test('ends the wait for its lock, whoever has it or not', async () => {
+    const { phone } = setUp();
+    mkdirSync(phone.root);
+    const holder = await lockDevice(phone, 'phone', phone.root);
+    const limits = { answer: 60_000, busy: 500 };
+    await expect(lockDevice(phone, 'phone', phone.root, limits)).rejects.toMatchObject({
+      code: 'phone-busy',
+      what: expect.stringContaining(hostname()) as string,
+      hint: expect.stringContaining('plug it in again') as string,
+    });
+    await holder.release();
+    await (await lockDevice(phone, 'phone', phone.root)).release();
+    phone.program('flock', ['exec /usr/bin/toybox sleep 6']);
+    await expect(lockDevice(phone, 'phone', phone.root, { answer: 500, busy: 60_000 })).rejects.toMatchObject(
+      { code: 'adb-stalled' },
+    );
+  });
+
+  test('is told also where it does not even take a script', async () => {
+    const hanging: PhoneShell = { start: () => new Promise(() => undefined) };
+    const { phone } = setUp();
+    await expect(upload(hanging, 'phone', file(phone), { byte: 100, end: 100 })).rejects.toMatchObject({
+      code: 'adb-stalled',
+    });
+    await expect(lockDevice(hanging, 'phone', phone.root, { answer: 100, busy: 100 })).rejects.toMatchObject({
+      code: 'adb-stalled',
+    });
   });
 });
 

@@ -1,6 +1,8 @@
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline';
 import { note, SovereignError } from '@sovereign/report';
+import { adbStalled } from './errors.ts';
+import { Patience } from './patience.ts';
 import type { PhoneShell } from './shell.ts';
 
 /**
@@ -25,9 +27,19 @@ while :; do
 done
 echo "$2 $$" >"$1/lock.owner"
 echo held
-read -r end
+read -r _
 [ ! -d "$1" ] || rm -f "$1/lock.owner"
 `;
+
+/** How long is waited, in milliseconds. */
+export interface LockLimits {
+  /** For the phone's first word. */
+  answer: number;
+  /** For somebody else to be done: a first deploy over a slow connection takes minutes. */
+  busy: number;
+}
+
+const LIMITS: LockLimits = { answer: 60_000, busy: 15 * 60_000 };
 
 export interface DeviceLock {
   /** False where the device has no folder yet: there is nothing that could be changed, and no lock is held. */
@@ -39,12 +51,39 @@ export interface DeviceLock {
 
 /**
  * Waits for the lock of a device, saying who has it.
- * @throws SovereignError `adb-lost`, `no-lock`
+ * @throws SovereignError `adb-lost`, `adb-stalled`, `phone-busy`, `no-lock`
  */
-export async function lockDevice(shell: PhoneShell, serial: string, root: string): Promise<DeviceLock> {
+export async function lockDevice(
+  shell: PhoneShell,
+  serial: string,
+  root: string,
+  limits: LockLimits = LIMITS,
+): Promise<DeviceLock> {
+  const patience = new Patience(limits.answer);
+  try {
+    return await takeLock(shell, serial, root, { limits, patience });
+  } finally {
+    patience.end();
+  }
+}
+
+async function takeLock(
+  shell: PhoneShell,
+  serial: string,
+  root: string,
+  { limits, patience }: { limits: LockLimits; patience: Patience },
+): Promise<DeviceLock> {
   const owner = `${userInfo().username}@${hostname()} since ${new Date().toISOString()}, process`;
-  const holder = await shell.start(LOCK, [root, owner]);
-  const lines = createInterface({ input: holder.stdout });
+  const silent = adbStalled(serial, `the phone has not answered for ${limits.answer / 1000} s`);
+  const started = shell.start(LOCK, [root, owner]);
+  const holder = await Promise.race([started, patience.over]);
+  if (holder === 'over') {
+    started.then(
+      (late) => late.end(),
+      () => undefined,
+    );
+    throw silent;
+  }
   let said = '';
   holder.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
   const lost = new Promise<never>((_, reject) => {
@@ -62,10 +101,23 @@ export async function lockDevice(shell: PhoneShell, serial: string, root: string
     );
   });
   lost.catch(() => undefined);
-  for await (const line of lines) {
+  const lines = createInterface({ input: holder.stdout })[Symbol.asyncIterator]();
+  let other: string | undefined;
+  for (;;) {
+    const next = await Promise.race([lines.next(), patience.over]);
+    if (next === 'over') {
+      holder.end();
+      throw other === undefined ? silent : busy(serial, other, limits.busy);
+    }
+    if (next.done === true) break;
+    const line = next.value;
     if (line === 'absent')
       return { held: false, lost: new Promise(() => undefined), release: () => Promise.resolve() };
-    if (line.startsWith('busy')) note(`waiting: ${line.slice('busy '.length)} changes ${serial}`);
+    if (line.startsWith('busy')) {
+      other = line.slice('busy '.length);
+      note(`waiting: ${other} changes ${serial}`);
+      patience.renew(limits.busy);
+    }
     if (line !== 'held') continue;
     return {
       held: true,
@@ -84,3 +136,11 @@ export async function lockDevice(shell: PhoneShell, serial: string, root: string
     hint: 'Look into this folder on the phone',
   });
 }
+
+const busy = (serial: string, owner: string, ms: number): SovereignError =>
+  new SovereignError({
+    code: 'phone-busy',
+    what: `another process has kept the phone to itself for ${Math.round(ms / 60_000)} min: ${owner}`,
+    on: serial,
+    hint: 'Wait for that process or end it there, and run the command again. Where it hangs, unplug the phone and plug it in again, which frees the lock',
+  });

@@ -6,7 +6,9 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip, gzipSync } from 'node:zlib';
 import { SovereignError } from '@sovereign/report';
 import { sha256File } from '@sovereign/store';
-import type { PhoneShell } from './shell.ts';
+import { adbStalled } from './errors.ts';
+import { Patience } from './patience.ts';
+import type { PhoneProcess, PhoneShell } from './shell.ts';
 
 /**
  * Appends to `$1.part`, on the file system where the file is to be, and gives it its name once it has the digest `$2`
@@ -27,6 +29,7 @@ case $how in
 esac
 # A connection that is cut looks like the end of the input: what came is kept, to go on from there.
 [ "$(stat -c %s "$part")" = "$3" ] || exit 66
+# shellcheck disable=SC2046
 set -- "$1" "$2" $(sha256sum <"$part")
 if [ "$2" != "$3" ]; then
   rm -f "$part"
@@ -43,6 +46,16 @@ const PAYS = 0.85;
 /** Bytes that are compressed to see whether it pays. */
 const SAMPLE = 262_144;
 
+/** How long nothing may happen, in milliseconds. */
+export interface UploadLimits {
+  /** Without a byte that the phone takes. */
+  byte: number;
+  /** After the last byte: the phone computes a digest and writes all to its storage. */
+  end: number;
+}
+
+const LIMITS: UploadLimits = { byte: 60_000, end: 600_000 };
+
 export interface Upload {
   local: string;
   /** Absolute, on the phone. */
@@ -55,10 +68,15 @@ export interface Upload {
 /**
  * Sends a file, going on where an earlier try ended; what arrived wrong is sent once more from the beginning.
  * @returns the bytes of the file that were sent
- * @throws SovereignError `wrong-digest`, `damaged-transfer`, `no-space`, `not-written`, `adb-lost`
+ * @throws SovereignError `wrong-digest`, `damaged-transfer`, `no-space`, `not-written`, `adb-lost`, `adb-stalled`
  */
-export async function upload(shell: PhoneShell, serial: string, file: Upload): Promise<number> {
-  const sent = await send(shell, serial, file, false);
+export async function upload(
+  shell: PhoneShell,
+  serial: string,
+  file: Upload,
+  limits: UploadLimits = LIMITS,
+): Promise<number> {
+  const sent = await send(shell, serial, file, { fresh: false, limits });
   if (sent !== undefined) return sent;
   if ((await sha256File(file.local)) !== file.sha256) {
     throw new SovereignError({
@@ -68,7 +86,7 @@ export async function upload(shell: PhoneShell, serial: string, file: Upload): P
       hint: 'Build it again',
     });
   }
-  const again = await send(shell, serial, { ...file, onBytes: () => undefined }, true);
+  const again = await send(shell, serial, { ...file, onBytes: () => undefined }, { fresh: true, limits });
   if (again !== undefined) return again;
   throw new SovereignError({
     code: 'damaged-transfer',
@@ -78,18 +96,46 @@ export async function upload(shell: PhoneShell, serial: string, file: Upload): P
   });
 }
 
+interface SendOptions {
+  /** What is there already is not gone on with. */
+  fresh: boolean;
+  limits: UploadLimits;
+}
+
 /** The bytes that were sent; undefined where what the phone has now is not the file. */
 async function send(
   shell: PhoneShell,
   serial: string,
   file: Upload,
-  fresh: boolean,
+  { fresh, limits }: SendOptions,
 ): Promise<number | undefined> {
   const { size } = await stat(file.local);
-  const process = await shell.start(PUT, [file.path, file.sha256, String(size)]);
-  let said = '';
-  process.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const patience = new Patience(limits.byte);
+  let allSent = false;
+  const stalled = patience.over.then(() => {
+    throw adbStalled(
+      serial,
+      allSent
+        ? `the phone has had the whole file for ${limits.end / 1000} s, and does not say that it keeps it`
+        : `the phone has taken nothing of the file for ${limits.byte / 1000} s`,
+    );
+  });
+  stalled.catch(() => undefined);
+  const started = shell.start(PUT, [file.path, file.sha256, String(size)]);
   try {
+    const process = await Promise.race([started, stalled]);
+    return await Promise.race([transfer(process), stalled]);
+  } finally {
+    patience.end();
+    started.then(
+      (process) => process.end(),
+      () => undefined,
+    );
+  }
+
+  async function transfer(process: PhoneProcess): Promise<number | undefined> {
+    let said = '';
+    process.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const lines = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
     const first = await lines.next();
     const there = first.done === true ? NaN : Number(first.value);
@@ -103,24 +149,29 @@ async function send(
       process.stdin.write(`${start === there ? '' : 'fresh '}${compressed ? 'gzip' : 'raw'}\n`);
       const source = createReadStream(file.local, { start, highWaterMark: 262_144 });
       const counted = new Transform({
-        transform(chunk: Buffer, _encoding, done) {
+        transform(chunk: Buffer, _encoding, pass) {
+          patience.renew(limits.byte);
           file.onBytes(chunk.length);
-          done(null, chunk);
+          pass(null, chunk);
         },
       });
       sent = compressed
         ? pipeline(source, counted, createGzip({ level: constants.Z_BEST_SPEED }), process.stdin)
         : pipeline(source, counted, process.stdin);
       // A script that gave up says why by its status.
-      sent.catch(() => undefined);
+      sent.then(
+        () => {
+          allSent = true;
+          patience.renew(limits.end);
+        },
+        () => undefined,
+      );
     }
     const status = await process.status;
     if (status === WRONG_DIGEST || status === WRONG_SIZE) return undefined;
     if (status !== 0) throw notWritten(serial, file.path, said);
     await sent;
     return left;
-  } finally {
-    process.end();
   }
 }
 
