@@ -230,8 +230,12 @@ export class AdbHost implements Host {
     });
     if (asked.length === 0) return found;
     // A phone has many processors. Each line is written at once: toybox's own come in pieces, and would mix.
-    const script =
-      'cd "$1" || exit 0; shift; for file; do [ ! -f "$file" ] || echo "$(sha256sum "$file")" & done; wait';
+    const script = `
+      cd "$1" || exit 0
+      shift
+      # shellcheck disable=SC2005
+      for file; do [ ! -f "$file" ] || echo "$(sha256sum "$file")" & done
+      wait`;
     const { status, stdout, stderr } = await this.#run(script, [this.root, ...asked], { timeout: 600_000 });
     if (status !== 0) throw notRead(this.id, this.root, stderr);
     for (const line of stdout.toString().split('\n')) {

@@ -6,7 +6,7 @@ import type { PhoneShell } from './shell.ts';
 /**
  * Prints what is appended to a file, from byte `$2` on. Where the file is shorter than before it says so on standard
  * error, and begins again with the next look, so that nothing of the new file overtakes that word.
- * The wait for our standard input is what ends it when nobody listens any more.
+ * The wait for our standard input is what ends it when nobody listens any more; mksh can wait for a second only.
  */
 const FOLLOW = `
 at=$2
@@ -20,7 +20,8 @@ while :; do
     at=$size
   fi
   [ "$3" = follow ] || exit 0
-  read -r -t 1 end
+  # shellcheck disable=SC3045
+  read -r -t 1 _
   [ $? -gt 1 ] || exit 0
 done
 `;

@@ -18,6 +18,7 @@ for folder in store agent services services/* services/*/a services/*/b; do
 done
 for file in services/*/config.img "$hook"; do
   [ -f "$file" ] || continue
+  # shellcheck disable=SC2046
   set -- $(sha256sum "$file")
   echo "digest $1 $file"
 done
