@@ -221,6 +221,8 @@ export interface Probe {
   ok: boolean;
   /** What was seen. */
   evidence: string;
+  /** What the evidence only counts, for scripts. */
+  details?: readonly string[];
   /** What to do where it is not ok. */
   cure?: string;
 }

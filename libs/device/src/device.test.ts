@@ -12,7 +12,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
-import { releaseId } from '@sovereign/service';
+import { releaseId, type Release } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runAgent } from './agent.ts';
 import { HostedDevice } from './device.ts';
@@ -259,6 +259,20 @@ describe('data', () => {
     await expect(workstation.device.deploy(next)).rejects.toMatchObject({
       code: 'data-mismatch',
       what: 'the data was made with major 17, the release needs 18',
+    });
+  });
+
+  test('of another major version is no way back, and says which command is', async () => {
+    const workstation = new Workstation();
+    const { device } = workstation;
+    await device.deploy(await workstation.bundle('healthy'));
+    await device.deploy(await workstation.bundle('healthy two'));
+    const file = service(workstation, 'b', 'release.json');
+    const release = JSON.parse(readFileSync(file, 'utf8')) as Release;
+    writeFileSync(file, JSON.stringify({ ...release, data: { ...release.data, major: 18 } }));
+    await expect(device.rollback(definition)).rejects.toMatchObject({
+      code: 'data-mismatch',
+      hint: expect.stringContaining('sovereign restore sql') as string,
     });
   });
 

@@ -292,7 +292,8 @@ export class HostedDevice implements Device {
     requireSameData(
       from,
       to,
-      'Its data has another format: restore a backup that was made with that release',
+      `A backup that was made with that release is the way back (sovereign backup list ${name}): ` +
+        `sovereign remove ${name} --data, deploy that release, then sovereign restore ${name}`,
     );
     if (trial === undefined) await setCurrent(this.#host, name, other);
     else await clearTrial(this.#host, name);

@@ -183,6 +183,12 @@ describe('what a person has to know', () => {
     });
   });
 
+  test('the options of crosvm are counted for people and listed for scripts', () => {
+    const { evidence, details } = asked(phone('16'), 'crosvm') ?? {};
+    expect(details).toEqual(expect.arrayContaining(['--block', '--vsock']));
+    expect(evidence).toContain(`${details?.length} options`);
+  });
+
   test('what the predecessor left is reported, and is no fault', () => {
     expect(asked(phone('13'), 'predecessor')).toEqual({
       name: 'predecessor',

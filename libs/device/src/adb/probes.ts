@@ -111,7 +111,7 @@ function crosvm(capabilities: Capabilities): Probe {
   const lacking = (spelling === 'structured' ? structured : flat).filter((flag) => !flags.has(flag));
   const listed = found.flags.size === 0 ? 'its help lists no options' : `${found.flags.size} options`;
   const module = / virt (\S+) /.exec(platform)?.[1] ?? 'unknown';
-  return probe(
+  const told = probe(
     'crosvm',
     lacking.length === 0,
     `${found.path}, sha256 ${found.sha256.slice(0, 12)}, ${listed}, ` +
@@ -119,6 +119,7 @@ function crosvm(capabilities: Capabilities): Probe {
       `, virtualization module ${module}`,
     'Update Android or its virtualization module (Google Play system update)',
   );
+  return { ...told, details: [...found.flags].sort() };
 }
 
 /** One of the two is enough. */
