@@ -93,6 +93,9 @@ export async function pruneStore(host: Host): Promise<void> {
   // The network program that runs now is the one of the last deploy, whose release may have been taken back since.
   const conf = (await host.read('device.conf'))?.toString() ?? '';
   const named = new Set<string>(/^gvproxy (\w+)$/m.exec(conf)?.slice(1));
+  // The one that the device goes back to (docs/formats.md, "Network plan").
+  const good = (await host.read('net/good'))?.toString().trim();
+  if (good !== undefined) named.add(good);
   const agents = new Set<string>();
   for (const service of await host.list('services')) {
     for (const release of Object.values((await readSlots(host, service)).releases)) {

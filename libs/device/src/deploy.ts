@@ -63,12 +63,13 @@ export async function deploy(
   requireFit(before, release);
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id, definition);
+  const agent = await askAgent(host);
+  const moves = await newNetwork(host, definition, agent, options.network);
   if (host.kind === 'adb') {
     await rememberDevice(identity.id, { serial: host.id, network: options.network, dns: options.dns });
   }
   const network = await host.network();
   const { mode } = network;
-  const agent = await askAgent(host);
   await keepTailnet(host, identity.id, definition, agent, options.tailnet);
 
   // What this device cannot run is refused before the first byte.
@@ -94,7 +95,7 @@ export async function deploy(
   const dataUuid = await ensureDataDisk(host, definition);
   const anew = await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
   const providers = await refreshProviders(host, identity.id, definition, neighbours);
-  await moveSlots(host, definition, before, ports, mode);
+  if (moves) await moveSlots(host, definition, before, ports, mode);
   await writeIfChanged(
     host,
     'device.conf',
@@ -111,7 +112,7 @@ export async function deploy(
     await refreshSlot(host, name, other, await planFor(host, { definition, release: last }, ports, mode));
   if (changed) await pruneStore(host);
   for (const provider of providers) await startAnew(host, agent, provider, `what ${name} has there`);
-  if (anew) await startAnew(host, agent, name, 'its settings');
+  if (anew || moves) await startAnew(host, agent, name, moves ? `the network ${mode}` : 'its settings');
   return {
     release: releaseId(release),
     slot,
@@ -127,6 +128,38 @@ function requireFit({ current, releases }: Slots, release: Release): void {
   if (now !== undefined) requireSameData(now, release, hint);
 }
 
+/**
+ * Whether this deploy gives the device another network. The service that is deployed is started anew for it; what others
+ * that run have would end at once, and their config disks name the network of before.
+ * @throws SovereignError `network-in-use`
+ */
+async function newNetwork(
+  host: Host,
+  { name }: ServiceDefinition,
+  agent: ReadonlyMap<string, AgentStatus>,
+  wanted: 'vsock' | 'tap' | undefined,
+): Promise<boolean> {
+  const conf = (await host.read('device.conf'))?.toString() ?? '';
+  const before = /^network (\w+)$/m.exec(conf)?.[1];
+  const mode = host.kind === 'adb' && wanted !== undefined ? wanted : await host.networkMode();
+  if (before === undefined || before === mode) return false;
+  const others = [...agent.keys()].filter(
+    (other) => other !== name && other !== '-' && agent.get(other)?.pid !== undefined,
+  );
+  if (others.length > 0) {
+    throw new SovereignError({
+      code: 'network-in-use',
+      what: `the network would change from ${before} to ${mode}, and ${others.join(', ')} would lose it at once`,
+      on: host.id,
+      hint: `Run sovereign stop ${others.join(' ')} first and deploy what is stopped again afterwards, or stay with --network ${before}`,
+    });
+  }
+  note(
+    `the network of ${host.id} is ${mode} from now on: other services of before have to be deployed again`,
+  );
+  return true;
+}
+
 /** Slots share the config disk: where the network changes, the one to go back to must not be left with the old one. */
 async function moveSlots(
   host: Host,
@@ -135,12 +168,6 @@ async function moveSlots(
   ports: ServicePorts,
   mode: NetworkMode,
 ): Promise<void> {
-  const conf = (await host.read('device.conf'))?.toString();
-  if (conf === undefined || conf.includes(`\nnetwork ${mode}\n`)) return;
-  note(
-    `the network of ${host.id} is ${mode} from now on: guests that run have none until they are started again, ` +
-      'services of before have to be deployed again',
-  );
   for (const slot of ['a', 'b'] as const) {
     const release = releases[slot];
     if (release === undefined) continue;

@@ -185,6 +185,65 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     });
   });
 
+  test('a new one that does not run is taken back: the last good one goes on, and that is told', async ({
+    expect,
+    network,
+  }) => {
+    await network.published('sql', 2, ['15432 5432']);
+    const good = network.read('net/good');
+    expect(network.read('device.conf')).toContain(`gvproxy ${good}`);
+    const bad = network.storeGvproxy("#!/bin/sh\necho 'cannot listen'\n").split('/').at(-1);
+    await network.whileWatched(async () => {
+      await expect
+        .poll(() => network.read('net/state/refused'), PATIENT)
+        .toBe(`${bad} gvproxy does not run: cannot listen`);
+      await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
+    });
+    const status = await network.status();
+    expect(status.attention).toBe(
+      'the new gvproxy was taken back, and the one before runs: gvproxy does not run: cannot listen',
+    );
+    // Not tried again and again: a start of a machine, and a round of the keeper, leave what runs.
+    await network.do('net_attach', ...network.service('forge', 4, []));
+    await network.do('watch', '3');
+    expect((await network.status()).gvproxy).toBe(status.gvproxy);
+
+    // The next one that the settings name is tried as any other.
+    network.storeGvproxy(Buffer.concat([network.gvproxy(), Buffer.from('mended')]));
+    await network.do('net_up');
+    expect(await network.status()).not.toHaveProperty('attention');
+    expect(network.read('net/state/gvproxy')).not.toBe(good);
+    expect(network.phone.listens(15432)).toBe(true);
+  });
+
+  test('a new one that ends again and again is taken back, one that lasts is good', async ({
+    expect,
+    network,
+  }) => {
+    await network.published('sql', 2, ['15432 5432']);
+    const good = network.read('net/good');
+    network.storeGvproxy(Buffer.concat([network.gvproxy(), Buffer.from('weak')]));
+    await network.whileWatched(async () => {
+      let last = network.read('net/state/pid');
+      for (let time = 1; time <= 3; time++) {
+        const another = () => network.phone.listens(15432) && network.read('net/state/pid') !== last;
+        await expect.poll(another, PATIENT).toBe(true);
+        last = network.read('net/state/pid');
+        process.kill(Number(last), 'SIGKILL');
+      }
+      await expect.poll(() => network.read('net/state/gvproxy'), PATIENT).toBe(good);
+      await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
+    });
+    expect((await network.status()).attention).toMatch(/taken back.*it ended 3 times/);
+    // Whoever asks for the network anew gets the new one, which now lasts.
+    network.proof = 1;
+    await network.whileWatched(async () => {
+      expect(await network.launch('network', network.root)).toMatchObject({ status: 0, stderr: '' });
+      await expect.poll(() => network.read('net/good'), PATIENT).not.toBe(good);
+    });
+    expect(await network.status()).not.toHaveProperty('attention');
+  });
+
   test('its log is copied and emptied while it runs', async ({ expect, network }) => {
     await network.do('net_up');
     const log = join(network.root, 'net/log/gvproxy.log');

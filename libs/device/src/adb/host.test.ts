@@ -113,18 +113,48 @@ describe('a deploy', () => {
     });
   });
 
-  test('keeps the network program that the device runs, though no slot names it any more', async () => {
+  test('of another network is refused before anything is changed while another service runs', async () => {
+    const { workstation, phone } = setUp();
+    const other = { ...definition, name: 'other', net: { index: 191 }, ports: [] };
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    await phone.device().deploy(await workstation.bundle('healthy', other));
+    // As the launcher tells of a machine that runs: this process is one.
+    const state = join(phone.root, 'services', 'other', 'state');
+    mkdirSync(state, { recursive: true });
+    const stat = readFileSync(`/proc/${process.pid}/stat`, 'utf8');
+    // The name in parentheses may hold spaces.
+    const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    writeFileSync(join(state, 'pid'), `${process.pid}\n`);
+    writeFileSync(join(state, 'start'), `${start}\n`);
+    writeFileSync(join(state, 'boot'), readFileSync('/proc/sys/kernel/random/boot_id', 'utf8'));
+    const conf = readFileSync(join(phone.root, 'device.conf'), 'utf8');
+    const next = await workstation.bundle('healthy two');
+    await expect(phone.device().deploy(next, { network: 'tap' })).rejects.toMatchObject({
+      code: 'network-in-use',
+      what: expect.stringMatching(/from vsock to tap, and other would lose it/) as string,
+      hint: expect.stringContaining('sovereign stop other') as string,
+    });
+    expect(readFileSync(join(phone.root, 'device.conf'), 'utf8')).toBe(conf);
+    // And the choice is not remembered either.
+    expect(await phone.device().deploy(next)).toMatchObject({ changed: true });
+    expect(readFileSync(join(phone.root, 'device.conf'), 'utf8')).toBe(conf);
+  });
+
+  test('keeps the network program that the device runs or goes back to, though no slot names it any more', async () => {
     const { workstation, phone } = setUp();
     const digest = 'd'.repeat(64);
+    const good = '9'.repeat(64);
     await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
     const gvproxy = readFileSync(join(phone.root, 'device.conf'), 'utf8').replace(
       /gvproxy .*/,
       `gvproxy ${digest}`,
     );
-    for (const name of [digest, 'e'.repeat(64)]) writeFileSync(join(phone.root, 'store', name), name);
+    writeFileSync(join(phone.root, 'net', 'good'), `${good}\n`);
+    for (const name of [digest, good, 'e'.repeat(64)]) writeFileSync(join(phone.root, 'store', name), name);
     writeFileSync(join(phone.root, 'device.conf'), gvproxy);
     await pruneStore(phone.host());
     expect(stored(phone)).toContain(digest);
+    expect(stored(phone)).toContain(good);
     expect(stored(phone)).not.toContain('e'.repeat(64));
   });
 

@@ -6,23 +6,66 @@
 VSOCK_DEVICE=/dev/vsock
 VSOCK_PORT=1024
 VSOCK_HANGS='gvproxy hangs'
+# Seconds after which one that still answers has proven itself, and starts within such a time after which it has not.
+VSOCK_PROOF=60
+VSOCK_STARTS=3
 
 vsock_up() {
   if vsock_runs; then return 0; fi
   vsock_down
   vsock_start || return 1
-  if ! net_until vsock_answers ''; then
-    net_problem "gvproxy does not run: $(tail -n 1 log/gvproxy.log)"
-    net_end ''
-    return 1
-  fi
+  if ! vsock_came && ! vsock_goes_back; then return 1; fi
   log "gvproxy runs, pid $pid"
+  uptime_now
+  put state/gvproxy-since "$now"
+  [ -e good ] || vsock_good
   net_publish_all
+}
+
+# Fails with what was wrong where the one that was started does not answer.
+vsock_came() {
+  if net_until vsock_answers ''; then return 0; fi
+  net_problem "gvproxy does not run: $(tail -n 1 log/gvproxy.log)"
+  net_end ''
+  return 1
+}
+
+# `good`: digest of the last one that has proven itself. `state/refused`: DIGEST REASON of the one of the settings where
+# that did not run and the last good one goes on in its place, until the settings name yet another, the device restarts
+# or `network` is asked for.
+vsock_good() {
+  get state/gvproxy && put good "$value"
+}
+
+vsock_is_refused() {
+  get state/refused && [ "${value%% *}" = "$device_gvproxy" ]
+}
+
+# vsock_refuse REASON: fails where there is no other one to go back to.
+vsock_refuse() {
+  if vsock_is_refused; then return 1; fi
+  get good && [ "$value" != "$device_gvproxy" ] && [ -r "$root/store/$value" ] || return 1
+  log "gvproxy $device_gvproxy is taken back: $1"
+  put state/refused "$device_gvproxy $1"
+}
+
+# Where the one before does not run either, both are worth another try.
+vsock_goes_back() {
+  if vsock_refuse "$net_error" && vsock_start && vsock_came; then return 0; fi
+  rm -f state/refused
+  return 1
+}
+
+# vsock_due: sets $net_due to the gvproxy that shall run.
+vsock_due() {
+  net_due=$device_gvproxy
+  if vsock_is_refused && get good; then net_due=$value; fi
 }
 
 # True while gvproxy runs, and it is the one that shall.
 vsock_runs() {
-  alive '' && get state/gvproxy && [ "$value" = "$device_gvproxy" ]
+  vsock_due
+  alive '' && get state/gvproxy && [ "$value" = "$net_due" ]
 }
 
 vsock_answers() {
@@ -30,10 +73,11 @@ vsock_answers() {
 }
 
 vsock_start() {
-  net_program=$root/store/$device_gvproxy
+  vsock_due
+  net_program=$root/store/$net_due
   net_have=''
   if [ -r "$net_program" ]; then net_have=$(sha256sum <"$net_program"); fi
-  if [ "${net_have%% *}" != "$device_gvproxy" ]; then
+  if [ "${net_have%% *}" != "$net_due" ]; then
     net_problem "gvproxy is missing or damaged in the store: $net_program"
     return 1
   fi
@@ -44,7 +88,7 @@ vsock_start() {
   fi
   net_listen=unix://$PWD/connect.sock
   [ ! -c "$VSOCK_DEVICE" ] || net_listen=vsock://:$VSOCK_PORT
-  put state/gvproxy "$device_gvproxy"
+  put state/gvproxy "$net_due"
   net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -listen "$net_listen" \
     -services "unix://$PWD/api.sock"
 }
@@ -62,6 +106,8 @@ vsock_watch() {
   [ "$now" -ge "$net_again_at" ] || return 0
   net_back_off
   log "gvproxy is gone or another one than it should be, starting it"
+  # It answers and does not last.
+  if [ "$net_failures" -gt $VSOCK_STARTS ]; then vsock_refuse "it ended $VSOCK_STARTS times"; fi
   net_locked net_mode_up
 }
 
@@ -71,9 +117,19 @@ vsock_listens() {
   if vsock_answers || vsock_answers; then
     get state/attention
     case $value in "$VSOCK_HANGS"*) rm -f state/attention ;; esac
+    vsock_proves_itself
   else
     net_problem "$VSOCK_HANGS (pid $pid): sovereign diagnose --fix starts it again"
   fi
+}
+
+vsock_proves_itself() {
+  get state/gvproxy
+  net_have=$value
+  if get good && [ "$value" = "$net_have" ]; then return; fi
+  get state/gvproxy-since
+  is_number "$value" && [ $((now - value)) -ge $VSOCK_PROOF ] || return 0
+  vsock_good
 }
 
 # What it left would keep the next one from listening.

@@ -93,6 +93,9 @@ net_status() {
   cd "$net_folder" || return 1
   if alive ''; then echo "- gvproxy $pid"; fi
   if get state/attention; then echo "- attention $value"; fi
+  if [ "$net_mode" = vsock ] && vsock_is_refused; then
+    echo "- attention the new gvproxy was taken back, and the one before runs: ${value#* }"
+  fi
   cd "$net_from" || return 1
 }
 
@@ -105,6 +108,7 @@ net_anew() {
 }
 
 net_anew_now() {
+  rm -f state/refused
   [ "$net_mode" != vsock ] || vsock_down
   net_mode_up
 }

@@ -29,8 +29,8 @@ set -uf
 umask 077
 lib=$1 root=$2 nap=0.1
 for part in say state process logs device-conf net net-vsock net-tap net-rules; do . "$lib/$part.sh"; done
-VSOCK_DEVICE=$3 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=5
-shift 3
+VSOCK_DEVICE=$3 VSOCK_PROOF=$4 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=5 NET_LOG_INTERVAL=$4
+shift 4
 net_conf || die 1 "$net_error"
 if [ "$1" = watch ]; then
   left=$2
@@ -155,6 +155,8 @@ export class PhoneNetwork {
   readonly phone: Namespace;
   /** Stands for /dev/vsock. */
   vsockDevice = '/nonexistent';
+  /** Seconds after which gvproxy has proven itself, and between two looks at whether it answers. */
+  proof = 600;
 
   private constructor(root: string, phone: Namespace) {
     this.root = root;
@@ -276,7 +278,7 @@ export class PhoneNetwork {
   }
 
   #call(args: string[]): string[] {
-    return ['-c', caller, 'caller', lib, this.root, this.vsockDevice, ...args];
+    return ['-c', caller, 'caller', lib, this.root, this.vsockDevice, String(this.proof), ...args];
   }
 
   #run(args: string[]): Promise<Outcome> {
