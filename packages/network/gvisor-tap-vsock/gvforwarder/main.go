@@ -9,8 +9,14 @@
 //
 // Usage: gvforwarder -url vsock://2:PORT -iface NAME -mtu BYTES
 //
-// It is in every guest, and knows how to ask time servers, which the guest's BusyBox does not: `gvforwarder -time SERVER…`
-// prints the seconds since 1970.
+// It is in every guest, and knows what the guest's BusyBox does not:
+//
+//	gvforwarder -time SERVER…
+//		asks time servers, and prints the seconds since 1970
+//	gvforwarder -tls ADDRESS -to ADDRESS -certificate FILE
+//		takes TLS connections and carries what is in them to a service
+//	gvforwarder -tls-check ADDRESS -name NAME -certificate FILE
+//		does a handshake, verifies it, and prints until when the certificate is good
 package main
 
 import (
@@ -43,7 +49,23 @@ func main() {
 	iface := flag.String("iface", "", "`name` of the TAP device")
 	mtu := flag.Int("mtu", 0, "largest packet of the network, in `bytes`")
 	clock := flag.Bool("time", false, "ask time servers")
+	listen := flag.String("tls", "", "take TLS connections at this `address`")
+	to := flag.String("to", "", "`address` of the service behind them")
+	certificate := flag.String("certificate", "", "`file` with chain and key in PEM")
+	check := flag.String("tls-check", "", "do a verified handshake with this `address`")
+	name := flag.String("name", "", "`name` that the certificate is to have")
 	flag.Parse()
+	if *listen != "" {
+		log.Fatalf("gvforwarder: no TLS: %v", serveTLS(*listen, *to, *certificate))
+	}
+	if *check != "" {
+		until, err := checkTLS(*check, *name, *certificate)
+		if err != nil {
+			log.Fatalf("gvforwarder: no handshake: %v", err)
+		}
+		fmt.Println(until.UTC().Format(time.RFC3339))
+		return
+	}
 	if *clock {
 		seconds, err := askTime(flag.Args())
 		if err != nil {
