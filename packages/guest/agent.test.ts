@@ -49,6 +49,8 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/ stage data$/);
     guest.run('tell tailnet "needs-login https://control.example/register/x"');
     await says(/ tailnet needs-login https:\/\/control\.example\/register\/x$/);
+    guest.run('tell https "bad tls: expired"');
+    await says(/ https bad tls: expired$/);
   });
 
   test('answers a ping', async () => {

@@ -197,6 +197,118 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     expect(guest.read('tailnet-name')).toBe('other.tail.example\n');
   });
 
+  describe('HTTPS of a web service', () => {
+    const NAME = 'sql-desk.tail.example';
+    const END = '2027-05-22T10:00:00Z';
+    const ON = { address: '100.64.0.1' };
+    const ownCertificate = (text: string) => guest.write('config/secrets/certificate', text);
+    const https = (state: unknown) =>
+      expect.poll(() => safely(() => guest.read('state/https').trim()), PATIENT).toEqual(state);
+    const calls = (word: string) =>
+      guest.calls.filter((call) => call.startsWith(`gvforwarder ${word} `) || call.startsWith(word));
+    const begin = async (says: Parameters<typeof guest.says>[1]) => {
+      guest.write('service.conf', `${guest.read('service.conf')}tls web 443 8000 certificate domain\n`);
+      guest.says('Running', says);
+      guest.begin();
+      await told(RUNNING);
+    };
+    const settings = () => guest.log('Switching ipn state Running -> Running');
+
+    test('begins with the owner’s certificate, and counts once a handshake was verified', async () => {
+      ownCertificate('chain and key');
+      await begin(ON);
+      await https(`on ${NAME} ${END} own`);
+      const file = guest.path('config/secrets/certificate');
+      expect(calls('-tls')).toEqual([
+        expect.stringContaining(`-tls :443 -to 127.0.0.1:8000 -certificate ${file} `),
+      ]);
+      expect(calls('-tls-check')[0]).toContain(`100.64.0.1:443 -name ${NAME} -certificate ${file} `);
+      expect(calls('tailscale cert')).toEqual([]);
+      expect(guest.call('tailnet', ['status']).stdout).toContain(`\nhttps on ${NAME} ${END} own\n`);
+    });
+
+    test('takes another certificate while it runs, and ends with the node’s program', async () => {
+      ownCertificate('chain and key');
+      await begin(ON);
+      await https(`on ${NAME} ${END} own`);
+      const first = guest.read('tailscale/tls-pid').trim();
+      ownCertificate('another');
+      guest.write('check-says', 'echo 2028-01-01T00:00:00Z');
+      settings();
+      await https(`on ${NAME} 2028-01-01T00:00:00Z own`);
+      await expect.poll(() => runs(first), PATIENT).toBe(false);
+      const second = guest.read('tailscale/tls-pid').trim();
+      await guest.end();
+      await expect.poll(() => runs(second), PATIENT).toBe(false);
+    });
+
+    test('is started again where it was killed', async () => {
+      ownCertificate('chain and key');
+      await begin(ON);
+      await https(`on ${NAME} ${END} own`);
+      process.kill(Number(guest.read('tailscale/tls-pid')), 'SIGKILL');
+      settings();
+      await expect.poll(() => calls('-tls').length, PATIENT).toBe(2);
+    });
+
+    test('the certificate has to have the name of the service’s own address, where that is a public one', async () => {
+      ownCertificate('chain and key');
+      guest.write(
+        'config/guest.conf',
+        `${guest.read('config/guest.conf')}setting domain https://vault.example.org:443/x\n`,
+      );
+      await begin(ON);
+      await https(`on vault.example.org ${END} own`);
+    });
+
+    test('says why the handshake fails, and that the certificate cannot be used', async () => {
+      ownCertificate('chain and key');
+      guest.write('check-says', 'echo "2026/11/28 gvforwarder: no handshake: tls: expired" >&2; exit 1');
+      await begin(ON);
+      await https('bad tls: expired');
+      guest.write('check-says', 'echo "no handshake: connection refused" >&2; exit 1');
+      guest.write('tls-says', '2026/11/28 gvforwarder: no TLS: no key in it\n');
+      ownCertificate('another');
+      settings();
+      await https('bad no key in it');
+    });
+
+    test('asks the tailnet for a certificate where it makes any, and never where it does not', async () => {
+      await begin(ON);
+      await https('none');
+      expect(calls('tailscale cert')).toEqual([]);
+      guest.on('cert', 'echo chain; echo key');
+      guest.says('Running', { ...ON, domains: [NAME, 'other.tail.example'] });
+      settings();
+      await https(`on ${NAME} ${END} tailnet`);
+      expect(calls('tailscale cert')).toEqual([`tailscale cert --cert-file=- --key-file=- ${NAME}`]);
+      expect(guest.read('tailscale/certificate.pem')).toBe('chain\nkey\n');
+      expect(statSync(guest.path('tailscale/certificate.pem')).mode & 0o777).toBe(0o600);
+      // The owner's own goes first.
+      ownCertificate('chain and key');
+      settings();
+      await https(`on ${NAME} ${END} own`);
+    });
+
+    test('says why the tailnet made no certificate', async () => {
+      guest.on('cert', 'echo "500: rate limited" >&2; exit 1');
+      await begin({ ...ON, domains: [NAME] });
+      await https('bad no certificate: 500: rate limited');
+      expect(calls('-tls')).toEqual([]);
+    });
+
+    test('is nothing to a service that declares none', async () => {
+      ownCertificate('chain and key');
+      guest.says('Running', ON);
+      guest.begin();
+      await told(RUNNING);
+      settings();
+      await expect.poll(() => logs().match(/Running -> Running/g)?.length, PATIENT).toBe(1);
+      expect(existsSync(guest.path('state/https'))).toBe(false);
+      expect(guest.calls.join()).not.toContain('gvforwarder');
+    });
+  });
+
   test('says that it waits for approval, and that it was stopped by hand', async () => {
     guest.says('NeedsMachineAuth');
     guest.begin();
@@ -419,6 +531,10 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       .map((name) => safely(() => readFileSync(guest.path(name), 'utf8')) ?? '')
       .join('');
 });
+
+/** A process that nobody has waited for yet does not run any more. */
+const runs = (pid: string): boolean =>
+  !/^State:\tZ/m.test(safely(() => readFileSync(`/proc/${pid}/status`, 'utf8')) ?? 'State:\tZ');
 
 /** Undefined where a file is not there yet. */
 function safely<T>(read: () => T): T | undefined {

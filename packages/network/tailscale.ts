@@ -10,7 +10,7 @@ import { z } from 'zod';
  * are those of the module's `feature/featuretags`, and what a feature itself requires comes with it.
  */
 export const tailscaleFeatures = {
-  acme: 'certificates of the tailnet for HTTPS of web services',
+  acme: 'certificates of the tailnet for HTTPS of web services: `tailscale cert`',
   bakedroots:
     'a control server is reached from a guest whose CA bundle is old or was replaced by one of the owner’s',
   c2n: 'the control server asks its nodes for their state: shown in the admin page, and complained of where it fails',
@@ -28,7 +28,7 @@ export const tailscaleFeatures = {
   osrouter: 'addresses, routes and rules of the interface in the kernel, where the services listen',
   peerapiclient: 'half of how peers talk to each other beside the owner’s traffic',
   peerapiserver: 'the other half; without it peers complain',
-  serve: 'HTTPS for web services in front of their own port',
+  serve: 'what an owner serves by hand; nothing of ours needs it (docs/decisions/0019-https.md)',
   tailnetlock: 'a tailnet whose owner signs its nodes admits a guest only so',
   unixsocketidentity: 'without it the client is told `access denied`',
   useroutes: 'a peer with routes, such as an owner’s subnet router, is taken for what it is',

@@ -16,13 +16,26 @@ export default defineService({
   resources: { memory: 256, cpus: 1 },
   data: { kind: 'forgejo', major: 15, collation: 'none', size: 4096 },
   ports: [
-    { name: 'web', guest: 3000, host: 13_000, tailnet: 80, scheme: 'http' },
+    {
+      name: 'web',
+      guest: 3000,
+      host: 13_000,
+      tailnet: 443,
+      tls: { certificate: 'certificate', address: 'url' },
+      scheme: 'http',
+    },
     // The owner's own SSH has 22 of the guest.
     { name: 'git', guest: 2222, host: 12_222, tailnet: 22, scheme: 'ssh', user: 'git' },
   ],
   secrets: [
     { name: 'admin-password', make: 'password', description: 'Password of the first administrator' },
     { name: 'database-password', make: 'password', description: 'Password of its role on the SQL service' },
+    {
+      name: 'certificate',
+      make: 'owner',
+      holds: 'certificate',
+      description: 'Certificate and key for HTTPS in the tailnet, in PEM, where the tailnet makes none',
+    },
   ],
   settings: [
     {

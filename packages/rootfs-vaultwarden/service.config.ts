@@ -17,7 +17,16 @@ export default defineService({
   accounts: [{ name: 'vaultwarden', uid: 71, gid: 71, home: '/data/vaultwarden', shell: '/sbin/nologin' }],
   resources: { memory: 128, cpus: 1 },
   data: { kind: 'vaultwarden', major: 1, collation: 'none', size: 1024 },
-  ports: [{ name: 'web', guest: 8000, host: 18_000, tailnet: 80, scheme: 'http' }],
+  ports: [
+    {
+      name: 'web',
+      guest: 8000,
+      host: 18_000,
+      tailnet: 443,
+      tls: { certificate: 'certificate', address: 'domain' },
+      scheme: 'http',
+    },
+  ],
   secrets: [
     {
       name: 'admin-token',
@@ -26,6 +35,12 @@ export default defineService({
       description: 'Token of the admin page; the guest has its hash alone',
     },
     { name: 'database-password', make: 'password', description: 'Password of its role on the SQL service' },
+    {
+      name: 'certificate',
+      make: 'owner',
+      holds: 'certificate',
+      description: 'Certificate and key for HTTPS in the tailnet, in PEM, where the tailnet makes none',
+    },
     { name: 'smtp-password', make: 'owner', description: 'Password at your mail server' },
     { name: 'push-key', make: 'owner', description: 'Installation key of Bitwarden’s push service' },
   ],

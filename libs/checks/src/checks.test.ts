@@ -7,6 +7,7 @@ import {
   standInContext,
   standInDatabase,
   standInGuest,
+  declared,
   tailnetRules,
 } from './testing/healthy.ts';
 
@@ -35,7 +36,6 @@ describe('a healthy service', () => {
   });
 });
 
-const declared = 'tcp dport 5432 ct original proto-dst 5432 accept';
 const other = 'tcp dport 22 ct original proto-dst 22 accept';
 
 /** Each check, its cause taken away. */
@@ -87,14 +87,15 @@ const causes: [check: string, cause: string, context: CheckContext][] = [
   [
     'tailnet.ports',
     'one is open that is not declared',
-    withGuest('nft list', prints(tailnetRules(declared, other))),
+    withGuest('nft list', prints(tailnetRules(...declared, other))),
   ],
+  ['tailnet.https', 'the handshake fails', withGuest('tailnet status', prints('https bad tls: expired\n'))],
   ['tailnet.ports', 'the declared one is closed', withGuest('nft list', prints(tailnetRules()))],
   ['tailnet.ports', 'there are no rules', withGuest('nft list', broken('No such file or directory'))],
   [
     'tailnet.ports',
     'the rest is let through',
-    withGuest('nft list', prints(tailnetRules(declared).replace(' drop', ''))),
+    withGuest('nft list', prints(tailnetRules(...declared).replace(' drop', ''))),
   ],
   ['sql.initialised', 'there is no record', withGuest('sovereign.json', broken('No such file'))],
   ['sql.initialised', 'it never ended', withGuest('sovereign.json', prints('{"initialised":false}'))],
@@ -143,6 +144,30 @@ describe('the look-up', () => {
     expect(await resultOf('network.lookup', context)).toMatchObject({
       result: 'pass',
       detail: 'example.com is 192.0.2.7',
+    });
+  });
+});
+
+describe('HTTPS', () => {
+  const says = (line: string) =>
+    withGuest('tailnet status', prints(`tailnet running 100.64.0.1 sql-desk never n1\n${line}`));
+
+  it.each([
+    ['https on vault.example.org 2027-05-22T10:00:00Z own\n', 'pass', 'vault.example.org until 2027-05-22'],
+    ['https bad tls: expired\n', 'fail', 'bad tls: expired'],
+    ['https none\n', 'fail', 'there is no certificate'],
+    ['', 'fail', 'says nothing of HTTPS'],
+  ])('is asked of the guest: %j', async (line, result, detail) => {
+    expect(await resultOf('tailnet.https', says(line))).toMatchObject({
+      result,
+      detail: expect.stringContaining(detail) as string,
+    });
+  });
+
+  it('is no check of a service without', async () => {
+    const plain = { ...definition, ports: definition.ports.slice(0, 1) };
+    expect(await resultOf('tailnet.https', standInContext({ definition: plain }))).toMatchObject({
+      result: 'skip',
     });
   });
 });

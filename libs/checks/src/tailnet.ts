@@ -35,4 +35,19 @@ const ports: Check = {
   },
 };
 
-export const tailnetChecks: readonly Check[] = [state, ports];
+/** A handshake with the service's HTTPS was verified, by the guest's word. */
+const https: Check = {
+  name: 'tailnet.https',
+  async run(context) {
+    if (context.definition.ports.every(({ tls }) => tls === undefined)) return skip('it has no HTTPS');
+    if (!(await isOn(context))) return OFF;
+    const { stdout } = await context.guest.exec(['/usr/lib/sovereign/tailnet', 'status']);
+    const said = /^https (.+)$/m.exec(stdout)?.[1];
+    if (said === undefined) return fail('the guest says nothing of HTTPS');
+    if (said === 'none') return fail('there is no certificate: the tailnet makes none, and none was given');
+    const [word, name = '', until = ''] = said.split(' ');
+    return word === 'on' ? pass(`${name} until ${until}`) : fail(said);
+  },
+};
+
+export const tailnetChecks: readonly Check[] = [state, ports, https];

@@ -47,11 +47,10 @@ export class SecretsControl implements DeviceSecrets {
   }
 
   async set(service: ServiceDefinition, name: string, value: string): Promise<Applied> {
-    requireSecret(service, name);
-    checkSecret(name, value);
+    const kept = checkSecret(requireSecret(service, name), value);
     const deviceId = await this.#deviceId(service);
     return this.#host.exclusively(async () => {
-      await changeSecrets(deviceId, service.name, { [name]: value }, await this.#guestOf(service));
+      await changeSecrets(deviceId, service.name, { [name]: kept }, await this.#guestOf(service));
       return this.#apply(deviceId, service);
     });
   }

@@ -3,6 +3,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { configDir, withLock } from '@sovereign/store';
+import { checkCertificate } from './certificate.ts';
 import { damagedSecrets, deviceConfigDir, knowsSecrets, readSecrets, writeSecrets } from './secrets-file.ts';
 
 export { deviceConfigDir, knowsSecrets } from './secrets-file.ts';
@@ -142,9 +143,16 @@ export function makeSecret(
   });
 }
 
-/** @throws SovereignError `bad-secret` with exit 2, without the value */
-export function checkSecret(name: string, value: string): void {
-  if (/^[^\p{Cc}]{1,4096}$/u.test(value)) return;
+/**
+ * The value to keep of what its owner gave.
+ * @throws SovereignError `bad-secret`, `bad-certificate` with exit 2, without the value
+ */
+export function checkSecret(
+  { name, holds }: Pick<Service['secrets'][number], 'name' | 'holds'>,
+  value: string,
+): string {
+  if (holds === 'certificate') return checkCertificate(name, value);
+  if (/^[^\p{Cc}]{1,4096}$/u.test(value)) return value;
   throw new SovereignError({
     code: 'bad-secret',
     what: 'a secret is one line of at most 4096 characters, none of them a control character',

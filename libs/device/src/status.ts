@@ -10,7 +10,13 @@ import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
 import { describeSize } from './resize.ts';
 import { wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
-import { parseTailnet, tailnetAttention, type TailnetStatus } from './tailnet/state.ts';
+import {
+  httpsAttention,
+  parseHttps,
+  parseTailnet,
+  tailnetAttention,
+  type TailnetStatus,
+} from './tailnet/state.ts';
 
 /** What the launcher says of one service: key to value, as `launch.sh status` prints them. */
 export type AgentStatus = Readonly<Record<string, string>>;
@@ -177,13 +183,15 @@ export function toStatus(
   const seen = agent ?? {};
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
   const slot = seen.slot === 'a' || seen.slot === 'b' ? seen.slot : null;
-  const tailnet = agent === undefined ? undefined : tailnetOf(definition, seen.tailnet, tailnetOn);
+  const tailnet = agent === undefined ? undefined : tailnetOf(definition, seen, tailnetOn);
+  const tlsPort = definition.ports.find(({ tls }) => tls !== undefined);
   const data = dataSpace(seen.data);
   const attention = [
     seen.attention,
     silence(definition.name, seen.silent),
     data && spaceAttention(definition.name, data, seen.health),
     tailnet && tailnetAttention(tailnet, definition.name),
+    tlsPort?.tls && tailnet?.https && httpsAttention(tailnet.https, definition.name, tlsPort.tls.certificate),
   ]
     .filter((text) => text !== undefined)
     .join('; ');
@@ -243,10 +251,13 @@ function health(report: string | undefined): boolean | null {
  */
 export function tailnetOf(
   definition: ServiceDefinition,
-  told: string | undefined,
+  { tailnet: told, https }: AgentStatus,
   on: boolean,
 ): TailnetStatus | undefined {
-  const status = parseTailnet(told ?? '');
+  const node = parseTailnet(told ?? '');
+  // What it said of HTTPS before its node was gone says nothing of now.
+  const tls = node.state === 'running' ? parseHttps(https) : undefined;
+  const status = tls === undefined ? node : { ...node, https: tls };
   if (on && wantsTailnet(definition)) return told === undefined ? { state: 'unknown' } : status;
   return told === undefined || status.state === 'off' ? undefined : status;
 }
@@ -261,13 +272,19 @@ function endpoints({ ports: declared }: ServiceDefinition, ports: ServicePorts):
 }
 
 function tailnetEndpoints({ ports }: ServiceDefinition, tailnet: TailnetStatus | undefined): Endpoint[] {
-  const { address } = tailnet ?? {};
+  const { address, https } = tailnet ?? {};
   if (address === undefined) return [];
-  return ports.flatMap((port) =>
-    port.tailnet === undefined
-      ? []
-      : [{ name: port.name, url: url(port, address, port.tailnet), via: 'tailnet' as const }],
-  );
+  return ports.flatMap((port) => {
+    if (port.tailnet === undefined) return [];
+    const at = port.tls === undefined ? url(port, address, port.tailnet) : httpsUrl(port, https);
+    return at === undefined ? [] : [{ name: port.name, url: at, via: 'tailnet' as const }];
+  });
+}
+
+/** Only once a handshake was verified: by no other name, and not in the clear, does a client get in. */
+function httpsUrl({ tailnet, path }: Port, https: TailnetStatus['https']): string | undefined {
+  if (https?.state !== 'on' || https.name === undefined) return undefined;
+  return `https://${https.name}${tailnet === 443 ? '' : `:${tailnet}`}${path ?? '/'}`;
 }
 
 function url({ scheme, user, path }: Port, address: string, port: number): string {

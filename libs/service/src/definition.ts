@@ -36,6 +36,18 @@ const portSchema = z.strictObject({
   host: z.int().min(1024).max(65_535),
   /** The port under which the owner's tailnet reaches it; absent where the tailnet shall not. */
   tailnet: z.int().min(1).max(65_535).optional(),
+  /**
+   * The guest takes TLS at the tailnet's port: nothing of this one goes to the tailnet in the clear, and no name of the
+   * tailnet reaches it without a certificate.
+   */
+  tls: z
+    .strictObject({
+      /** Secret that holds the owner's certificate; without a value, the tailnet is asked for one. */
+      certificate: name,
+      /** Setting with the address that clients know the service by. */
+      address: name,
+    })
+    .optional(),
   /** What opens it: `postgresql`, `http`, `ssh`. */
   scheme: z.enum(['postgresql', 'http', 'ssh']),
   /** User part of the address that is printed, where the scheme has one. */
@@ -53,6 +65,8 @@ const secretSchema = z.strictObject({
   make: z.enum(['password', 'owner']),
   /** How it reaches the guest: as it is, or as the PHC string of its argon2id hash, where that is all it needs. */
   deliver: z.enum(['plain', 'argon2id']).default('plain'),
+  /** What it is where it is more than one line: a certificate's chain and its key, in PEM. */
+  holds: z.literal('certificate').optional(),
   description: z.string().min(1),
 });
 
@@ -132,7 +146,7 @@ const serviceFields = z.strictObject({
 });
 
 /** What no field can say alone: names that have to be there, once. */
-export const serviceSchema = serviceFields.superRefine(({ settings, secrets, needs }, context) => {
+export const serviceSchema = serviceFields.superRefine(({ ports, settings, secrets, needs }, context) => {
   const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
   const names = settings.map((setting) => setting.name);
   const twice = names.find((one, index) => names.indexOf(one) !== index);
@@ -145,6 +159,22 @@ export const serviceSchema = serviceFields.superRefine(({ settings, secrets, nee
       refuse(`${setting}: its default ${preset} is not one of its choices`);
     }
   }
+  for (const { name: port, tailnet, scheme, tls } of ports) {
+    if (tls === undefined) continue;
+    if (tailnet === undefined || scheme !== 'http') {
+      refuse(`${port}: TLS is taken at a port of the tailnet, in front of http`);
+    }
+    if (ports.some(({ guest }) => guest === tailnet)) {
+      refuse(`${port}: TLS is taken at ${tailnet}, where a service of the guest listens`);
+    }
+    if (!secrets.some(({ name, holds }) => name === tls.certificate && holds === 'certificate')) {
+      refuse(`${port}: it has no secret ${tls.certificate} that holds a certificate`);
+    }
+    if (!settings.some(({ name, kind }) => name === tls.address && kind === 'url')) {
+      refuse(`${port}: it has no setting ${tls.address} that is an address`);
+    }
+  }
+  if (ports.filter(({ tls }) => tls !== undefined).length > 1) refuse('TLS is taken at one port, not at two');
   for (const { service, when, database } of needs) {
     if (when !== undefined && !names.includes(when.setting)) {
       refuse(`it needs ${service} by its setting, but has no setting ${when.setting}`);

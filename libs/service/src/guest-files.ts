@@ -1,4 +1,5 @@
 import { bases, type Base, type ServiceDefinition } from './definition.ts';
+import { tailnetTarget } from './tailnet-rules.ts';
 
 /** A file of the root file system that is generated from the definition; path without a leading slash. */
 export interface GuestFile {
@@ -26,7 +27,10 @@ export function serviceFiles(definition: ServiceDefinition, base: Base): GuestFi
     ['data-bases', bases.filter((name) => definition.bases[name] !== undefined).join(' ')],
     ...ports.map((port): [string, string] => ['port', `${port.name} ${port.guest}`]),
     ...ports.flatMap((port): [string, string][] =>
-      port.tailnet === undefined ? [] : [['tailnet', `${port.name} ${port.tailnet} ${port.guest}`]],
+      port.tailnet === undefined ? [] : [['tailnet', `${port.name} ${port.tailnet} ${tailnetTarget(port)}`]],
+    ),
+    ...ports.flatMap(({ name, guest, tailnet, tls }): [string, string][] =>
+      tls === undefined ? [] : [['tls', `${name} ${tailnet} ${guest} ${tls.certificate} ${tls.address}`]],
     ),
     ['units', [...guestUnits, ...units].join(' ')],
     ['health', health.command],

@@ -1,5 +1,11 @@
 import type { ServiceDefinition } from './definition.ts';
 
+type Port = ServiceDefinition['ports'][number];
+
+/** The guest's port that answers at the tailnet's: its own, or where TLS is taken in front of it, that. */
+export const tailnetTarget = ({ guest, tailnet, tls }: Pick<Port, 'guest' | 'tailnet' | 'tls'>): number =>
+  tls === undefined || tailnet === undefined ? guest : tailnet;
+
 /**
  * Compares the firewall's rules for what comes out of the tunnel, as `nft list chain` prints them, with what the
  * definition declares. Pure.
@@ -12,8 +18,10 @@ export function tailnetRulesFault(
   const rules = printed.map((line) => line.trim());
   const open = rules.filter((rule) => rule.endsWith('accept') && !rule.includes('echo-request')).sort();
   const wanted = ports
-    .flatMap(({ guest, tailnet }) =>
-      tailnet === undefined ? [] : [`tcp dport ${guest} ct original proto-dst ${tailnet} accept`],
+    .flatMap((port) =>
+      port.tailnet === undefined
+        ? []
+        : [`tcp dport ${tailnetTarget(port)} ct original proto-dst ${port.tailnet} accept`],
     )
     .sort();
   if (open.join('\n') !== wanted.join('\n')) {

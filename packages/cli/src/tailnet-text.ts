@@ -4,14 +4,15 @@ import { renderUnicodeCompact } from 'uqr';
 import { wordOf } from './services.ts';
 
 /** One line about a node, for people. */
-export function describeTailnet({ state, name, address, expires, url, detail }: TailnetStatus): string {
+export function describeTailnet(status: TailnetStatus): string {
+  const { state, name, address, expires, url, detail } = status;
   const why = detail === undefined ? '' : `: ${detail}`;
   switch (state) {
     case 'running': {
       const key =
         expires === undefined || expires === null ? 'its key never ends' : `its key ends ${expires}`;
       const silence = detail === undefined ? '' : `; its control server is not reached${why}`;
-      return `${name ?? '?'} at ${address ?? '?'}, ${key}${silence}`;
+      return `${name ?? '?'} at ${address ?? '?'}, ${key}${describeHttps(status)}${silence}`;
     }
     case 'needs-login':
       return `not logged in${url === undefined ? '' : `; visit ${url}`}`;
@@ -30,6 +31,14 @@ export function describeTailnet({ state, name, address, expires, url, detail }: 
     default:
       return state;
   }
+}
+
+function describeHttps({ https }: TailnetStatus): string {
+  if (https === undefined) return '';
+  const { state, name, expires, from } = https;
+  if (state !== 'on') return `, ${state === 'none' ? 'no HTTPS' : 'HTTPS fails'}`;
+  const whose = from === 'own' ? 'your certificate' : 'a certificate of the tailnet';
+  return `, HTTPS for ${name ?? '?'} with ${whose} until ${expires?.slice(0, 10) ?? '?'}`;
 }
 
 /** A QR code for a terminal; both colours are set, since its own may be either way round. */

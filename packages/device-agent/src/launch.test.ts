@@ -35,6 +35,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const running = await device.until({ state: 'running', health: 'ok' });
     expect(running).toMatchObject({ slot: 'a', stage: 'ready', restarts: '0' });
     expect(running.tailnet).toBe('running 100.64.0.7 demo-phone.tail.example never n1');
+    expect(running.https).toBe('on demo-phone.tail.example 2027-05-22T10:00:00Z own');
     expect(running.release).toMatch(/^[0-9a-f]{64}$/);
     expect(Math.abs(Number(running.since) - Date.now() / 1000)).toBeLessThan(20);
 
@@ -45,6 +46,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const stopped = await device.status();
     expect(stopped).toMatchObject({ state: 'stopped', health: 'unknown', exit: '0' });
     expect(stopped).not.toHaveProperty('tailnet');
+    expect(stopped).not.toHaveProperty('https');
     // The disk is what it was.
     expect(stopped.data).toBe('100663296 19922944');
     expect(runs(Number(running.pid))).toBe(false);

@@ -14,6 +14,7 @@ export function daemonSays(
     online = true,
     host = 'sql-desk',
     dns = 'sql-desk.tail.example.',
+    domains = [] as string[],
   } = {},
 ): string {
   const addresses = address === '' ? null : [address, 'fd7a:115c:a1e0::1'];
@@ -35,6 +36,8 @@ export function daemonSays(
         ...(expiry === '' ? {} : { KeyExpiry: expiry }),
       },
       Health: ['Tailscale could not reach "the server"', 'and more'],
+      // As the daemon has it: absent lists are null.
+      CertDomains: domains.length === 0 ? null : domains,
       User: { '1': { ID: 1, LoginName: 'owner' } },
     },
     undefined,
@@ -56,6 +59,7 @@ export class TailnetGuest extends StandInGuest {
     this.write('config/guest.conf', 'hostname sql\ntailnet yes\ntailnet-hostname sql-desk\n');
     this.says('NeedsLogin');
     spawnSync('mkfifo', [this.path('daemon')]);
+    this.write('check-says', 'echo 2027-05-22T10:00:00Z');
     const calls = this.path('calls');
     this.program(
       'tailscaled',
@@ -65,6 +69,22 @@ exec 4<>'${this.path('daemon')}'
 echo 'Switching ipn state NoState -> something'
 while read -r line <&4; do echo "2026/11/23 17:00:00 $line"; done`,
     );
+    // Takes TLS until it is ended, unless `tls-says` holds a complaint; checks a handshake by what `check-says` holds.
+    this.program(
+      'gvforwarder',
+      `echo "gvforwarder $* $(sha256sum <"$6" | cut -c 1-8)" >>'${calls}'
+case $1 in
+-tls)
+	[ ! -s '${this.path('tls-says')}' ] || { cat '${this.path('tls-says')}' >&2; exit 1; }
+	exec 4<>'${this.path('quiet')}'
+	read -r _ <&4
+	;;
+-tls-check)
+	. '${this.path('check-says')}'
+	;;
+esac`,
+    );
+    spawnSync('mkfifo', [this.path('quiet')]);
     this.program(
       'tailscale',
       `shift

@@ -1,4 +1,4 @@
-import { needsOf, settingValues } from '@sovereign/service';
+import { needsOf, serviceFiles, settingValues } from '@sovereign/service';
 import { expect, test } from 'vitest';
 import definition from '../service.config.ts';
 
@@ -13,4 +13,11 @@ test('the token of the admin page never reaches the guest as it is', () => {
   expect(definition.secrets.find(({ name }) => name === 'admin-token')).toMatchObject({
     deliver: 'argon2id',
   });
+});
+
+test('the tailnet reaches the web by HTTPS alone', () => {
+  const { content } = serviceFiles(definition, 'alpine')[0] ?? { content: '' };
+  expect(content).toContain('tailnet web 443 443\n');
+  expect(content).toMatch(/^tls web 443 8000 certificate (domain|url)$/m);
+  expect(content).not.toMatch(/^tailnet \S+ \d+ 8000$/m);
 });

@@ -10,8 +10,19 @@ export const definition = defineService({
   accounts: [],
   resources: { memory: 256, cpus: 2 },
   data: { kind: 'postgresql', major: 17, collation: 'builtin C.UTF-8', size: 2048 },
-  ports: [{ name: 'postgres', guest: 5432, host: 15432, tailnet: 5432, scheme: 'postgresql' }],
-  secrets: [],
+  ports: [
+    { name: 'postgres', guest: 5432, host: 15432, tailnet: 5432, scheme: 'postgresql' },
+    {
+      name: 'web',
+      guest: 8000,
+      host: 18_000,
+      tailnet: 443,
+      tls: { certificate: 'certificate', address: 'domain' },
+      scheme: 'http',
+    },
+  ],
+  secrets: [{ name: 'certificate', make: 'owner', holds: 'certificate', description: 'for HTTPS' }],
+  settings: [{ name: 'domain', kind: 'url', description: 'where the web is' }],
   units: ['postgresql'],
   health: { command: '/usr/lib/sovereign/health', deadline: 120 },
 });
@@ -24,6 +35,9 @@ export function tailnetRules(...rules: string[]): string {
   const lines = ['icmp type echo-request accept', ...rules, 'counter packets 3 bytes 180 drop'];
   return `table inet sovereign {\n\tchain tailnet {\n${lines.map((line) => `\t\t${line}\n`).join('')}\t}\n}\n`;
 }
+
+/** Of what the definition declares. */
+export const declared = [5432, 443].map((port) => `tcp dport ${port} ct original proto-dst ${port} accept`);
 
 /** What a healthy guest prints, by a word of the command. */
 const answers: readonly [word: string, answer: string][] = [
@@ -40,8 +54,11 @@ const answers: readonly [word: string, answer: string][] = [
     'guest.conf',
     'data-uuid x\nhostname sql\neth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\ndns 10.0.2.3\ntailnet yes\n',
   ],
-  ['tailnet status', 'tailnet running 100.64.0.1 sql-desk never n1\nbackend Running\n'],
-  ['nft list', tailnetRules('tcp dport 5432 ct original proto-dst 5432 accept')],
+  [
+    'tailnet status',
+    'tailnet running 100.64.0.1 sql-desk never n1\nbackend Running\nhttps on sql-desk 2099-01-01T00:00:00Z own\n',
+  ],
+  ['nft list', tailnetRules(...declared)],
   ['address', '1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet 10.0.2.15/24 scope global eth0\n'],
   ['route', 'default via 10.0.2.2 dev eth0 \n'],
   ['ping', '1 packets received\n'],

@@ -26,12 +26,32 @@ export interface TailnetStatus {
   id?: string;
   /** Where a person logs it in. */
   url?: string;
+  /** HTTPS of its web service, where it has one; undefined where nothing was told yet. */
+  https?: HttpsStatus;
   /** Why it is refused or not reached; of a node that runs: why its control server is not. */
+  detail?: string;
+}
+
+/** What is known of HTTPS at a node; `https` in `status --json` (docs/interface.md). */
+export interface HttpsStatus {
+  /** `on`: a handshake was verified. `none`: there is no certificate. `bad`: there is one, and the handshake fails. */
+  state: 'on' | 'none' | 'bad';
+  /** That the certificate was verified for. */
+  name?: string;
+  /** ISO 8601, of the certificate. */
+  expires?: string;
+  /** Who brought the certificate. */
+  from?: 'own' | 'tailnet';
+  /** Why it is bad. */
   detail?: string;
 }
 
 /** Days before the end of a node's key from which it is warned of. */
 const WARN_DAYS = 30;
+/** The same of a certificate: those that programs renew have a third of their 90 days left by then. */
+const CERTIFICATE_DAYS = 21;
+/** Where Tailscale's HTTPS is switched on. */
+const HTTPS_PAGE = 'https://login.tailscale.com/admin/dns';
 const DAY = 24 * 3600 * 1000;
 /** Tailscale's list of a tailnet's nodes. */
 export const MACHINES = 'https://login.tailscale.com/admin/machines';
@@ -78,6 +98,42 @@ export function parseTailnet(told: string): TailnetStatus {
     }
   }
   return { state: 'unknown', detail: told };
+}
+
+/** Reads what a guest told of HTTPS (docs/formats.md, "Tailnet"); undefined where it is not understood. Pure. */
+export function parseHttps(told: string | undefined): HttpsStatus | undefined {
+  const [state = '', name, expires = '', from] = (told ?? '').trim().split(' ');
+  if (state === 'none') return { state };
+  if (state === 'bad') return { state, detail: (told ?? '').trim().slice(state.length + 1) };
+  const end = new Date(expires);
+  if (state !== 'on' || name === undefined || Number.isNaN(end.getTime())) return undefined;
+  if (from !== 'own' && from !== 'tailnet') return undefined;
+  return { state, name, expires: end.toISOString(), from };
+}
+
+/** What a person should know or do about HTTPS; undefined where all is well. Pure. */
+export function httpsAttention(
+  { state, name, expires, from, detail }: HttpsStatus,
+  service: string,
+  secret: string,
+  now = Date.now(),
+): string | undefined {
+  const give = `sovereign secrets set ${service} ${secret} <FILE, with certificate and key,`;
+  switch (state) {
+    case 'none':
+      return `https: there is no certificate, and without one your other devices do not reach it: switch HTTPS on at ${HTTPS_PAGE}, or give one: ${give} does`;
+    case 'bad':
+      return `https: the handshake is not verified: ${detail ?? ''}; another certificate may be the cure: ${give} gives it`;
+    case 'on': {
+      const left = new Date(expires ?? '').getTime() - now;
+      if (left > CERTIFICATE_DAYS * DAY) return undefined;
+      const cure =
+        from === 'own'
+          ? `${give} gives the next`
+          : 'the tailnet should have made the next by now, sovereign logs tells more';
+      return `https: the certificate of ${name ?? '?'} ends on ${expires?.slice(0, 10) ?? '?'}: ${cure}`;
+    }
+  }
 }
 
 /** True where a node has to be logged in again within 30 days, or should have been. Pure. */

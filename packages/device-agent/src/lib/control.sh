@@ -13,7 +13,7 @@ CONTROL_FILE=1000000
 
 # A fresh channel: what an earlier machine left unread in the FIFO must not reach the next one.
 control_create() {
-  rm -f agent.in state/guest-boot state/stage state/tailnet state/silent state/answer state/closed ask
+  rm -f agent.in state/guest-boot state/stage state/tailnet state/https state/silent state/answer state/closed ask
   mkfifo agent.in && : >agent.out || return 1
   guest_boot=''
   listen_only=''
@@ -95,6 +95,7 @@ control_line() {
     stage) note_state stage "$*" ;;
     health) control_health "$*" ;;
     tailnet) note_state tailnet "$*" ;;
+    https) note_state https "$*" ;;
     data) note_state data "$*" ;;
     answer) control_answer "$@" ;;
     bye) log "the guest says good-bye" ;;

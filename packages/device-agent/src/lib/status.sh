@@ -53,7 +53,7 @@ status_one() {
   case $phase:$vm in starting:?* | running:?*) ;; *) value=unknown ;; esac
   say health "${value:-unknown}"
   # Nor does what the guest said of the tailnet outlive its VM.
-  for key in tailnet silent; do
+  for key in tailnet https silent; do
     if [ -n "$vm" ] && get "state/$key"; then say "$key" "$value"; fi
   done
 }

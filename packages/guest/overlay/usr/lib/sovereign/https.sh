@@ -1,0 +1,168 @@
+# shellcheck shell=sh disable=SC2154
+# HTTPS of a web service's port in the tailnet (docs/decisions/0019-https.md). Sourced by `tailnet`, after its names.
+#
+# The line `tls NAME NUMBER GUESTPORT SECRET SETTING` of service.conf asks for it: TLS is taken at NUMBER, and what is
+# in it goes to GUESTPORT. The certificate is the owner's, the secret SECRET, or where there is none one that the tailnet
+# makes for the name of the node, if it makes any. SETTING holds the address under which the owner's clients know the
+# service.
+
+GVFORWARDER=${SOVEREIGN_GVFORWARDER:-/usr/lib/sovereign/gvforwarder}
+# Seconds of uptime until a handshake is checked again that was good, or was not.
+HTTPS_GOOD_SECONDS=3600
+HTTPS_BAD_SECONDS=120
+# Seconds that the tailnet may take to make a certificate: it has to be proven in DNS.
+CERTIFICATE_SECONDS=300
+# Go returns memory to the guest from here on.
+HTTPS_MEMORY_LIMIT=16MiB
+
+# https_begin: what the service declares, once a `run`.
+https_begin() {
+	https_stop
+	rm -f "$BOOT/https-busy" "$BOOT/https" "$RUN/state/https"
+	tls='' https_was='' https_next=0 https_told=''
+	while read -r key words; do
+		[ "$key" != tls ] || tls=$words
+	done <"$SERVICE_CONF"
+	[ -n "$tls" ] || return 0
+	read -r _ tls_number tls_to tls_secret tls_setting <<-end
+		$tls
+	end
+}
+
+# https_look: while the node runs. What takes long is done aside, and wakes `run` when it is over.
+https_look() {
+	[ -n "$tls" ] || return 0
+	https_now=
+	if read -r https_now 2>/dev/null <"$BOOT/https" && [ "$https_now" != "$https_told" ]; then
+		https_told=$https_now
+		tell https "$https_now"
+		echo "tailnet: https $https_now"
+	fi
+	[ ! -e "$BOOT/https-busy" ] || return 0
+	https_choose
+	read -r uptime _ </proc/uptime
+	uptime=${uptime%%.*}
+	if [ "$https_is" = "$https_was" ] && [ "$uptime" -lt "$https_next" ] &&
+		{ [ -z "$https_from" ] || https_runs; }; then
+		return 0
+	fi
+	https_was=$https_is
+	# Until it is known better.
+	https_next=$((uptime + HTTPS_BAD_SECONDS))
+	case $https_now in 'on '*) https_next=$((uptime + HTTPS_GOOD_SECONDS)) ;; esac
+	: >"$BOOT/https-busy"
+	(
+		exec 3>&-
+		https_work
+		printf '%s\n' "$https_state" >"$BOOT/https"
+		rm -f "$BOOT/https-busy"
+		wake https
+	) &
+}
+
+# https_choose: sets $https_from to `own` or `tailnet`, or to nothing, $https_file to where the certificate lies or is
+# to lie, $https_name to the name that it has to have, and $https_is to all that a change of would matter.
+https_choose() {
+	https_from='' https_file=$CONFIG/secrets/$tls_secret https_digest=none
+	if [ -s "$https_file" ]; then
+		https_from=own
+		https_digest=$(sha256sum <"$https_file")
+		https_digest=${https_digest%% *}
+	elif [ -n "$domain" ]; then
+		https_from=tailnet https_file=$BOOT/certificate.pem
+	fi
+	https_name=$name
+	value "setting $tls_setting" "$CONFIG/guest.conf" || :
+	host=${value#*://}
+	host=${host%%[:/]*}
+	case $host in
+	'' | localhost | 127.*) ;;
+	*) https_name=$host ;;
+	esac
+	https_is="$https_from $https_digest $https_name $address $domain"
+}
+
+# https_work: sets $https_state, the words for the control channel (docs/formats.md, "Tailnet").
+https_work() {
+	case $https_from in
+	'')
+		https_stop
+		https_state=none
+		return
+		;;
+	tailnet) https_fetch || return ;;
+	esac
+	https_start
+	tries=0
+	while ! https_check; do
+		case $https_problem in
+		*refused*)
+			# It may not listen yet, or not have begun.
+			tries=$((tries + 1))
+			if [ $tries -lt 30 ] && { [ $tries -lt 4 ] || https_runs; }; then
+				sleep 0.5
+				continue
+			fi
+			[ ! -s "$BOOT/tls.log" ] || https_problem tls.log
+			;;
+		esac
+		https_state="bad $https_problem"
+		return
+	done
+	https_state="on $https_name $https_until $https_from"
+}
+
+# https_check: a handshake as a client does it, verified; sets $https_until or $https_problem.
+https_check() {
+	https_until=$("$GVFORWARDER" -tls-check "$address:$tls_number" -name "$https_name" -certificate "$https_file" \
+		2>"$BOOT/https.log") && return
+	https_problem https.log
+	return 1
+}
+
+# https_problem LOG: sets $https_problem to what a program said there last.
+https_problem() {
+	https_problem='it says nothing'
+	while IFS= read -r line; do [ -z "$line" ] || https_problem=$line; done <"$BOOT/$1"
+	https_problem=${https_problem##*no handshake: }
+	https_problem=$(plain "${https_problem##*no TLS: }")
+}
+
+# https_fetch: the certificate of the tailnet, which the daemon makes, keeps beside its state, and renews when it is
+# asked for one that has become old. Not by `tailscale serve`, which would take the connections before the firewall.
+https_fetch() {
+	if client $CERTIFICATE_SECONDS cert --cert-file=- --key-file=- "$domain" \
+		>"$BOOT/certificate.new" 2>"$BOOT/https.log"; then
+		mv "$BOOT/certificate.new" "$https_file"
+		return
+	fi
+	rm -f "$BOOT/certificate.new"
+	https_problem https.log
+	https_state="bad no certificate: $https_problem"
+	return 1
+}
+
+https_runs() {
+	read -r https_pid 2>/dev/null <"$BOOT/tls-pid" && is_running "$https_pid" gvforwarder
+}
+
+# https_start: with the certificate that there is now; one that runs with another ends.
+https_start() {
+	https_digest=$(sha256sum <"$https_file")
+	https_digest=${https_digest%% *}
+	if https_runs && read -r https_with <"$BOOT/tls-with" && [ "$https_with" = "$https_digest" ]; then return; fi
+	https_stop
+	printf '%s\n' "$https_digest" >"$BOOT/tls-with"
+	(
+		# Where memory ends, the service goes on.
+		echo 500 >/proc/self/oom_score_adj
+		GOMEMLIMIT=$HTTPS_MEMORY_LIMIT exec "$GVFORWARDER" -tls ":$tls_number" -to "127.0.0.1:$tls_to" \
+			-certificate "$https_file" </dev/null 2>"$BOOT/tls.log"
+	) &
+	printf '%s\n' "$!" >"$BOOT/tls-pid"
+}
+
+https_stop() {
+	! https_runs || kill "$https_pid"
+	rm -f "$BOOT/tls-pid"
+}
