@@ -426,6 +426,30 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     expect(ups()[0]).not.toContain('--auth-key');
   });
 
+  test('a person’s login is not disturbed by the key that the node was logged in with before', async () => {
+    withKey();
+    guest.says('Running', { address: '100.64.0.1' });
+    guest.begin();
+    await told(RUNNING);
+    guest.says('NeedsLogin');
+    expect(guest.call('tailnet', ['logout'])).toMatchObject({ status: 0 });
+    await told('logged-out');
+    const url = 'https://control.example/register/stand-in';
+    guest.says('NeedsLogin', { url });
+    guest.write('with-url', guest.read('says'));
+    guest.says('NeedsLogin');
+    // The daemon says that its state changed, as it does; with a key that is used up the server refuses.
+    guest.on(
+      'up',
+      `case "$*" in *auth-key*) echo 'backend error: authkey already used' >&2; exit 1 ;; esac
+echo 'Switching ipn state NoState -> NeedsLogin' >daemon; sleep 2; cp with-url says`,
+    );
+    expect(guest.call('tailnet', ['login'])).toMatchObject({ status: 0, stdout: `url ${url}\n` });
+    await told(`needs-login ${url}`);
+    expect(ups()).toEqual([expect.not.stringContaining('--auth-key')]);
+    expect(runs(guest.read('tailscale/pid').trim())).toBe(true);
+  });
+
   test('logs in with a key from standard input, and keeps it nowhere', async () => {
     guest.begin();
     await told('needs-login');
