@@ -141,6 +141,8 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/ health starting$/);
     guest.write('started', '');
     await says(/ health ok$/);
+    // Now and then with the time of its clock, which the launcher compares with its own.
+    await says(/ beat \d{10}$/);
     guest.program('health', 'echo "no answer: \\$(x) é"; exit 1');
     // Asked again after five seconds when all was well.
     await vi.waitUntil(() => guest.lines.some((line) => line.includes(' health bad no answer: ')), {

@@ -21,6 +21,30 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(device.read('log/launcher.log')).not.toContain('says nothing');
   });
 
+  test('a guest whose clock is wrong is sent the time, and one whose clock is right is not', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    await device.until({ health: 'ok' });
+    const before = times(device);
+    const tells = (seconds: number) => device.write('guest-clock', `${Math.floor(seconds)}\n`);
+    tells(Date.now() / 1000);
+    await expect
+      .poll(() => device.read('agent.out')?.match(/ beat \d{10}/g)?.length ?? 0, PATIENT)
+      .toBeGreaterThan(2);
+    // What comes after it is answered: the beats were read.
+    expect(await device.launch('ask', device.root, 'sql', '10', 'look')).toMatchObject({ status: 0 });
+    expect(times(device)).toBe(before);
+    // 1970, and a year that is far.
+    for (const clock of [86_400, 2_208_988_800]) {
+      const sent = times(device);
+      tells(clock);
+      await expect.poll(() => times(device), PATIENT).toBeGreaterThan(sent);
+    }
+  });
+
   test('a guest is sent the time again when the device’s clock was set', async ({ expect, service }) => {
     const device = service(shell, 'healthy', { 'log-interval': '1' });
     await device.start();

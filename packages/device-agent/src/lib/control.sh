@@ -98,8 +98,9 @@ control_line() {
     https) note_state https "$*" ;;
     data) note_state data "$*" ;;
     answer) control_answer "$@" ;;
+    beat) clock_hear "${1:-}" ;;
     bye) log "the guest says good-bye" ;;
-    # beat and pong: that they came is all there is to know.
+    # pong: that it came is all there is to know.
   esac
 }
 
@@ -143,6 +144,8 @@ control_health() {
   if [ -n "$silent" ]; then
     silent=''
     rm -f state/silent
+    # Whatever held it up may have held its clock too.
+    clock_due=yes
     log "the guest speaks again"
   fi
   note_state health "$1"

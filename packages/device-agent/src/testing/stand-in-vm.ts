@@ -11,9 +11,11 @@
  * - `refuses`   ends with status 35, as crosvm does when it does not know an argument
  * - `early-N`   ends with status N before the guest speaks
  * - `ends-N`    healthy, and ends with status N a moment later
+ *
+ * One that is healthy tells the time in the file `guest-clock`, where there is one, as its clock's.
  */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync, constants, existsSync, openSync } from 'node:fs';
+import { appendFileSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -62,6 +64,7 @@ const beat = (): void => {
   else if (behaviour === 'dies') say('health', 'starting');
   else {
     say('stage', 'ready');
+    if (existsSync('guest-clock')) say('beat', readFileSync('guest-clock', 'utf8').trim());
     // A line that comes in two pieces is still one line.
     write(`${boot} ${++sequence} hea`);
     setTimeout(() => write('lth ok\n'), 50);
