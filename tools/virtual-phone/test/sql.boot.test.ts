@@ -8,6 +8,7 @@ import { toSovereignError } from '@sovereign/report';
 import { releaseId } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectClosedToNeighbours, expectClosedToUplink } from './closed.ts';
 import { ownSettings, Phone, PhoneService } from './phone.ts';
 
 const settings = ownSettings();
@@ -56,6 +57,12 @@ test('a service on a phone has its address over vsock and answers over the forwa
 test('deploying the same release sends nothing and changes nothing', async () => {
   expect(await sql.device.deploy(sql.bundle)).toMatchObject({ changed: false, bytesSent: 0 });
 });
+
+test('nothing of the guest is reached from a network that the phone is in', () => expectClosedToUplink(sql));
+
+test('a port that is not declared is not reached from a neighbour', { timeout: 600_000 }, () =>
+  expectClosedToNeighbours(sql),
+);
 
 describe('what is killed comes back', () => {
   /** Kills processes that the launcher's status names, and waits until it names others. */

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectClosedToNeighbours, expectClosedToUplink } from './closed.ts';
 import { ownSettings, Phone, PhoneService } from './phone.ts';
 
 const settings = ownSettings();
@@ -24,25 +25,11 @@ test('a service with a TAP device has its address and answers over the forwarded
   expect(await phone.shell('ip link show sov-sql')).toContain('sov-sql');
 });
 
-test('a port that is not declared is not reached from a neighbour', { timeout: 600_000 }, async () => {
-  const neighbour = sql.neighbour();
-  onTestFinished(() => neighbour.device.remove(neighbour.definition, { data: true }));
-  await neighbour.up();
-  const address = '192.168.127.2';
-  const asked = (port: number): Promise<string> =>
-    neighbour.inGuest('sh', '-c', `nc -w 3 ${address} ${port} </dev/null || :`);
-  await sql.inGuest('sh', '-c', '(while :; do echo open | nc -l -p 7777; done) </dev/null >/dev/null 2>&1 &');
-  expect(await asked(7777)).toBe('');
-  // SSH answers with its version where it is reached, PostgreSQL says nothing before it is asked.
-  expect(await asked(22)).toBe('');
-  expect(await neighbour.inGuest('sh', '-c', `nc -w 3 ${address} 5432 </dev/null && echo reached`)).toBe(
-    'reached\n',
-  );
-  // It is the guest's firewall that keeps them out.
-  await sql.inGuest('nft', 'insert rule inet sovereign input tcp dport { 22, 7777 } accept');
-  await expect.poll(() => asked(7777), { timeout: 20_000 }).toBe('open\n');
-  expect(await asked(22)).toContain('SSH-2.0');
-});
+test('nothing of the guest is reached from a network that the phone is in', () => expectClosedToUplink(sql));
+
+test('a port that is not declared is not reached from a neighbour', { timeout: 600_000 }, () =>
+  expectClosedToNeighbours(sql),
+);
 
 test('after a restart of the phone it is back without the workstation', async () => {
   await phone.run('unplug');

@@ -1,0 +1,69 @@
+import { spawnSync } from 'node:child_process';
+import { expect, onTestFinished } from 'vitest';
+import type { PhoneService } from './phone.ts';
+
+/** A port that nobody declared, on which somebody listens in the guest all the same. */
+const UNDECLARED = 7777;
+
+const listen = (sql: PhoneService): Promise<string> =>
+  sql.inGuest(
+    'sh',
+    '-c',
+    `pidof nc >/dev/null || (while :; do echo open | nc -l -p ${UNDECLARED}; done) </dev/null >/dev/null 2>&1 &`,
+  );
+
+const address = '192.168.127.2';
+
+/** Another guest of the phone reaches what PostgreSQL's declares, and nothing else of it. */
+export async function expectClosedToNeighbours(sql: PhoneService): Promise<void> {
+  const neighbour = sql.neighbour();
+  onTestFinished(() => neighbour.device.remove(neighbour.definition, { data: true }));
+  await neighbour.up();
+  const asked = (port: number): Promise<string> =>
+    neighbour.inGuest('sh', '-c', `nc -w 3 ${address} ${port} </dev/null || :`);
+  await listen(sql);
+  expect(await asked(UNDECLARED)).toBe('');
+  // SSH answers with its version where it is reached, PostgreSQL says nothing before it is asked.
+  expect(await asked(22)).toBe('');
+  expect(await neighbour.inGuest('sh', '-c', `nc -w 3 ${address} 5432 </dev/null && echo reached`)).toBe(
+    'reached\n',
+  );
+  // It is the guest's firewall that keeps them out.
+  await sql.inGuest(
+    ...['nft', 'insert', 'rule', 'inet', 'sovereign', 'input', 'tcp', 'dport'],
+    `{ 22, ${UNDECLARED} }`,
+    'accept',
+  );
+  await expect.poll(() => asked(UNDECLARED), { timeout: 20_000 }).toBe('open\n');
+  expect(await asked(22)).toContain('SSH-2.0');
+}
+
+/** True where a connection from this machine, which is outside of the phone, is taken. */
+const reaches = (host: string, port: number): boolean =>
+  spawnSync('timeout', ['3', 'bash', '-c', `exec 3<>/dev/tcp/${host}/${port}`]).status === 0;
+
+/**
+ * From a network that the phone is in nothing of the guest is reached: not the ports that the phone publishes on its own
+ * loopback, and not the guest's own address by a route through the phone.
+ */
+export async function expectClosedToUplink(sql: PhoneService): Promise<void> {
+  const { phone } = sql;
+  const [outside = '', adb = ''] = phone.serial.split(':');
+  await listen(sql);
+  const published = (await phone.shell('cat /data/sovereign/net/published/sql'))
+    .trim()
+    .split('\n')
+    .map((line) => Number(line.split(' ')[0]));
+  expect(published).not.toEqual([]);
+  for (const port of published) {
+    expect(await phone.shell(`nc -w 3 127.0.0.1 ${port} </dev/null && echo reached`)).toContain('reached');
+    expect(reaches(outside, port), String(port)).toBe(false);
+  }
+  // The phone itself is reached by that address.
+  expect(reaches(outside, Number(adb))).toBe(true);
+  expect(spawnSync('ip', ['route', 'add', address, 'via', outside]).status).toBe(0);
+  onTestFinished(() => {
+    spawnSync('ip', ['route', 'del', address, 'via', outside]);
+  });
+  for (const port of [22, 5432, UNDECLARED]) expect(reaches(address, port), String(port)).toBe(false);
+}
