@@ -29,7 +29,7 @@ export async function installAgent(host: Host, sha256: string): Promise<void> {
 /** Runs a verb of the launcher; its exit status is a result. 127 where no launcher was ever installed. */
 export function runAgent(
   host: Host,
-  verb: 'start' | 'stop' | 'remove' | 'ask' | 'network',
+  verb: 'start' | 'stop' | 'settle' | 'remove' | 'ask' | 'network',
   args: readonly string[],
   timeout: number,
 ): Promise<ScriptResult> {

@@ -38,6 +38,7 @@ import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
 import { settledTailnet, toldNodes } from './tailnet/settled.ts';
 import { applyTailnet, recordNodes } from './tailnet/store.ts';
+import { copyForTrial } from './trial-data.ts';
 import { writeIfChanged } from './write-if-changed.ts';
 
 /** Room for the file system that the guest makes on a new data disk where that is sparse, in bytes. */
@@ -88,7 +89,7 @@ export async function deploy(
       { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
       ...(program === undefined ? [] : [program]),
     ],
-    firstTime ? newData : 0,
+    firstTime ? newData : await copyForTrial(host, definition, before, release),
   );
   await installAgent(host, release.agent.sha256);
 

@@ -276,6 +276,83 @@ describe('data', () => {
     });
   });
 
+  test('that a new version changes is tried as a copy: back as it was, or kept, and then nobody goes back', async () => {
+    const workstation = new Workstation();
+    const { device } = workstation;
+    const migrating = { ...definition, data: { ...definition.data, changes: 'version' as const } };
+    const deploy = async (root: string, version: string) => {
+      const bundle = await workstation.bundle(root, migrating);
+      const release = { ...bundle.release, version };
+      await device.deploy({ ...bundle, release });
+      await device.start(migrating);
+      return releaseId(release);
+    };
+    const first = await deploy('healthy', '17');
+    await device.waitHealthy(migrating, 60);
+    writeFileSync(service(workstation, 'data.img'), 'data\n');
+    const { ino } = statSync(service(workstation, 'data.img'));
+    const disks = () => readdirSync(service(workstation)).filter((name) => /^data\.|^trial/.test(name));
+
+    await deploy('spoils', '18');
+    await expect(device.waitHealthy(migrating, 90)).rejects.toMatchObject({ code: 'rolled-back', exit: 3 });
+    expect(await status(workstation)).toMatchObject({ release: first, slot: 'a', healthy: true });
+    expect(readFileSync(service(workstation, 'data.img'), 'utf8')).toBe('data\n');
+    expect(statSync(service(workstation, 'data.img')).ino).toBe(ino);
+    expect(disks()).toEqual(['data.id', 'data.img']);
+
+    const second = await deploy('changes', '19');
+    await device.waitHealthy(migrating, 90);
+    await expect.poll(disks, { timeout: 20_000 }).toEqual(['data.id', 'data.img']);
+    expect(await status(workstation)).toMatchObject({ release: second, slot: 'b' });
+    expect(readFileSync(service(workstation, 'data.img'), 'utf8')).toBe('data\nchanges\n');
+    await expect(device.rollback(migrating)).rejects.toMatchObject({
+      code: 'data-mismatch',
+      hint: expect.stringMatching(/backup list sql/) as string,
+    });
+    expect(await status(workstation)).toMatchObject({ release: second, healthy: true });
+  });
+
+  test('of a release that would change it needs space for the copy before anything is sent', async () => {
+    const workstation = new Workstation();
+    const migrating = { ...definition, data: { ...definition.data, changes: 'version' as const } };
+    const bundle = await workstation.bundle('healthy', migrating);
+    await workstation.device.deploy(bundle);
+    writeFileSync(service(workstation, 'data.img'), Buffer.alloc(8 * 1024 * 1024, 1));
+    // What the reserve of this machine leaves, and less than the disk takes.
+    const freeSpace = vi.spyOn(workstation.host, 'freeSpace').mockResolvedValue(260 * 1024 * 1024);
+    const next = { ...bundle, release: { ...bundle.release, version: '18' } };
+    await expect(workstation.device.deploy(next)).rejects.toEqual(failure('no-space'));
+    expect(existsSync(service(workstation, 'trial'))).toBe(false);
+    freeSpace.mockResolvedValue(300 * 1024 * 1024);
+    await workstation.device.deploy(next);
+    expect(existsSync(service(workstation, 'trial'))).toBe(true);
+  });
+
+  test('of a trial that nobody ended is settled before anything else is done with it', async () => {
+    const workstation = new Workstation();
+    const { device } = workstation;
+    const bundle = await workstation.bundle('healthy');
+    await device.deploy(bundle);
+    const leave = () => {
+      for (const [name, text] of [
+        ['data.img', 'changed'],
+        ['data.old', 'old'],
+        ['trial-data', `b ${'0'.repeat(64)}`],
+      ] as const)
+        writeFileSync(service(workstation, name), `${text}\n`);
+    };
+    leave();
+    await expect(device.rollback(definition)).rejects.toEqual(failure('no-release-before'));
+    await device.remove(definition, { data: false });
+    expect(readFileSync(service(workstation, 'data.img'), 'utf8')).toBe('old\n');
+    expect(readdirSync(service(workstation)).sort()).toEqual(['data.id', 'data.img']);
+    await device.deploy(bundle);
+    leave();
+    writeFileSync(service(workstation, 'trial'), 'b 0 - 0\n');
+    await expect(device.resize(definition, 2 ** 30)).rejects.toEqual(failure('on-trial'));
+    expect(readFileSync(service(workstation, 'data.old'), 'utf8')).toBe('old\n');
+  });
+
   test('of another base takes the release: whether the two fit is the guest’s to say', async () => {
     const workstation = new Workstation();
     const bundle = await workstation.bundle('healthy');

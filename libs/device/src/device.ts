@@ -47,7 +47,7 @@ import {
   otherSlot,
   readSlots,
   refreshSlot,
-  requireSameData,
+  requireSameFormat,
   setCurrent,
   type Slots,
 } from './slots.ts';
@@ -56,6 +56,7 @@ import { askAgent, askDevice, serviceStatus } from './status.ts';
 import { TailnetControl } from './tailnet/control.ts';
 import { leaveTailnet } from './tailnet/leave.ts';
 import { forgetNode } from './tailnet/store.ts';
+import { onTrial, settleTrialData } from './trial-data.ts';
 
 /** Between two looks at a service's health, in milliseconds. */
 const HEALTH_INTERVAL = 250;
@@ -67,6 +68,9 @@ const PORT_RETRIES = 3;
 const STOP_MARGIN = 60;
 /** Deadline of the clean stop when a running service is restarted or removed, in seconds. */
 const STOP_SECONDS = 60;
+
+/** What the launcher calls the time in which it copies the data for a trial. */
+const COPYING = 'copy';
 
 /** A device, whatever kind: the contract over a {@link Host}. */
 export class HostedDevice implements Device {
@@ -227,7 +231,7 @@ export class HostedDevice implements Device {
   }
 
   async #waitHealthy({ name }: ServiceDefinition, seconds: number): Promise<void> {
-    const end = performance.now() + seconds * 1000;
+    let end = performance.now() + seconds * 1000;
     for (;;) {
       const agent = (await askAgent(this.#host)).get(name) ?? {};
       const { state, health, trial, release, stage, attention } = agent;
@@ -243,6 +247,8 @@ export class HostedDevice implements Device {
       if (state === undefined || state === 'failed' || state === 'stopped') {
         throw this.#unhealthy(name, 'not-running', attention ?? `the service is ${state ?? 'not deployed'}`);
       }
+      // The copy for a trial takes what the disk takes; the launcher counts from there on, too.
+      if (stage === COPYING) end = performance.now() + seconds * 1000;
       if (performance.now() > end) {
         const last = health?.startsWith('bad ') === true ? health.slice('bad '.length) : (stage ?? 'none');
         throw this.#unhealthy(name, 'not-healthy', `not healthy after ${seconds} s, last stage: ${last}`);
@@ -289,14 +295,11 @@ export class HostedDevice implements Device {
     const wasRunning = /^(up|restart )/.test((await askAgent(this.#host)).get(name)?.wanted ?? '');
     // A release on trial is not current yet: going back means giving it up.
     const [from, to] = trial === undefined ? [now, before] : [before, now];
-    requireSameData(
-      from,
-      to,
-      `A backup that was made with that release is the way back (sovereign backup list ${name}): ` +
-        `sovereign remove ${name} --data, deploy that release, then sovereign restore ${name}`,
-    );
-    if (trial === undefined) await setCurrent(this.#host, name, other);
-    else await clearTrial(this.#host, name);
+    if (trial === undefined) {
+      await settleTrialData(this.#host, definition);
+      requireSameFormat(definition, from, to);
+      await setCurrent(this.#host, name, other);
+    } else await clearTrial(this.#host, name);
     if (wasRunning) await this.#start(definition);
     return { from: releaseId(from), to: releaseId(to) };
   }
@@ -304,6 +307,7 @@ export class HostedDevice implements Device {
   resize(definition: ServiceDefinition, size: number): Promise<ResizeReport> {
     return this.#host.exclusively(async () => {
       await this.#deployed(definition.name);
+      await settleTrialData(this.#host, definition);
       return resizeDataDisk(this.#host, definition, size, {
         isWanted: async () => (await askAgent(this.#host)).get(definition.name)?.wanted === 'up',
         stop: () => this.stop(definition, STOP_SECONDS),
@@ -327,7 +331,8 @@ export class HostedDevice implements Device {
   ): Promise<void> {
     const { name } = definition;
     const { trial } = await this.#deployed(name);
-    if (trial !== undefined) throw this.#onTrial(name);
+    if (trial !== undefined) throw onTrial(this.#host, name);
+    await settleTrialData(this.#host, definition);
     await this.#settleRestore(definition);
     const wasWanted = (await askAgent(this.#host)).get(name)?.wanted === 'up';
     await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
@@ -355,6 +360,7 @@ export class HostedDevice implements Device {
   async #undoRestore(definition: ServiceDefinition): Promise<void> {
     const { name } = definition;
     await this.#deployed(name);
+    await settleTrialData(this.#host, definition);
     if (await this.#settleRestore(definition)) return this.#start(definition);
     if (!(await this.#host.list(`services/${name}`)).includes('data.kept')) {
       throw new SovereignError({
@@ -381,15 +387,6 @@ export class HostedDevice implements Device {
     return true;
   }
 
-  #onTrial(service: string): SovereignError {
-    return new SovereignError({
-      code: 'on-trial',
-      what: 'a release is on trial: its data is not replaced meanwhile',
-      on: `${service} on ${this.id}`,
-      hint: `Wait until sovereign status ${service} shows that it is current, or run sovereign rollback ${service}`,
-    });
-  }
-
   remove(definition: ServiceDefinition, options: { data: boolean }): Promise<void> {
     return this.#host.exclusively(() => this.#remove(definition, options.data));
   }
@@ -401,7 +398,9 @@ export class HostedDevice implements Device {
     await this.stop(definition, STOP_SECONDS);
     await this.#host.endForwards(Object.values((await readPorts(this.#host)).services[name] ?? {}));
     // What makes it a service goes first: an interrupted removal leaves nothing that would start again.
-    for (const file of ['trial', 'current']) await this.#host.remove(`${folder}/${file}`);
+    await this.#host.remove(`${folder}/trial`);
+    if (!data) await settleTrialData(this.#host, definition);
+    await this.#host.remove(`${folder}/current`);
     for (const file of await this.#host.list(folder)) {
       // Also the disk that a restore kept.
       if (data || !file.startsWith('data.')) await this.#host.remove(`${folder}/${file}`);

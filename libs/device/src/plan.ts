@@ -1,5 +1,11 @@
 import { SovereignError } from '@sovereign/report';
-import { guestAddress, releaseId, type Release, type ServiceDefinition } from '@sovereign/service';
+import {
+  dataFormat,
+  guestAddress,
+  releaseId,
+  type Release,
+  type ServiceDefinition,
+} from '@sovereign/service';
 import { canonicalJson } from '@sovereign/store';
 import type { VmmCommand } from './host.ts';
 import type { Forward, MachineNetwork, NetworkMode } from './network/guest.ts';
@@ -39,6 +45,7 @@ export function slotFiles(input: PlanInput): SlotFiles {
     ['stop', STOP_SECONDS],
     ['restarts', RESTARTS],
     ['log-limit', LOG_LIMIT],
+    ['format', dataFormat(definition, release)],
     ...vmmLines(command),
     ...networkLines(input),
     ['need', 'data.img'],

@@ -1,5 +1,11 @@
 import { SovereignError } from '@sovereign/report';
-import { releaseId, releaseSchema, type Release } from '@sovereign/service';
+import {
+  dataFormat,
+  releaseId,
+  releaseSchema,
+  type Release,
+  type ServiceDefinition,
+} from '@sovereign/service';
 import type { Host } from './host.ts';
 import type { SlotFiles } from './plan.ts';
 import { writeIfChanged } from './write-if-changed.ts';
@@ -107,6 +113,26 @@ export function requireSameData(now: Release, next: Release, hint: string): void
     code: 'data-mismatch',
     what: `the data was made with ${differs} ${now.data[differs]}, the release needs ${next.data[differs]}`,
     on: next.service,
+    hint,
+  });
+}
+
+/**
+ * Going back by hand is for releases that have the same data, as it is now.
+ * @throws SovereignError `data-mismatch`
+ */
+export function requireSameFormat(definition: ServiceDefinition, now: Release, before: Release): void {
+  const { name } = definition;
+  const hint =
+    `A backup that was made with that release is the way back (sovereign backup list ${name}): ` +
+    `sovereign remove ${name} --data, deploy that release, then sovereign restore ${name}`;
+  requireSameData(now, before, hint);
+  const [is, was] = [dataFormat(definition, now), dataFormat(definition, before)];
+  if (is === was) return;
+  throw new SovereignError({
+    code: 'data-mismatch',
+    what: `the data may have been changed by ${now.version}, which the release before (${before.version}) does not know`,
+    on: name,
     hint,
   });
 }

@@ -103,6 +103,11 @@ const dataSchema = z.strictObject({
   kind: name,
   /** Major version of that format. */
   major: z.int().positive(),
+  /**
+   * What may change the format by itself when it first starts on older data: another `major` alone, or every other
+   * `version` of the main package, as programs do that migrate their tables. Such a release is tried on a copy of the data.
+   */
+  changes: z.enum(['major', 'version']).default('major'),
   /** Collation version, where sorted data depends on one. */
   collation: z.string().min(1),
   /** Size of a new disk in MiB. */

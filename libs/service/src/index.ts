@@ -13,6 +13,7 @@ export {
   CONFIG_SCHEMA,
   CONTROL_PROTOCOL,
   makeRelease,
+  dataFormat,
   releaseId,
   releaseSchema,
   type BuiltArtifacts,

@@ -74,5 +74,16 @@ export function makeRelease(
   };
 }
 
+/**
+ * Names the format that the data has once this release has started on it, without blanks. Releases with the same one can
+ * take each other's data; another one is tried on a copy (docs/formats.md, "Trial").
+ */
+export function dataFormat({ data }: Pick<ServiceDefinition, 'data'>, release: Release): string {
+  const { kind, major } = release.data;
+  return [kind, major, ...(data.changes === 'version' ? [release.version] : [])]
+    .join('-')
+    .replaceAll(/\s/g, '_');
+}
+
 /** The release's id: SHA-256 of its canonical JSON. */
 export const releaseId = (release: Release): string => sha256(canonicalJson(release));

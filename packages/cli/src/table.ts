@@ -446,6 +446,30 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/lock.ts')).lock,
   },
   {
+    name: 'outdated',
+    services: 'many',
+    withoutService: 'all',
+    summary: 'packages that the index has newer than the lock, security fixes first; changes nothing',
+    description:
+      'Which are security fixes is asked of the distribution, for the versions in the built image.',
+    example: 'sovereign outdated --json',
+    flags: ['base', 'tools'],
+    needs: [],
+    load: async () => (await import('./commands/outdated.ts')).outdated,
+  },
+  {
+    name: 'upgrade',
+    services: 'one',
+    summary:
+      'newer packages: lock, build, deploy, a closed trial; kept where it is healthy, else all goes back',
+    description:
+      'Shows first what changes. A version that may change the data is tried on a copy of the data disk. With --locked the lock stays as it is.',
+    example: 'sovereign upgrade sql',
+    flags: [...onDevice, 'base', 'tools', 'locked'],
+    needs: ['qemu'],
+    load: async () => (await import('./commands/upgrade.ts')).upgrade,
+  },
+  {
     name: 'inspect',
     services: 'one',
     summary: 'what lies in the built image, by size; what was trimmed; what the release before had',

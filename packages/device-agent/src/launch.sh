@@ -10,6 +10,7 @@
 #   launch.sh halt ROOT SECONDS           stop every service and the keeper; what is wanted comes back with `boot`
 #   launch.sh remove ROOT                 take back everything that was set on this device
 #   launch.sh ask ROOT SERVICE SECONDS VERB WORD…   what the guest answers over the control channel (docs/formats.md)
+#   launch.sh settle ROOT SERVICE         put the data disk from before a trial that is over in its place again
 #   launch.sh network ROOT                make the network of the guests anew; connections through it end
 #   launch.sh check ROOT                  nothing: all of this launcher's parts could be read
 #
@@ -46,6 +47,8 @@ launcher=$here/launch.sh
 . "$here/lib/vm.sh"
 # shellcheck source=lib/trial.sh
 . "$here/lib/trial.sh"
+# shellcheck source=lib/trial-data.sh
+. "$here/lib/trial-data.sh"
 # shellcheck source=lib/variant.sh
 . "$here/lib/variant.sh"
 # shellcheck source=lib/net.sh
@@ -80,7 +83,7 @@ launcher=$here/launch.sh
 . "$here/lib/status.sh"
 
 usage() {
-  die 2 "usage: launch.sh start|run ROOT SERVICE, stop ROOT SERVICE SECONDS, ask ROOT SERVICE SECONDS VERB WORD…, status|boot|keep|network|remove ROOT, halt ROOT SECONDS"
+  die 2 "usage: launch.sh start|run|settle ROOT SERVICE, stop ROOT SERVICE SECONDS, ask ROOT SERVICE SECONDS VERB WORD…, status|boot|keep|network|remove ROOT, halt ROOT SECONDS"
 }
 
 [ $# -ge 2 ] || usage
@@ -108,6 +111,7 @@ case $verb.$# in
     ;;
   start.3) enter_service && start_supervisor ;;
   run.3) enter_service && supervise ;;
+  settle.3) enter_service && settle_service ;;
   stop.4)
     is_number "$4" || usage
     enter_service && stop_service "$4"

@@ -65,8 +65,8 @@ read_plan_line() {
       plan_variants="$plan_variants${2%% *}:${2##* } "
       [ "$2" = "${2%% *} ${2##* }" ] && is_number "${2%% *}" && is_number "${2##* }"
       ;;
-    # These are the network's, and these are read by check_files.
-    address | mac | publish | tap | need | file) ;;
+    # These are the network's, this one is trial-data.sh's, and these are read by check_files.
+    address | mac | publish | tap | format | need | file) ;;
     *)
       plan_error="launch plan: unknown key '$1'"
       return 1

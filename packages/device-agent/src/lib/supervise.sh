@@ -98,6 +98,11 @@ begin_slot() {
     refuse_slot "$plan_error"
     return
   fi
+  if ! settle_data; then
+    attention "$data_error"
+    final=failed
+    return 1
+  fi
   # Once a slot and supervisor: a restart after a crash shall not wait for it.
   if [ "$checked_slot" != "$slot" ]; then
     if ! check_files "$slot"; then
@@ -106,6 +111,11 @@ begin_slot() {
     fi
     checked_slot=$slot
     choose_variant "$slot"
+  fi
+  if ! copy_for_trial; then
+    [ -n "$data_error" ] || return 1
+    refuse_slot "$data_error"
+    return
   fi
   if ! network_comes; then
     [ -n "$no_network" ] || return 1

@@ -79,6 +79,7 @@ trial_passed() {
   fi
   put current "$slot" && rm -f trial || return
   on_trial=''
+  settle_data
   open_guest
   log "release $plan_release passed its trial: slot $slot is current"
 }

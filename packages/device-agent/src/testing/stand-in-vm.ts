@@ -10,6 +10,8 @@
  * - `dies`      ends with status 7 before it is healthy
  * - `refuses`   ends with status 35, as crosvm does when it does not know an argument
  * - `early-N`   ends with status N before the guest speaks
+ * - `changes`   changes the data disk, and is healthy
+ * - `spoils`    changes the data disk, and is never healthy
  * - `ends-N`    healthy, and ends with status N a moment later
  *
  * One that is healthy tells the time in the file `guest-clock`, where there is one, as its clock's.
@@ -39,6 +41,7 @@ if (behaviour === 'refuses') {
   process.stderr.write('arg parsing failed: Unrecognized argument: --new\n');
   process.exit(35);
 }
+if (behaviour === 'changes' || behaviour === 'spoils') appendFileSync('data.img', `${behaviour}\n`);
 const [how, status] = behaviour.split('-');
 if (how === 'early') process.exit(Number(status));
 if (how === 'ends') setTimeout(() => process.exit(Number(status)), 1000);
@@ -60,7 +63,7 @@ if (behaviour === 'dies') {
 if (behaviour === 'deaf') process.on('SIGTERM', () => remember('ignored SIGTERM'));
 
 const beat = (): void => {
-  if (behaviour === 'ill') say('health', 'bad no answer');
+  if (behaviour === 'ill' || behaviour === 'spoils') say('health', 'bad no answer');
   else if (behaviour === 'dies') say('health', 'starting');
   else {
     say('stage', 'ready');

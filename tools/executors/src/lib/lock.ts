@@ -32,6 +32,19 @@ export async function refreshLock(
   await writeLock(path, after);
 }
 
+/** Makes the lock as {@link refreshLock} would, and writes it elsewhere: the project's own stays as it is. */
+export async function lookAhead(
+  path: string,
+  target: string,
+  base: keyof typeof packageBases,
+  request: LockRequest,
+  bases: Readonly<Record<keyof typeof packageBases, Pick<PackageBase, 'lock'>>> = packageBases,
+): Promise<void> {
+  const after = await bases[base].lock(request);
+  refuseOlder(await readBefore(path), after, path);
+  await writeLock(target, after);
+}
+
 /** The lock that is to be made again; one that cannot be read, such as after a merge, is as good as none. */
 async function readBefore(path: string): Promise<Lock | undefined> {
   if (!existsSync(path)) return undefined;
