@@ -156,7 +156,7 @@ async function measureImages(): Promise<void> {
   const rows: Record<string, Record<string, number>> = {};
   for (const compression of ['zstd', 'lz4hc'] as const) {
     const folder = join(scratch, compression);
-    const sha256 = await rebuildRoot(tools, folder, base, { ...erofsDefaults, compression });
+    const sha256 = await rebuildRoot(tools, folder, base, { erofs: { ...erofsDefaults, compression } });
     const image = join(folder, 'root.erofs');
     const { size } = await stat(image);
     const bundle = await variant({ root: { sha256, size } }, { root: image });

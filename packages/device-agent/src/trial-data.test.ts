@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { type DeviceFolder, type Shell, shells } from './testing/device-folder.ts';
+import type { DeviceFolder, Shell } from './testing/device-folder.ts';
 import { PATIENT, test } from './testing/launcher-test.ts';
 
 const OLD = { format: 'demo-1' };

@@ -16,19 +16,26 @@ export async function builtRoot(): Promise<{ base: 'alpine' | 'debian'; sha256: 
   return { base, sha256: image.sha256 };
 }
 
+export interface Other {
+  /** A folder of files that it has in the place of others. */
+  overlay?: string;
+  erofs?: ErofsOptions;
+}
+
 /** Makes the image of a base once more, as `root.erofs` in a folder of its own; gives its digest. */
 export async function rebuildRoot(
   tools: ToolRoot,
   folder: string,
   base: 'alpine' | 'debian',
-  options?: ErofsOptions,
+  { overlay, erofs }: Other = {},
 ): Promise<string> {
   await mkdir(folder, { recursive: true });
   const service = await loadService(project);
   const lock = lockPath(service, base);
   const packages = await packageBases[base].unpack(await readLock(lock), lock);
   const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));
-  await composeRoot({ packages, ...recipe }, join(folder, 'root.tar'));
-  await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'), options);
+  const overlays = [...recipe.overlays, ...(overlay === undefined ? [] : [overlay])];
+  await composeRoot({ packages, ...recipe, overlays }, join(folder, 'root.tar'));
+  await makeErofs(tools, join(folder, 'root.tar'), join(folder, 'root.erofs'), erofs);
   return sha256File(join(folder, 'root.erofs'));
 }

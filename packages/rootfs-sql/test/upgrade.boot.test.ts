@@ -1,0 +1,89 @@
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { releaseId } from '@sovereign/service';
+import { openToolRoot } from '@sovereign/tools';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { builtRoot, rebuildRoot } from './rebuild.ts';
+import { TestService } from './service.ts';
+
+/** Changes the tables of its owner when it is asked for its health, and then never is healthy. */
+const BROKEN = `#!/bin/sh
+bin=$(sed -n 's/^postgresql-programs //p' /etc/sovereign/base.conf)
+echo 'CREATE TABLE IF NOT EXISTS migrated (); DROP TABLE IF EXISTS kept;' |
+	"$bin/psql" -X -q -v ON_ERROR_STOP=1 -h /run/postgresql -U postgres -d postgres -f - 2>&1 &&
+	echo 'the data was changed'
+exit 1
+`;
+
+let service: TestService;
+const file = (...parts: string[]): string => join(service.folder, 'device/services/sql', ...parts);
+
+beforeAll(async () => {
+  service = await TestService.prepare();
+  await service.up();
+  await service.query("create table kept as select 'a row' as value");
+});
+
+afterAll(() => service.remove());
+
+test('a release that changes the data and fails its trial is gone again, and slot and data are as they were', async () => {
+  const { definition, bundle } = service;
+  const overlay = join(service.folder, 'overlay');
+  mkdirSync(join(overlay, 'usr/lib/sovereign'), { recursive: true });
+  writeFileSync(join(overlay, 'usr/lib/sovereign/health'), BROKEN, { mode: 0o755 });
+  const folder = join(service.folder, 'broken');
+  const sha256 = await rebuildRoot(await openToolRoot(), folder, (await builtRoot()).base, { overlay });
+  const image = join(folder, 'root.erofs');
+  const { ino } = statSync(file('data.img'));
+
+  const changing = {
+    ...definition,
+    data: { ...definition.data, changes: 'version' as const },
+    health: { ...definition.health, deadline: 90 },
+  };
+  await service.device.deploy({
+    ...bundle,
+    definition: changing,
+    release: {
+      ...bundle.release,
+      version: `${bundle.release.version}-next`,
+      root: { sha256, size: statSync(image).size },
+    },
+    files: { ...bundle.files, root: image },
+  });
+  await service.device.start(changing);
+  await expect
+    .poll(() => readFileSync(file('state/health'), 'utf8'), { timeout: 240_000 })
+    .toMatch(/bad the data was changed/);
+  expect(existsSync(file('data.old'))).toBe(true);
+  await expect(service.device.waitHealthy(changing, 400)).rejects.toMatchObject({
+    code: 'rolled-back',
+    exit: 3,
+  });
+
+  const [status] = await service.device.status([definition]);
+  expect(status).toMatchObject({
+    healthy: true,
+    release: releaseId(bundle.release),
+    slot: 'a',
+    trial: false,
+  });
+  expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
+  expect(await service.query("select to_regclass('migrated') as found")).toEqual([{ found: null }]);
+  expect(statSync(file('data.img')).ino).toBe(ino);
+  for (const name of ['data.old', 'trial-data', 'trial']) expect(existsSync(file(name))).toBe(false);
+});
+
+test('a release that changes the data and passes has the copy from then on, with all that was in it', async () => {
+  const { definition, bundle } = service;
+  const changing = { ...definition, data: { ...definition.data, changes: 'version' as const } };
+  const release = { ...bundle.release, version: `${bundle.release.version}-next` };
+  await service.device.deploy({ ...bundle, definition: changing, release });
+  await service.device.start(changing);
+  await service.device.waitHealthy(changing, 240);
+  const [status] = await service.device.status([definition]);
+  expect(status).toMatchObject({ release: releaseId(release), slot: 'b', trial: false });
+  expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
+  await expect.poll(() => existsSync(file('data.old')), { timeout: 30_000 }).toBe(false);
+  await expect(service.device.rollback(changing)).rejects.toMatchObject({ code: 'data-mismatch' });
+});
