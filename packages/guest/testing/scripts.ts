@@ -74,6 +74,7 @@ export class StandInGuest {
       SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
       SOVEREIGN_GVFORWARDER: this.path('bin/gvforwarder'),
       SOVEREIGN_NAMED: this.path('bin/named'),
+      SOVEREIGN_PIDFILE: this.path('pid'),
     };
   }
 
@@ -97,16 +98,20 @@ export class StandInGuest {
     return spawn(command, [...args, join(library, program), ...words], { env: this.#env, stdio: 'ignore' });
   }
 
-  /** Runs one of the guest's programs, or a script of this path, to its end, with this text on its standard input. */
+  /**
+   * Runs one of the guest's programs, or a script of this path, to its end, with this text on its standard input.
+   * @param encoding of what it prints; `latin1` for bytes that are no text
+   */
   call(
     program: string,
     words: readonly string[],
     input: string | Uint8Array = '',
+    encoding: 'utf8' | 'latin1' = 'utf8',
   ): { status: number | null; stdout: string; stderr: string } {
     const [command = '', ...args] = this.#shell;
     return spawnSync(command, [...args, resolve(library, program), ...words], {
       env: this.#env,
-      encoding: 'utf8',
+      encoding,
       input,
     });
   }
