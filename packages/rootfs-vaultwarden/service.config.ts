@@ -45,6 +45,7 @@ export default defineService({
     { name: 'push-key', make: 'owner', description: 'Installation key of Bitwarden’s push service' },
   ],
   settings: [
+    { name: 'owner', kind: 'email', description: 'Address of its owner, who is invited to register' },
     {
       name: 'database',
       kind: 'text',
@@ -78,6 +79,7 @@ export default defineService({
       database: { name: 'vaultwarden', secret: 'database-password' },
     },
   ],
+  invitation: { port: 'web', secret: 'admin-token', setting: 'owner' },
   units: ['vaultwarden'],
   health: { command: '/usr/lib/sovereign/vaultwarden-health', deadline: 120 },
 });

@@ -119,6 +119,16 @@ export interface Device {
    */
   changeSettings(service: ServiceDefinition, change: SettingChange): Promise<SettingValues>;
 
+  /** The address that was invited to register at a service here; undefined where none was. Changes nothing. */
+  invited(service: ServiceDefinition): Promise<string | undefined>;
+
+  /**
+   * Lets the owner of this address register at a running service, by its admin page.
+   * @returns false where there is an account of this address already
+   * @throws SovereignError `not-invited`
+   */
+  invite(service: ServiceDefinition, address: string): Promise<boolean>;
+
   /** What its services keep secret. */
   readonly secrets: DeviceSecrets;
 

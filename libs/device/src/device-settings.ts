@@ -22,6 +22,8 @@ const settingsSchema = z.strictObject({
   tailnet: tailnetSettingsSchema.optional(),
   /** What the owner decided for each service: service to setting to value. */
   services: z.record(z.string(), z.record(z.string(), z.string())).default({}),
+  /** Service to the address of its owner, once that was invited. */
+  invited: z.record(z.string(), z.string()).optional(),
   /** Serials under which this workstation met the device. */
   serials: z.array(z.string()).default([]),
 });

@@ -26,10 +26,11 @@ import type {
   SshTarget,
 } from './contract.ts';
 import { deploy, notConsented, planFor } from './deploy.ts';
-import { deviceSettings } from './device-settings.ts';
+import { changeSettings, deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
+import { inviteByAdminPage } from './invitation.ts';
 import { serviceLogs } from './logs.ts';
 import { requireMemory } from './memory.ts';
 import type { NetworkMode } from './network/guest.ts';
@@ -438,6 +439,11 @@ export class HostedDevice implements Device {
     await forgetSecrets(identity.id, name);
     await forgetHostKey(identity.id, name);
     await forgetNode(identity.id, name);
+    // With the data goes the account.
+    const { invited } = await deviceSettings(identity.id);
+    if (invited?.[name] === undefined) return;
+    const others = Object.entries(invited).filter(([service]) => service !== name);
+    await changeSettings(identity.id, () => ({ invited: Object.fromEntries(others) }));
   }
 
   logs({ name }: ServiceDefinition, options: LogOptions): AsyncIterable<string> {
@@ -496,6 +502,24 @@ export class HostedDevice implements Device {
       const { id } = known ?? (await ensureIdentity(this.#host));
       return changeOwnSettings(id, definition, change);
     });
+  }
+
+  async invited({ name }: ServiceDefinition): Promise<string | undefined> {
+    return (await deviceSettings((await readIdentity(this.#host))?.id)).invited?.[name];
+  }
+
+  async invite(definition: ServiceDefinition, address: string): Promise<boolean> {
+    const deviceId = await this.#deviceId(definition.name);
+    const [status] = await this.status([definition]);
+    const page = status?.endpoints.find(
+      ({ name, via }) => name === definition.invitation?.port && via === undefined,
+    );
+    const token = await this.secret(definition, definition.invitation?.secret ?? '');
+    const made = await inviteByAdminPage({ url: page?.url, token, address, service: definition.name });
+    await changeSettings(deviceId, ({ invited }) => ({
+      invited: { ...invited, [definition.name]: address },
+    }));
+    return made;
   }
 
   async #deviceId(service: string): Promise<string> {

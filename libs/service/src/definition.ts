@@ -138,6 +138,11 @@ const serviceFields = z.strictObject({
   /** What its owner may decide; a value reaches the guest as a line `setting NAME VALUE` of guest.conf. */
   settings: z.array(settingSchema).default([]),
   needs: z.array(needSchema).default([]),
+  /**
+   * Nobody may register but whom its admin page invites, as Vaultwarden's does: its owner, once. The port that has the
+   * page, the secret that opens it, the setting with the owner's address.
+   */
+  invitation: z.strictObject({ port: name, secret: name, setting: name }).optional(),
   /** OpenRC services of this service that have to be started, in addition to those that every guest has. */
   units: z.array(name).min(1),
   health: z.strictObject({
@@ -151,44 +156,57 @@ const serviceFields = z.strictObject({
 });
 
 /** What no field can say alone: names that have to be there, once. */
-export const serviceSchema = serviceFields.superRefine(({ ports, settings, secrets, needs }, context) => {
-  const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
-  const names = settings.map((setting) => setting.name);
-  const twice = names.find((one, index) => names.indexOf(one) !== index);
-  if (twice !== undefined) refuse(`two settings are called ${twice}`);
-  for (const { name: setting, kind, choices, default: preset } of settings) {
-    for (const value of [...(choices ?? []), ...(preset === undefined ? [] : [preset])]) {
-      if (!settingKinds[kind].safeParse(value).success) refuse(`${setting}: ${value} is no ${kind}`);
+export const serviceSchema = serviceFields.superRefine(
+  ({ ports, settings, secrets, needs, invitation }, context) => {
+    const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
+    const names = settings.map((setting) => setting.name);
+    const twice = names.find((one, index) => names.indexOf(one) !== index);
+    if (twice !== undefined) refuse(`two settings are called ${twice}`);
+    for (const { name: setting, kind, choices, default: preset } of settings) {
+      for (const value of [...(choices ?? []), ...(preset === undefined ? [] : [preset])]) {
+        if (!settingKinds[kind].safeParse(value).success) refuse(`${setting}: ${value} is no ${kind}`);
+      }
+      if (preset !== undefined && choices?.includes(preset) === false) {
+        refuse(`${setting}: its default ${preset} is not one of its choices`);
+      }
     }
-    if (preset !== undefined && choices?.includes(preset) === false) {
-      refuse(`${setting}: its default ${preset} is not one of its choices`);
+    if (invitation !== undefined) {
+      for (const [what, list] of [
+        ['port', ports],
+        ['secret', secrets],
+        ['setting', settings],
+      ] as const) {
+        const wanted = invitation[what];
+        if (!list.some((one) => one.name === wanted)) refuse(`its invitation has no ${what} ${wanted}`);
+      }
     }
-  }
-  for (const { name: port, tailnet, scheme, tls } of ports) {
-    if (tls === undefined) continue;
-    if (tailnet === undefined || scheme !== 'http') {
-      refuse(`${port}: TLS is taken at a port of the tailnet, in front of http`);
+    for (const { name: port, tailnet, scheme, tls } of ports) {
+      if (tls === undefined) continue;
+      if (tailnet === undefined || scheme !== 'http') {
+        refuse(`${port}: TLS is taken at a port of the tailnet, in front of http`);
+      }
+      if (ports.some(({ guest }) => guest === tailnet)) {
+        refuse(`${port}: TLS is taken at ${tailnet}, where a service of the guest listens`);
+      }
+      if (!secrets.some(({ name, holds }) => name === tls.certificate && holds === 'certificate')) {
+        refuse(`${port}: it has no secret ${tls.certificate} that holds a certificate`);
+      }
+      if (!settings.some(({ name, kind }) => name === tls.address && kind === 'url')) {
+        refuse(`${port}: it has no setting ${tls.address} that is an address`);
+      }
     }
-    if (ports.some(({ guest }) => guest === tailnet)) {
-      refuse(`${port}: TLS is taken at ${tailnet}, where a service of the guest listens`);
+    if (ports.filter(({ tls }) => tls !== undefined).length > 1)
+      refuse('TLS is taken at one port, not at two');
+    for (const { service, when, database } of needs) {
+      if (when !== undefined && !names.includes(when.setting)) {
+        refuse(`it needs ${service} by its setting, but has no setting ${when.setting}`);
+      }
+      if (database !== undefined && !secrets.some((secret) => secret.name === database.secret)) {
+        refuse(`its database on ${service} has a password, but it has no secret ${database.secret}`);
+      }
     }
-    if (!secrets.some(({ name, holds }) => name === tls.certificate && holds === 'certificate')) {
-      refuse(`${port}: it has no secret ${tls.certificate} that holds a certificate`);
-    }
-    if (!settings.some(({ name, kind }) => name === tls.address && kind === 'url')) {
-      refuse(`${port}: it has no setting ${tls.address} that is an address`);
-    }
-  }
-  if (ports.filter(({ tls }) => tls !== undefined).length > 1) refuse('TLS is taken at one port, not at two');
-  for (const { service, when, database } of needs) {
-    if (when !== undefined && !names.includes(when.setting)) {
-      refuse(`it needs ${service} by its setting, but has no setting ${when.setting}`);
-    }
-    if (database !== undefined && !secrets.some((secret) => secret.name === database.secret)) {
-      refuse(`its database on ${service} has a password, but it has no secret ${database.secret}`);
-    }
-  }
-});
+  },
+);
 
 export type ServiceDefinition = z.output<typeof serviceSchema>;
 

@@ -4,7 +4,7 @@ import { makeData, type ApkFile } from '@sovereign/base/testing';
 import { buildPrograms } from '@sovereign/go';
 import type { PackageInfo, UnsignedPackage } from './mirror.ts';
 
-/** Folder of the stand-ins' Go modules; none has a dependency. */
+/** Folder of the stand-ins' Go modules. */
 const folder = join(import.meta.dirname, '../stand-ins');
 
 /** Versions of the real packages in Alpine 3.24. */

@@ -56,6 +56,14 @@ test('Vaultwarden is healthy, closed to strangers, and has no more of its admin 
   expect(await (await fetch(at('web'))).text()).toContain('<html');
   const register = `${at('web')}identity/accounts/register/send-verification-email`;
   expect((await fetch(register, { method: 'POST' })).status).toBe(400);
+  const may = async (email: string) => {
+    const headers = { 'content-type': 'application/json' };
+    return (await fetch(register, { method: 'POST', headers, body: JSON.stringify({ email }) })).ok;
+  };
+  expect(await device.invite(service.definition, 'owner@example.org')).toBe(true);
+  expect(await device.invite(service.definition, 'owner@example.org')).toBe(false);
+  expect(await device.invited(service.definition)).toBe('owner@example.org');
+  expect(await Promise.all(['owner@example.org', 'stranger@example.org'].map(may))).toEqual([true, false]);
   const token = await device.secret(service.definition, 'admin-token');
   expect(await inGuest(service, 'cat /run/vaultwarden/admin-token')).toMatch(/^\$argon2id\$v=19\$/);
   expect(await inGuest(service, everything)).not.toContain('$argon2id');

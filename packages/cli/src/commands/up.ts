@@ -4,6 +4,7 @@ import type { FoundService } from '@sovereign/service';
 import { affectedServices } from '../affected.ts';
 import { consentTo, phoneOptions } from '../consent.ts';
 import { announce } from '../device.ts';
+import { askForOwners, inviteOwners } from '../invitation.ts';
 import { runRefreshing } from '../locks.ts';
 import { withNeeded } from '../needed.ts';
 import { servicesOnBase } from '../on-base.ts';
@@ -25,6 +26,7 @@ export const up: Run = async (session) => {
   if (asked.length === 0) return nothingAffected;
   const device = await session.devices.pick();
   const services = await withNeeded(session, device, asked);
+  if (session.flags.dryRun !== true) await askForOwners(session, device, services);
   return withTailnet(session, device, async (tailnet, key) => {
     const options = { device: device.id, ...phoneOptions(session), ...tailnet };
     const run = await nxRun(session, services, ['deploy'], options);
@@ -42,9 +44,10 @@ export const up: Run = async (session) => {
     for (const service of services) await startAndWait(session, device, service);
     const ran = new Map(before.map((status) => [status.name, status]));
     await joinTailnet(session, device, services, ran, key);
+    const invitations = await inviteOwners(device, services);
     if (first) note(OFFER);
     const document = await statusDocument([device], services);
-    return { json: document, text: howToConnect(device, services, document) };
+    return { json: document, text: [howToConnect(device, services, document), ...invitations].join('\n') };
   });
 };
 

@@ -51,6 +51,8 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     startOrder: (asked) => Promise.resolve([...asked]),
     settings: () => Promise.resolve({}),
     changeSettings: doing('change settings', {}),
+    invited: () => Promise.resolve(undefined),
+    invite: doing('invite', true),
     applySettings: doing('apply settings', 'live' as const),
     secrets: {
       list: ({ secrets }) =>

@@ -1,12 +1,19 @@
 // A stand-in for Vaultwarden, for tests without Alpine's package: it takes the same variables and files, lays out its
 // data in the same way, fails where the real program fails, and answers the paths that health is asked by. It keeps
-// no passwords, and speaks to no database: of PostgreSQL it asks only that somebody listens.
+// no passwords, and speaks to no database: of PostgreSQL it asks only that somebody listens. The file of its SQLite
+// database holds a line for each address that was invited.
 //
 // Sources, of dani-garcia/vaultwarden 1.37: .env.template (names), src/util.rs (get_env: NAME or NAME_FILE, never both),
-// src/config.rs (validate_config), src/main.rs (check_data_folder, check_web_vault, rsa keys), src/api/web.rs (/alive).
+// src/config.rs (validate_config), src/main.rs (check_data_folder, check_web_vault, rsa keys), src/api/web.rs (/alive), src/api/admin.rs
+// (post_admin_login, invite_user: 409 for who is there; three logins at once, then 429), src/api/identity.rs
+// (register_verification_email: who is invited may register where others may not).
 package main
 
 import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,7 +22,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/crypto/argon2"
 )
 
 func fail(format string, words ...any) {
@@ -113,6 +123,86 @@ func key(path string) {
 	}
 }
 
+// matches tells whether the token is the one of which ADMIN_TOKEN holds the argon2id hash.
+func matches(token, phc string) bool {
+	var memory, passes, lanes uint32
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 {
+		return subtle.ConstantTimeCompare([]byte(token), []byte(phc)) == 1
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &lanes); err != nil {
+		return false
+	}
+	salt, bad := base64.RawStdEncoding.DecodeString(parts[4])
+	want, worse := base64.RawStdEncoding.DecodeString(parts[5])
+	if bad != nil || worse != nil {
+		return false
+	}
+	got := argon2.IDKey([]byte(token), salt, passes, memory, uint8(lanes), uint32(len(want)))
+	return subtle.ConstantTimeCompare(got, want) == 1
+}
+
+// admin answers the paths of the admin page that an invitation takes; what it gives tells who was invited.
+func admin(file string) func(address string) bool {
+	token := setting("ADMIN_TOKEN", "")
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		fail("no random numbers: %v", err)
+	}
+	cookie := base64.RawURLEncoding.EncodeToString(secret)
+	var lock sync.Mutex
+	logins := 0
+	invited := func(address string) bool {
+		content, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(content), "invited "+strings.ToLower(address)+"\n")
+	}
+	http.HandleFunc("GET /admin", func(answer http.ResponseWriter, _ *http.Request) {
+		if token == "" {
+			http.Error(answer, "The admin panel is disabled", http.StatusNotFound)
+		}
+	})
+	http.HandleFunc("POST /admin", func(answer http.ResponseWriter, request *http.Request) {
+		lock.Lock()
+		defer lock.Unlock()
+		if logins++; logins > 3 {
+			http.Error(answer, "Too many requests, try again later.", http.StatusTooManyRequests)
+			return
+		}
+		if token == "" || !matches(request.PostFormValue("token"), token) {
+			http.Error(answer, "Invalid admin token, please try again.", http.StatusUnauthorized)
+			return
+		}
+		http.SetCookie(answer, &http.Cookie{Name: "VW_ADMIN", Value: cookie, Path: "/admin", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.Redirect(answer, request, "/admin", http.StatusSeeOther)
+	})
+	http.HandleFunc("POST /admin/invite", func(answer http.ResponseWriter, request *http.Request) {
+		lock.Lock()
+		defer lock.Unlock()
+		if given, err := request.Cookie("VW_ADMIN"); err != nil || given.Value != cookie {
+			http.Error(answer, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		var body struct{ Email string }
+		if err := json.NewDecoder(request.Body).Decode(&body); err != nil || !strings.Contains(body.Email, "@") {
+			http.Error(answer, "no address", http.StatusUnprocessableEntity)
+			return
+		}
+		if invited(body.Email) {
+			http.Error(answer, "User already exists", http.StatusConflict)
+			return
+		}
+		open, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0o600)
+		if err == nil {
+			_, err = fmt.Fprintf(open, "invited %s\n", strings.ToLower(body.Email))
+			open.Close()
+		}
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	return invited
+}
+
 func main() {
 	validate()
 	data := setting("DATA_FOLDER", "data")
@@ -138,14 +228,12 @@ func main() {
 	http.HandleFunc("/alive", alive)
 	http.HandleFunc("/api/alive", alive)
 	open := flag("SIGNUPS_ALLOWED", true)
-	http.HandleFunc("POST /identity/accounts/register/send-verification-email", func(answer http.ResponseWriter, _ *http.Request) {
-		if !open {
+	invited := admin(setting("DATABASE_URL", filepath.Join(data, "db.sqlite3")))
+	http.HandleFunc("POST /identity/accounts/register/send-verification-email", func(answer http.ResponseWriter, request *http.Request) {
+		var body struct{ Email string }
+		_ = json.NewDecoder(request.Body).Decode(&body)
+		if !open && !invited(body.Email) {
 			http.Error(answer, "Registration not allowed or user already exists", http.StatusBadRequest)
-		}
-	})
-	http.HandleFunc("/admin", func(answer http.ResponseWriter, _ *http.Request) {
-		if setting("ADMIN_TOKEN", "") == "" {
-			http.Error(answer, "The admin panel is disabled", http.StatusNotFound)
 		}
 	})
 	address := setting("ROCKET_ADDRESS", "127.0.0.1") + ":" + setting("ROCKET_PORT", "8000")
