@@ -62,6 +62,18 @@ describe.each(shells)('the data disk under %s', (_name, shell) => {
 });
 
 test.each([
+  ['', 'noatime,nosuid,nodev,noexec,errors=remount-ro'],
+  ['data-programs yes\n', 'noatime,nosuid,nodev,errors=remount-ro'],
+])('no program is run from the data disk, unless the service says so: %j', (line, options) => {
+  const guest = new StandInGuest(['busybox', 'ash']);
+  guest.write('service.conf', `name demo\n${line}`);
+  guest.program('mount', 'echo "$*"');
+  const seen = guest.run('. "$SOVEREIGN_LIB/data.sh"; data_mount /dev/vdb');
+  guest.remove();
+  expect(seen.stdout.split(' ').slice(0, 4)).toEqual(['-t', 'ext4', '-o', options]);
+});
+
+test.each([
   [1, 'the data disk was damaged and is repaired', 0],
   [0, '', 0],
   [4, '', 1],

@@ -14,7 +14,7 @@ export default defineService({
   },
   accounts: [{ name: 'forgejo', uid: 72, gid: 72, home: '/data/forgejo', shell: '/sbin/nologin' }],
   resources: { memory: 256, cpus: 1 },
-  data: { kind: 'forgejo', major: 15, changes: 'version', collation: 'none', size: 4096 },
+  data: { kind: 'forgejo', major: 15, changes: 'version', programs: true, collation: 'none', size: 4096 },
   ports: [
     {
       name: 'web',

@@ -110,6 +110,8 @@ const dataSchema = z.strictObject({
   changes: z.enum(['major', 'version']).default('major'),
   /** Collation version, where sorted data depends on one. */
   collation: z.string().min(1),
+  /** Whether the service runs programs that lie there, as Git runs the hooks of a repository. Else the disk has none. */
+  programs: z.boolean().default(false),
   /** Size of a new disk in MiB. */
   size: z.int().min(64),
 });

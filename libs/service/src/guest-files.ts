@@ -25,6 +25,7 @@ export function serviceFiles(definition: ServiceDefinition, base: Base): GuestFi
     ['data-collation', data.collation],
     // Bases whose data this image opens: a test opens the disk of each with the other.
     ['data-bases', bases.filter((name) => definition.bases[name] !== undefined).join(' ')],
+    ...(data.programs ? [['data-programs', 'yes'] as [string, string]] : []),
     ...ports.map((port): [string, string] => ['port', `${port.name} ${port.guest}`]),
     ...ports.flatMap((port): [string, string][] =>
       port.tailnet === undefined ? [] : [['tailnet', `${port.name} ${port.tailnet} ${tailnetTarget(port)}`]],
