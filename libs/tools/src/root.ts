@@ -20,6 +20,8 @@ const LAYOUT = 1;
 export interface ToolRoot {
   /** Digest of the tool lock and the tree's layout: the hash input that stands for every tool. */
   digest: string;
+  /** What the tools run on: with a container that of the engine, which need not be this machine's. */
+  arch: HostArch;
   /**
    * Runs a program inside, without network, with fixed locale, time zone and PATH.
    * @throws SovereignError `tool-failed` with the last lines that it printed
@@ -49,7 +51,8 @@ export function openToolRoot(way: ToolWay = toolWay()): Promise<ToolRoot> {
 }
 
 async function openFolder(): Promise<ToolRoot> {
-  const { digest, openTree } = await readTools(hostArch());
+  const arch = hostArch();
+  const { digest, openTree } = await readTools(arch);
   const make = async (folder: string) => {
     await step('prepare the build tools', async () => {
       const input = await openTree();
@@ -60,7 +63,7 @@ async function openFolder(): Promise<ToolRoot> {
     });
   };
   const { folder } = await contentKeyed('toolroot', digest, make, 2);
-  return { digest, run: (argv, options = {}) => runInside(folder, argv, options) };
+  return { digest, arch, run: (argv, options = {}) => runInside(folder, argv, options) };
 }
 
 /** What is wrong with the tree says more than that tar got only a part of it. */
@@ -74,7 +77,8 @@ async function openContainers(): Promise<ToolRoot> {
   await removeOrphans(engine.docker);
   const { digest, openTree } = await readTools(engine.arch);
   const image = await provideImage(engine, digest, openTree);
-  return { digest, run: (argv, options = {}) => runInContainer(engine, image, argv, options) };
+  const run: ToolRoot['run'] = (argv, options = {}) => runInContainer(engine, image, argv, options);
+  return { digest, arch: engine.arch, run };
 }
 
 async function readTools(arch: HostArch): Promise<{ digest: string; openTree: () => Promise<Readable> }> {

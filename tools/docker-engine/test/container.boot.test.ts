@@ -1,10 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openToolRoot, type ToolRoot } from '@sovereign/tools';
+import { buffer, text } from 'node:stream/consumers';
+import { apkoProgram, containedApko, packageBases } from '@sovereign/apko';
+import { guestArch, type Lock } from '@sovereign/base';
+import { loadService } from '@sovereign/service';
+import { sha256, workspaceRoot } from '@sovereign/store';
+import { makeTestMirror } from '@sovereign/test-mirror';
+import { openToolRoot, TOOLS_VARIABLE, type ToolRoot, type ToolWay } from '@sovereign/tools';
 import { compileObjects, LEAST_OBJECTS } from 'kernel/testing';
 import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
@@ -32,6 +38,14 @@ afterAll(async () => {
 
 const containers = async (): Promise<string[]> =>
   (await engine.docker.listContainers({ all: true })).map(({ Id }) => Id);
+
+/** How many containers of this engine were started until now. */
+async function started(): Promise<number> {
+  const filters = { event: ['start'] };
+  const stream = await engine.docker.getEvents({ since: 0, until: Date.now() / 1000, filters });
+  const events = await text(stream);
+  return events.split('\n').filter((line) => line !== '').length;
+}
 
 /** What a program in a container prints. */
 async function printed(script: string): Promise<string[]> {
@@ -74,6 +88,56 @@ test(
 test('the root image is the same bytes as the one that was built without a container', async () => {
   const { base, sha256 } = await builtRoot();
   expect(await rebuildRoot(tools, join(folder, 'root'), base)).toBe(sha256);
+});
+
+test('Alpine’s packages come to the same lock and the same bytes with apko in a container', async () => {
+  const mirror = await makeTestMirror();
+  onTestFinished(() => mirror.close());
+  // What is in the cache of all runs; the packages go into caches of their own.
+  await apkoProgram(tools.arch);
+  const { alpine } = (await loadService(join(workspaceRoot(), 'packages/rootfs-sql'))).definition.bases;
+  const { packages = [], leaveOut = {} } = alpine ?? {};
+  const request = { packages, leaveOut: Object.keys(leaveOut), arch: guestArch.alpine };
+  const make = async (way: ToolWay): Promise<[Lock, string]> => {
+    const settings = {
+      XDG_CACHE_HOME: join(folder, `cache of ${way}`),
+      SOVEREIGN_ALPINE_MIRROR: mirror.url,
+      SOVEREIGN_ALPINE_KEYS: mirror.keys,
+      [TOOLS_VARIABLE]: way,
+    };
+    const before = Object.keys(settings).map((name) => [name, process.env[name]] as const);
+    for (const [name, value] of Object.entries(settings)) vi.stubEnv(name, value);
+    try {
+      const lock = await packageBases.alpine.lock(request);
+      const { tar } = await packageBases.alpine.unpack(lock, 'the lock of this test');
+      return [lock, sha256(await buffer(tar))];
+    } finally {
+      for (const [name, value] of before) vi.stubEnv(name, value);
+    }
+  };
+  const local = await make('root');
+  const before = await started();
+  const contained = await make('docker');
+  expect(contained[0].packages.length).toBeGreaterThan(50);
+  expect(contained).toEqual(local);
+  // A version and a command, for the lock and for the packages.
+  expect(await started()).toBe(before + 4);
+  expect(await containers()).toEqual([]);
+});
+
+test('apko that is called off, or takes too long, leaves no container behind', async () => {
+  // Stands in for an apko that never ends.
+  await writeFile(join(folder, 'apko'), '#!/bin/sh\ntouch /out/begun\nexec sleep 1000\n', { mode: 0o755 });
+  const program = () => Promise.resolve(join(folder, 'apko'));
+  const open = () => Promise.resolve(tools);
+  const abort = new AbortController();
+  const run = containedApko(open, program)(['build'], folder, abort.signal);
+  await expect.poll(() => stat(join(folder, 'begun')).catch(() => undefined), NOTICED).toBeDefined();
+  abort.abort(new Error('a package is bad'));
+  await expect(run).rejects.toThrow('a package is bad');
+  expect(await containers()).toEqual([]);
+  expect(await containedApko(open, program, 500)(['build'], folder)).toMatchObject({ timedOut: true });
+  expect(await containers()).toEqual([]);
 });
 
 test('a program has the rights of the caller and none beside', async () => {

@@ -27,11 +27,11 @@ export type ApkoRunner = (
 ) => Promise<ApkoResult>;
 
 /** Longest that apko may take for one command, in milliseconds: what it does takes seconds, on slow machines a minute. */
-const DEADLINE = 600_000;
+export const APKO_DEADLINE = 600_000;
 
 /** apko as a process of this machine. */
 export const localApko =
-  (program: () => Promise<string>, deadline = DEADLINE): ApkoRunner =>
+  (program: () => Promise<string>, deadline = APKO_DEADLINE): ApkoRunner =>
   async (args, folder, signal) => {
     const { exitCode, stdout, stderr, code, timedOut } = await execa(await program(), args, {
       cwd: folder,
