@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createNodesFromFiles, type CreateNodes, type TargetConfiguration } from '@nx/devkit';
+import {
+  createNodesFromFiles,
+  type CreateNodes,
+  type PostTasksExecution,
+  type PreTasksExecution,
+  type TargetConfiguration,
+} from '@nx/devkit';
+import { isCacheSet } from '@sovereign/remote-cache/settings';
 import { loadService, type Base } from '@sovereign/service';
 import { chooseBase } from './lib/base.ts';
 import { checkTargets } from './targets/checks.ts';
@@ -20,6 +27,20 @@ export const createNodes: CreateNodes = [
       context,
     ),
 ];
+
+/**
+ * Where a remote cache is set, Nx's client gets to it through a proxy that makes any fault of it a miss. Elsewhere there
+ * are no such hooks, and Nx ends the plugin once the graph is there.
+ */
+const cached = isCacheSet(process.env);
+
+export const preTasksExecution: PreTasksExecution | undefined = cached
+  ? async (_options, context) => (await import('@sovereign/remote-cache/proxy')).openForRun(context)
+  : undefined;
+
+export const postTasksExecution: PostTasksExecution | undefined = cached
+  ? async (_options, { id }) => (await import('@sovereign/remote-cache/proxy')).closeForRun(id)
+  : undefined;
 
 async function targetsOf(root: string, workspace: string): Promise<{ projects?: Record<string, object> }> {
   const has = (name: string) => existsSync(join(workspace, root, name));

@@ -1,0 +1,161 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sha256 } from '@sovereign/store';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { digestHeader } from '../protocol.ts';
+import {
+  artifact,
+  lasting,
+  misbehave,
+  missing,
+  single,
+  uploads,
+  type Misbehaving,
+} from '../testing/misbehaving.ts';
+import { get, put, READ } from '../testing/client.ts';
+import { startProxy, type Proxy } from './proxy.ts';
+import { usual } from './upstream.ts';
+
+let folder: string;
+let server: Misbehaving | undefined;
+let proxy: Proxy | undefined;
+let warnings: string[];
+
+async function open(url: string, limits = {}): Promise<Proxy> {
+  proxy = await startProxy({
+    server: new URL(`${url}/`),
+    token: READ,
+    folder,
+    warn: (line) => void warnings.push(line),
+    limits: { ...usual, silence: 500, ...limits },
+  });
+  return proxy;
+}
+
+beforeEach(() => {
+  warnings = [];
+  folder = mkdtempSync(join(tmpdir(), 'sovereign-proxy-'));
+});
+afterEach(async () => {
+  await proxy?.close(0);
+  await server?.close();
+  expect(readdirSync(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+test.each(Object.entries(lasting))('%s is a miss, one warning, and not asked for again', async (_, fault) => {
+  server = await misbehave([fault]);
+  const { url, token } = await open(server.url);
+  for (const key of ['1', '2', '3']) expect((await get(url, key, token)).status).toBe(404);
+  expect(server.asked).toHaveLength(1);
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toMatch(/^warning: remote cache 127\.0\.0\.1:\d+: .+; building without it$/);
+  // What the build makes is not sent either, and the build does not notice.
+  expect((await put(url, '1', 'x', { token })).status).toBe(200);
+});
+
+test.each(Object.entries(single))(
+  '%s is a miss, one warning, and the next may be a hit',
+  async (_, fault) => {
+    const whole = await artifact();
+    server = await misbehave([fault, fault, (_request, response) => hit(response, whole)]);
+    const { url, token } = await open(server.url);
+    expect((await get(url, '1', token)).status).toBe(404);
+    expect((await get(url, '2', token)).status).toBe(404);
+    const answer = await get(url, '3', token);
+    expect(answer.status).toBe(200);
+    expect(Buffer.from(await answer.arrayBuffer()).equals(whole)).toBe(true);
+    expect(warnings).toHaveLength(1);
+  },
+);
+
+function hit(response: Parameters<typeof missing>[1], body: Buffer): void {
+  response
+    .writeHead(200, { 'content-length': body.length, 'repr-digest': digestHeader(sha256(body)) })
+    .end(body);
+}
+
+test.each(Object.entries(uploads))('%s at an upload does not reach the build', async (_, fault) => {
+  server = await misbehave([missing], fault);
+  const { url, token, close } = await open(server.url);
+  for (const key of ['1', '2', '3']) {
+    expect((await put(url, key, 'x'.repeat(100_000), { token })).status).toBe(200);
+  }
+  const started = performance.now();
+  await close(10_000);
+  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(warnings).toHaveLength(1);
+});
+
+test('a server that is not there, and one without TLS, are a miss and one warning', async () => {
+  const gone = await misbehave([missing]);
+  await gone.close();
+  const first = await open(gone.url);
+  expect((await get(first.url, '1', first.token)).status).toBe(404);
+  await first.close(0);
+  server = await misbehave([missing]);
+  const second = await open(server.url.replace('http:', 'https:'));
+  expect((await get(second.url, '1', second.token)).status).toBe(404);
+  expect(warnings).toHaveLength(2);
+});
+
+test('a server that sends a little now and then is given up', async () => {
+  let timer: NodeJS.Timeout | undefined;
+  server = await misbehave([
+    (_, response) => {
+      response.writeHead(200, { 'content-length': 1e6, 'repr-digest': digestHeader(sha256('x')) });
+      timer = setInterval(() => response.write('x'), 20);
+    },
+  ]);
+  const { url, token } = await open(server.url, { grace: 500, slowest: 1e5 });
+  expect((await get(url, '1', token)).status).toBe(404);
+  clearInterval(timer);
+  expect(warnings[0]).toContain('too slowly');
+});
+
+test('a token that may only read is no fault: nothing is said, and one upload is tried', async () => {
+  server = await misbehave([missing], (request, response) => {
+    request.resume();
+    response.writeHead(403).end('this token may only read\n');
+  });
+  const { url, token, close } = await open(server.url);
+  await put(url, '1', 'x', { token });
+  await expect.poll(() => server?.asked.length, { timeout: 20_000 }).toBe(1);
+  await put(url, '2', 'x', { token });
+  await close(10_000);
+  expect(server.asked).toHaveLength(1);
+  expect(warnings).toEqual([]);
+});
+
+test('uploads that are not done in time are dropped, and said', async () => {
+  server = await misbehave([missing], uploads['an answer that never comes']);
+  const { url, token, close } = await open(server.url, { silence: 60_000 });
+  for (const key of ['1', '2', '3']) await put(url, key, 'x', { token });
+  await close(100);
+  expect(warnings).toEqual([expect.stringContaining('3 artifacts were not sent in time')]);
+});
+
+describe('the proxy itself', () => {
+  test('answers nobody but the run that it is for', async () => {
+    server = await misbehave([missing]);
+    const { url } = await open(server.url);
+    expect((await get(url, '1', READ)).status).toBe(403);
+    expect((await put(url, '1', 'x', { token: READ })).status).toBe(403);
+    expect(server.asked).toEqual([]);
+  });
+
+  test('is gone once it is closed', async () => {
+    server = await misbehave([missing]);
+    const { url, token, close } = await open(server.url);
+    await close(0);
+    await expect(get(url, '1', token)).rejects.toThrow();
+  });
+
+  test('keeps a path of the server’s address', async () => {
+    server = await misbehave([missing]);
+    const { url, token } = await open(`${server.url}/team`);
+    await get(url, '1', token);
+    expect(server.asked).toEqual(['GET /team/v1/cache/1']);
+  });
+});
