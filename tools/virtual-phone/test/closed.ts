@@ -14,7 +14,7 @@ const listen = (sql: PhoneService): Promise<string> =>
 
 const address = '192.168.127.2';
 
-/** Another guest of the phone reaches what PostgreSQL's declares, and nothing else of it. */
+/** Another guest of the phone reaches what PostgreSQL's declares, by its name, and nothing else of it. */
 export async function expectClosedToNeighbours(sql: PhoneService): Promise<void> {
   const neighbour = sql.neighbour();
   onTestFinished(() => neighbour.device.remove(neighbour.definition, { data: true }));
@@ -25,7 +25,7 @@ export async function expectClosedToNeighbours(sql: PhoneService): Promise<void>
   expect(await asked(UNDECLARED)).toBe('');
   // SSH answers with its version where it is reached, PostgreSQL says nothing before it is asked.
   expect(await asked(22)).toBe('');
-  expect(await neighbour.inGuest('sh', '-c', `nc -w 3 ${address} 5432 </dev/null && echo reached`)).toBe(
+  expect(await neighbour.inGuest('sh', '-c', `nc -w 3 sql 5432 </dev/null && echo reached`)).toBe(
     'reached\n',
   );
   // It is the guest's firewall that keeps them out.

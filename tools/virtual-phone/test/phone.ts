@@ -18,6 +18,9 @@ import { execa } from 'execa';
 
 const command = join(import.meta.dirname, '..', 'phone');
 
+/** Seconds for a guest to be healthy: more than a person's patience, since it is emulated and the machine may be busy. */
+export const PATIENCE = 280;
+
 /** A test phone, driven by the command that people use. */
 export class Phone {
   readonly name: string;
@@ -69,15 +72,17 @@ export class PhoneService {
     return new PhoneService(phone, await selectDevice({ serial: phone.serial }), found, bundle);
   }
 
-  /** The same image as a second service, with an address and a data disk of its own. */
+  /** The same image as a second service, with an address and a data disk of its own. It knows the first one by name. */
   neighbour(): PhoneService {
     const definition = {
       ...this.definition,
       name: 'neighbour',
       net: { index: this.definition.net.index + 1 },
     };
+    const { name, net } = this.definition;
     const release = { ...this.bundle.release, service: definition.name };
-    const bundle = { ...this.bundle, definition, release };
+    const first = { name, address: `192.168.127.${net.index}`, definition: this.definition };
+    const bundle = { ...this.bundle, definition, release, neighbours: [first] };
     return new PhoneService(this.phone, this.device, { ...this.#found, definition }, bundle);
   }
 
@@ -103,8 +108,7 @@ export class PhoneService {
     await this.healthy();
   }
 
-  /** With more patience than a person's: the machine may have other work, and the guest is emulated. */
-  healthy = (): Promise<void> => this.device.waitHealthy(this.definition, 280);
+  healthy = (): Promise<void> => this.device.waitHealthy(this.definition, PATIENCE);
 
   async status() {
     const [status] = await this.device.status([this.definition]);
@@ -138,7 +142,7 @@ export class PhoneService {
   until(
     what: string,
     wanted: (told: Record<string, string>) => boolean,
-    seconds = 280,
+    seconds = PATIENCE,
   ): Promise<Record<string, string>> {
     return step(`wait for ${what}`, async () => {
       const end = performance.now() + seconds * 1000;
@@ -158,6 +162,53 @@ export class PhoneService {
       'the service to be healthy, without adb',
       (told) => told['sql state'] === 'running' && told['sql health'] === 'ok',
     );
+}
+
+/** Ends and output of a command that a person would run in the checkout. */
+export interface Ran {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function inCheckout(command: string, args: readonly string[]): Promise<Ran> {
+  const root = workspaceRoot();
+  const { exitCode, stdout, stderr } = await execa(join(root, command), args, {
+    cwd: root,
+    // No device of whoever runs the tests, and no log of the run that this one is part of.
+    env: { NX_DAEMON: 'false', SOVEREIGN_EVENTS: '', ANDROID_SERIAL: '' },
+    stdin: 'ignore',
+    reject: false,
+  });
+  return { status: exitCode ?? 1, stdout, stderr };
+}
+
+/** `./sovereign`, as a user runs it. */
+export const sovereign = (...args: string[]): Promise<Ran> => inCheckout('sovereign', args);
+
+/** `nx`, as a developer runs it. */
+export const nx = (...args: string[]): Promise<Ran> => inCheckout('node_modules/.bin/nx', args);
+
+/** The one document of a command that ended with `status`; all that it said where it ended otherwise. */
+export function documentOf({ stdout, stderr, ...ran }: Ran, status = 0): unknown {
+  if (ran.status === status) return JSON.parse(stdout) as unknown;
+  throw new Error(`it ended with ${ran.status} instead of ${status}:\n${stdout}\n${stderr.slice(-4000)}`);
+}
+
+/** Flags of commands that wait for a service on this phone, and answer in one document. */
+export const waiting = ({ serial }: Phone): string[] => [
+  '-s',
+  serial,
+  '--json',
+  '--timeout',
+  String(PATIENCE),
+];
+
+/** One statement by psql itself, over the forwarded port; what it prints, unaligned. */
+export async function psql(phone: Phone, statement: string): Promise<string> {
+  const ran = await sovereign('connect', 'sql', '-s', phone.serial, '--', '-XAtqc', statement);
+  if (ran.status !== 0) throw new Error(`psql ended with ${ran.status}: ${ran.stderr}`);
+  return ran.stdout;
 }
 
 /** An empty home for settings and secrets, until `remove`. */

@@ -9,7 +9,7 @@ import { releaseId } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectClosedToNeighbours, expectClosedToUplink } from './closed.ts';
-import { ownSettings, Phone, PhoneService } from './phone.ts';
+import { documentOf, ownSettings, Phone, PhoneService, psql, sovereign, waiting } from './phone.ts';
 
 const settings = ownSettings();
 const folder = mkdtempSync(join(tmpdir(), 'sovereign-releases-'));
@@ -33,12 +33,15 @@ const kept = async (): Promise<void> =>
 
 beforeAll(async () => {
   phone = await Phone.start('sql-test');
-  sql = await PhoneService.on(phone);
-  deployed = sql.bundle;
   // What a predecessor left on this phone is nobody's business.
   await phone.shell('mkdir -p /data/sovereign/vm/sql && echo old >/data/sovereign/vm/sql/start.sh');
-  await sql.up();
-  await sql.query("create table kept as select 'a row' as value");
+  expect(documentOf(await sovereign('up', '--sql', '--yes', ...waiting(phone)))).toMatchObject({
+    devices: [{ id: phone.serial, services: [{ name: 'sql', state: 'running', healthy: true }] }],
+  });
+  await psql(phone, "create table kept as select 'a row' as value");
+  // What the command built and put there.
+  sql = await PhoneService.on(phone);
+  deployed = sql.bundle;
 });
 
 afterAll(async () => {
@@ -47,8 +50,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('a service on a phone has its address over vsock and answers over the forwarded port', async () => {
-  await kept();
+test('a service on a phone has the first address over vsock and answers psql over the forwarded port', async () => {
+  expect(await psql(phone, 'select value from kept')).toBe('a row');
   expect(await sql.inGuest('ip', '-4', 'address', 'show', 'eth0')).toContain('inet 192.168.127.2/24');
   expect(await sql.inGuest('ip', 'route')).toContain('default via 192.168.127.1 dev eth0');
   expect(await sql.status()).toMatchObject({ healthy: true, slot: 'a', trial: false });
@@ -177,12 +180,28 @@ test('a phone that restarts twice during a trial goes back to the release before
   await kept();
 });
 
+/** Leaves so many MiB of /data free; blocks of 4096 bytes make 256 a MiB. */
+const fillUpTo = (free: number): Promise<string> =>
+  phone.shell(`fallocate -l $(($(stat -f -c %a /data) / 256 - ${free}))m /data/filler`);
+
+test('a second release on a phone that is nearly full is refused before the first byte, and the service goes on', async () => {
+  const next = await padded();
+  const before = await phone.shell('ls /data/sovereign/store');
+  await fillUpTo(520);
+  await expect(sql.device.deploy(next)).rejects.toMatchObject({ code: 'no-space' });
+  expect(await sql.told()).toMatchObject({ 'sql health': 'ok', 'sql state': 'running' });
+  await phone.shell('rm /data/filler');
+  expect(await phone.shell('ls /data/sovereign/store')).toBe(before);
+  expect(await sql.status()).toMatchObject({ trial: false, release: releaseId(deployed.release) });
+  await kept();
+});
+
 test('a service on a phone that is nearly full stops cleanly, says so, and comes back when there is room', async () => {
-  // 300 MiB stay free, of which blocks of 4096 bytes make 256 a MiB.
-  await phone.shell('fallocate -l $(($(stat -f -c %a /data) / 256 - 300))m /data/filler');
+  await fillUpTo(300);
   const full = await sql.until('the service to stop', (told) => told['sql state'] === 'failed');
   expect(full['sql attention']).toContain('host full');
   expect(full['sql exit']).toBe('0');
+  await expect(sql.device.deploy(await padded())).rejects.toMatchObject({ code: 'no-space' });
   await phone.shell('rm /data/filler');
   await sql.healthyThere();
   await kept();
