@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
+import { certify } from './certify.ts';
 import { headscaleProgram } from './headscale-program.ts';
 import type { Rooms } from './rooms.ts';
 import { control } from './topology.ts';
@@ -54,7 +55,7 @@ export class ControlServer {
   async start(): Promise<void> {
     this.program = await headscaleProgram();
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    await this.#certify();
+    await certify(this.#folder, control.name);
     await writeFile(join(this.#folder, 'policy.json'), JSON.stringify(policy));
     await writeFile(join(this.#folder, 'config.yaml'), this.#configuration());
     this.#spawn([
@@ -127,24 +128,6 @@ export class ControlServer {
       child.kill('SIGKILL');
       await child;
     };
-  }
-
-  /** A CA of ten days, and the server's certificate. */
-  async #certify(): Promise<void> {
-    const openssl = (args: string[]) => execa('openssl', args, { cwd: this.#folder });
-    const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    await openssl([
-      ...['req', '-x509', ...fresh, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '10'],
-      ...['-subj', '/CN=CA of a test lab', '-addext', 'keyUsage=critical,keyCertSign'],
-    ]);
-    await openssl([
-      ...['req', ...fresh, '-keyout', 'server.key', '-out', 'server.csr', '-subj', `/CN=${control.name}`],
-    ]);
-    await writeFile(join(this.#folder, 'server.ext'), `subjectAltName=DNS:${control.name}\n`);
-    await openssl([
-      ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-      ...['-out', 'server.pem', '-days', '9', '-extfile', 'server.ext'],
-    ]);
   }
 
   /** JSON is YAML. */

@@ -19,7 +19,9 @@ export interface Told {
     name?: string;
     expires?: string | null;
     id?: string;
+    url?: string;
     detail?: string;
+    https?: { state: string; name?: string; expires?: string; from?: string; detail?: string };
   };
   endpoints: { name: string; url: string; via?: string }[];
 }
@@ -98,11 +100,10 @@ export class SqlAtHome {
     );
   }
 
-  /** Standard output of a shell's script in the guest. */
-  async inGuest(script: string): Promise<string> {
-    const { status, stdout, stderr } = await this.lab.sovereign([
-      ...['exec', 'sql', '-s', 'local', '--', 'sh', '-c', script],
-    ]);
+  /** Standard output of a shell's script in the guest, which reads `input`. */
+  async inGuest(script: string, input = ''): Promise<string> {
+    const words = ['exec', 'sql', '-s', 'local', '--', 'sh', '-c', script];
+    const { status, stdout, stderr } = await this.lab.sovereign(words, input === '' ? {} : { input });
     if (status !== 0) throw new Error(`${script}: exit ${status}: ${stderr}`);
     return stdout;
   }

@@ -1,8 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { note } from '@sovereign/report';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { TailnetClient } from '../src/client.ts';
+import { certify } from '../src/certify.ts';
 import { Lab, whileBuilt } from '../src/lab.ts';
+import { sites } from '../src/topology.ts';
 import { PATIENCE, SqlAtHome } from './service.ts';
 
 /** One guest for all of them, in this order: the last ones take its login away. */
@@ -102,6 +105,99 @@ describe('a port that is not declared', () => {
       /counter packets [1-9]\d* bytes \d+ drop comment "not for the tailnet"/,
     );
   });
+
+  test('is not reached from the network that the workstation is in, nor is one that is', async () => {
+    const { endpoints } = await sql.told();
+    const local = endpoints.find(({ via }) => via === undefined)?.url ?? '';
+    const published = Number(new URL(local).port);
+    expect(published).toBeGreaterThan(0);
+    const reached = async (room: 'home' | 'home-nat', address: string, port: number) =>
+      (await lab.run(room, ['timeout', '3', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port}`])).status ===
+      0;
+    expect(await reached('home', '127.0.0.1', published)).toBe(true);
+    // The router stands in the same network as the workstation.
+    expect(await reached('home-nat', sites.home.inner, published)).toBe(false);
+    for (const port of [22, 5432, 7777]) {
+      expect(await reached('home-nat', sites.home.inner, port), String(port)).toBe(false);
+    }
+    // It does reach what listens there on all addresses.
+    const listener = lab.rooms.spawn('home', ['busybox', 'nc', '-l', '-p', '7778']);
+    onTestFinished(() => {
+      listener.kill('SIGKILL');
+    });
+    await expect
+      .poll(() => reached('home-nat', sites.home.inner, 7778), { timeout: PATIENCE, interval: 250 })
+      .toBe(true);
+  });
+});
+
+describe('HTTPS with the owner’s certificate', () => {
+  const NAME = 'vault.lab.test';
+  const file = (name: string) => join(lab.folder, 'https', name);
+  const ask = (ca: string, name: string) =>
+    lab.run(
+      'laptop',
+      [
+        ...['openssl', 's_client', '-connect', `${node.address}:443`, '-servername', name, '-CAfile', ca],
+        ...['-verify_hostname', name, '-verify_return_error', '-quiet'],
+      ],
+      { input: 'GET / HTTP/1.0\r\n\r\n', timeout: PATIENCE },
+    );
+
+  /** A web server in the guest, and what the image of a web service says of it, stand in for a web service. */
+  beforeAll(async () => {
+    const conf = '/etc/sovereign/service.conf';
+    await certify(file(''), NAME);
+    const pem = (
+      await Promise.all(['server.pem', 'ca.pem', 'server.key'].map((name) => readFile(file(name), 'utf8')))
+    ).join('');
+    const settings = '/run/sovereign/config';
+    await sql.inGuest(`umask 077; cat >${settings}/secrets/certificate`, pem);
+    await sql.inGuest(`
+      (while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhere it is' | nc -l -p 8000; done) </dev/null >/dev/null 2>&1 &
+      cat ${conf} >/run/service.conf
+      printf 'tailnet web 443 443\ntls web 443 8000 certificate domain\n' >>/run/service.conf
+      mount --bind /run/service.conf ${conf}
+      echo 'setting domain https://${NAME}/' >>${settings}/guest.conf
+      . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open
+      rc-service tailnet restart`);
+    await sameNode();
+  });
+
+  test('is told once a handshake was verified, with the end of the certificate', async () => {
+    await expect
+      .poll(async () => (await sql.told()).tailnet?.https, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toMatchObject({ state: 'on', name: NAME, from: 'own' });
+    const end = new Date((await sql.told()).tailnet?.https?.expires ?? '').getTime();
+    expect(Math.abs(end - Date.now() - 9 * 24 * 3600 * 1000)).toBeLessThan(3600 * 1000);
+  });
+
+  test('a client on the laptop verifies it through the tailnet, and gets the page', async () => {
+    const { status, stdout, stderr } = await ask(file('ca.pem'), NAME);
+    expect({ status, stdout }, stderr).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('here it is') as string,
+    });
+    // The same client refuses what it cannot verify.
+    expect((await ask(lab.server.ca, NAME)).status).not.toBe(0);
+    expect((await ask(file('ca.pem'), 'other.lab.test')).status).not.toBe(0);
+  });
+
+  test('the port behind it is not reached from the tailnet, in the clear', async () => {
+    for (const port of [80, 8000]) {
+      const asked = ['busybox', 'nc', '-w', '3', node.address, String(port)];
+      const { stdout } = await lab.run('laptop', asked, { input: 'GET / HTTP/1.0\r\n\r\n' });
+      expect(stdout).toBe('');
+    }
+  });
+
+  test('what takes TLS is no root, and small', async () => {
+    const status = await sql.inGuest('cat /proc/$(cat /run/tailscale/tls-pid)/status');
+    expect(/^Uid:\t(\d+)/m.exec(status)?.[1]).toBe('65534');
+    const [kib] = /VmRSS:\s+(\d+)/.exec(status)?.slice(1) ?? [];
+    note(`TLS takes ${kib ?? '?'} KiB of the guest`);
+    expect(Number(kib)).toBeLessThan(16_384);
+  });
 });
 
 describe('the same node and address', () => {
@@ -184,6 +280,73 @@ while [ $left -gt 0 ]; do
   done
   left=$((left - 1))
 done`;
+
+describe('a clock that is wrong', () => {
+  const DAYS = 24 * 3600;
+  /** Seconds by which the guest's clock differs from this machine's. */
+  const off = async (): Promise<number> =>
+    Math.abs(Number(await sql.inGuest('date +%s')) - Date.now() / 1000);
+  const isRight = (): Promise<void> =>
+    expect.poll(off, { timeout: 2 * PATIENCE, interval: 1000 }).toBeLessThan(60);
+  const folder = () => join(lab.folder, 'home/data/sovereign/local/services/sql');
+  const vm = async () => (await readFile(join(folder(), 'state/pid'), 'utf8')).trim();
+  const kill = (signal: string, pid: string): Promise<string> =>
+    lab.must('home', ['kill', `-${signal}`, pid]);
+
+  test.each(['1970-01-01', '2040-01-01'])(
+    'at power-on, %s, is set, and the node is the same',
+    async (day) => {
+      const file = join(folder(), (await sql.told()).slot, 'argv.1');
+      const before = await readFile(file, 'utf8');
+      onTestFinished(() => writeFile(file, before));
+      expect(before).toContain('base=utc');
+      await writeFile(file, before.replace('base=utc', `base=${day}T00:00:00`));
+      const old = await vm();
+      await kill('KILL', old);
+      // What is told before the launcher has seen it is of the machine that is gone.
+      await expect.poll(() => vm().catch(() => old), { timeout: PATIENCE, interval: 250 }).not.toBe(old);
+      await expect
+        .poll(async () => (await sql.told()).healthy, { timeout: 3 * PATIENCE, interval: 1000 })
+        .toBe(true);
+      expect(await sql.inGuest('dmesg | grep "setting system clock"')).toContain(day);
+      await sameNode();
+      await rowComes();
+      await isRight();
+    },
+  );
+
+  test('that is set back while it runs is corrected without a restart', async () => {
+    const pid = await vm();
+    await sql.inGuest('date -s @86400');
+    expect(await off()).toBeGreaterThan(365 * DAYS);
+    await isRight();
+    await sameNode();
+    await rowComes();
+    expect(await vm()).toBe(pid);
+  });
+
+  test('is right after the machine stood still', async () => {
+    const pid = await vm();
+    await kill('STOP', pid);
+    onTestFinished(() =>
+      kill('CONT', pid).then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    await expect
+      .poll(async () => (await sql.told()).attention, { timeout: PATIENCE, interval: 1000 })
+      .toMatch(/the guest says nothing/);
+    await kill('CONT', pid);
+    await expect
+      .poll(async () => (await sql.told()).healthy, { timeout: PATIENCE, interval: 1000 })
+      .toBe(true);
+    await isRight();
+    await sameNode();
+    await rowComes();
+    expect(await vm()).toBe(pid);
+  });
+});
 
 describe('the way between', () => {
   /** Waits until the slow statement has begun: the path may change under a connection, not under the making of one. */
@@ -308,6 +471,27 @@ describe('what goes wrong', () => {
     expect(stderr).not.toContain(key);
     expect((await sql.told()).healthy).toBe(true);
   });
+});
+
+test('a person who visits the address that the command prints logs the node in', async () => {
+  if ((await sql.told()).tailnet?.state === 'running') {
+    await lab.sovereignJson(['tailnet', 'logout', 'sql', '-s', 'local', '--yes']);
+  }
+  const login = lab.sovereign(['tailnet', 'login', 'sql', '-s', 'local', '--timeout', '300']);
+  const address = async () => (await sql.told()).tailnet;
+  await expect
+    .poll(address, { timeout: 2 * PATIENCE, interval: 1000 })
+    .toMatchObject({ state: 'needs-login', url: expect.stringMatching(/\/register\//) as string });
+  const url = (await address())?.url ?? '';
+  // What the page at the address tells its owner to do.
+  const registration = url.slice(url.lastIndexOf('/') + 1);
+  await lab.server.headscale('nodes', 'register', '--user', 'owner', '--key', registration);
+  const { status, stdout, stderr } = await login;
+  expect(status, stdout + stderr).toBe(0);
+  expect(stderr).toContain(`visit this address, from any device, to log the node in: ${url}`);
+  const { address: reached } = await sql.reachable();
+  await sql.answers(reached, 'select value from kept', ROW);
+  await lab.sovereignJson(['tailnet', 'logout', 'sql', '-s', 'local', '--yes']);
 });
 
 test('another name is the node’s at once, and the node goes with its data', async () => {
