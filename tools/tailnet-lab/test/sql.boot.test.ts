@@ -282,7 +282,6 @@ while [ $left -gt 0 ]; do
 done`;
 
 describe('a clock that is wrong', () => {
-  const DAYS = 24 * 3600;
   /** Seconds by which the guest's clock differs from this machine's. */
   const off = async (): Promise<number> =>
     Math.abs(Number(await sql.inGuest('date +%s')) - Date.now() / 1000);
@@ -308,7 +307,12 @@ describe('a clock that is wrong', () => {
       await expect
         .poll(async () => (await sql.told()).healthy, { timeout: 3 * PATIENCE, interval: 1000 })
         .toBe(true);
-      expect(await sql.inGuest('dmesg | grep "setting system clock"')).toContain(day);
+      await expect
+        .poll(() => sql.inGuest('dmesg | grep "setting system clock"').catch(String), {
+          timeout: PATIENCE,
+          interval: 1000,
+        })
+        .toContain(day);
       await sameNode();
       await rowComes();
       await isRight();
@@ -317,8 +321,9 @@ describe('a clock that is wrong', () => {
 
   test('that is set back while it runs is corrected without a restart', async () => {
     const pid = await vm();
-    await sql.inGuest('date -s @86400');
-    expect(await off()).toBeGreaterThan(365 * DAYS);
+    // In one go: it is corrected soon.
+    const said = (await sql.inGuest('date -s @86400 >/dev/null; date +%s')).trim();
+    expect(said).toMatch(/^864\d\d$/);
     await isRight();
     await sameNode();
     await rowComes();
