@@ -3,9 +3,27 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { peakOf, residentBelow, sizeOf } from '@sovereign/store/testing';
 import { buffer } from 'node:stream/consumers';
-import { alpineBase, APKO_VERSION, localApko, writeLock, type Lock, type Unpacked } from '@sovereign/base';
-import { makeApk, makeIndex, makeKey, type ApkOptions, type MadeApk } from '@sovereign/base/testing';
+import {
+  alpineBase,
+  APKO_VERSION,
+  localApko,
+  writeLock,
+  type ApkoResult,
+  type ApkoRunner,
+  type Lock,
+  type Unpacked,
+} from '@sovereign/base';
+import {
+  makeApk,
+  makeIndex,
+  makeKey,
+  type ApkFile,
+  type ApkOptions,
+  type MadeApk,
+} from '@sovereign/base/testing';
 import { execa } from 'execa';
 import { extract } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -193,16 +211,78 @@ describe('a lock', () => {
     });
   });
 
-  test('is not made of a package of which any byte was flipped, but for its wrapping', async () => {
-    const whole = files.get(place('main', 'libc-1.0-r0.apk')) ?? Buffer.alloc(0);
-    // Every byte is tried where the package is opened; here, that what is refused there stops the lock.
-    for (const at of [0, 40, whole.length >> 1, whole.length - 1]) {
-      const file = Buffer.from(whole);
-      file[at] = (file[at] ?? 0) ^ 0xff;
-      files.set(place('main', 'libc-1.0-r0.apk'), file);
-      await expect(lock()).rejects.toMatchObject({ code: 'bad-package' });
+  describe('of which any one byte was flipped', () => {
+    /** Serves a file with each of its bytes flipped in turn; gives the places at which a lock was made all the same. */
+    async function flipped(path: string, make: () => Promise<unknown>, places?: number[]): Promise<number[]> {
+      const whole = files.get(path) ?? Buffer.alloc(0);
+      const passed: number[] = [];
+      for (const at of places ?? whole.keys()) {
+        const file = Buffer.from(whole);
+        file[at] = (file[at] ?? 0) ^ 0xff;
+        files.set(path, file);
+        const refused = await make().then(
+          () => undefined,
+          (error: unknown) => error as { code?: string },
+        );
+        if (refused === undefined) passed.push(at);
+        else expect(refused, `byte ${at}`).toMatchObject({ code: 'bad-package' });
+      }
+      files.set(path, whole);
+      return passed;
     }
+
+    /** Time, speed and system in the wrapping of the signature: nobody signs them and nothing reads them. */
+    const unsigned = [4, 5, 6, 7, 8, 9];
+
+    test.each(['libc-1.0-r0.apk', 'APKINDEX.tar.gz'])(
+      '%s is refused, but for its wrapping',
+      async (name) => {
+        // What apko answers was seen once and is said again: a run for each byte would take minutes.
+        const answers = new Map<string, ApkoResult>();
+        const run = localApko(() => Promise.resolve(program));
+        const recorded: ApkoRunner = async (args, ...rest) => {
+          const answer = answers.get(args.join(' ')) ?? (await run(args, ...rest));
+          answers.set(args.join(' '), answer);
+          return answer;
+        };
+        const fast = alpineBase(recorded);
+        const request = { packages: ['libc'], arch: 'aarch64' };
+        const whole = await fast.lock(request);
+        const kept = downloads();
+        const passed: Lock[] = [];
+        const make = async () => passed.push(await fast.lock(request));
+        expect(await flipped(place('main', name), make)).toEqual(unsigned);
+        for (const locked of passed) {
+          const [libcLocked] = locked.packages;
+          expect({ ...locked, packages: [{ ...libcLocked, sha256: whole.packages[0]?.sha256 }] }).toEqual(
+            whole,
+          );
+        }
+        // Nothing of what was refused was kept.
+        expect(downloads()).toHaveLength(kept.length + unsigned.length);
+      },
+      300_000,
+    );
+
+    test.each(['libc-1.0-r0.apk', 'APKINDEX.tar.gz'])('%s is refused with apko itself', async (name) => {
+      const { length } = files.get(place('main', name)) ?? Buffer.alloc(0);
+      // A byte of each part: signature, what is signed, files, end.
+      const places = [0, 40, 300, length >> 1, length - 60, length - 1];
+      expect(await flipped(place('main', name), () => lock(['libc']), places)).toEqual([]);
+    });
   });
+
+  test('is not made of a package or an index that is cut', async () => {
+    for (const path of [place('main', 'libc-1.0-r0.apk'), place('main', 'APKINDEX.tar.gz')]) {
+      const whole = files.get(path) ?? Buffer.alloc(0);
+      for (const length of [0, 1, 30, whole.length >> 1, whole.length - 1]) {
+        files.set(path, whole.subarray(0, length));
+        await expect(lock(), `${path}, ${length} bytes`).rejects.toMatchObject({ code: 'bad-package' });
+      }
+      files.set(path, whole);
+    }
+    expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+  }, 60_000);
 
   test('says that a mirror is none, and names the setting', async () => {
     files.delete(place('main', 'APKINDEX.tar.gz'));
@@ -305,6 +385,94 @@ describe('unpacking', () => {
       code: 'apko-failed',
       what: expect.stringMatching(/^apko could not unpack the packages: .*bin\/busybox/s) as string,
     });
+  });
+
+  describe('a hostile package', () => {
+    const hostile = async (options: Partial<ApkOptions>) => {
+      await serve([...all, { name: 'evil', version: '1-r0', ...options }]);
+      return unpack(await lock(['daemon', 'evil']));
+    };
+    /** Nothing lies outside of the downloads, and what apko was given is gone. */
+    const expectNothingLeft = () => {
+      expect(readdirSync(scratch).sort()).toEqual(['cache', 'events', 'keys']);
+      expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+    };
+    const body = 'x';
+
+    test.each<[string, ApkFile[]]>([
+      ['a path that leads out', [{ path: '../evil', body }]],
+      ['a path that leads out further in', [{ path: 'usr' }, { path: 'usr/../../evil', body }]],
+      ['a path from the root', [{ path: '/tmp/evil', body }]],
+      ['a hard link to what is outside', [{ path: 'evil', link: '../../../etc/passwd', hard: true }]],
+      ['a hard link from the root', [{ path: 'evil', link: '/etc/passwd', hard: true }]],
+    ])('with %s is refused by its path', async (_case, files) => {
+      await expect(hostile({ files })).rejects.toMatchObject({
+        code: 'bad-package',
+        what: expect.stringContaining('a path that leads out: ') as string,
+        on: 'evil',
+      });
+      expectNothingLeft();
+    });
+
+    test.each<[string, ApkFile[]]>([
+      [
+        'a file below its own link that leads out',
+        [
+          { path: 'out', link: '..' },
+          { path: 'out/evil', body },
+        ],
+      ],
+      ['a file below a link of another package', [{ path: 'usr/bin/alias/evil', body }]],
+      ['a folder where another package has a file', [{ path: 'bin/busybox' }]],
+      ['a link where another package has a folder', [{ path: 'usr', link: '/tmp' }]],
+      ['a hard link to nothing', [{ path: 'evil', link: 'nosuch', hard: true }]],
+      ['a path that is longer than Linux takes', [{ path: `${'a/'.repeat(3000)}evil`, body }]],
+    ])('with %s is refused in the words of apko', async (_case, files) => {
+      await expect(hostile({ files })).rejects.toMatchObject({
+        code: 'apko-failed',
+        what: expect.stringMatching(/^apko could not unpack the packages: .*pkg evil/s) as string,
+      });
+      expectNothingLeft();
+    });
+
+    test('with a file below a link from the root is refused, and not left out in silence', async () => {
+      const { tar } = await hostile({
+        files: [
+          { path: 'out', link: '/tmp' },
+          { path: 'out/evil', body },
+        ],
+      });
+      await expect(buffer(tar)).rejects.toMatchObject({
+        code: 'bad-package',
+        what: expect.stringContaining('out/evil is not where it says') as string,
+        on: 'evil',
+      });
+      expectNothingLeft();
+    });
+
+    test('whose files unpack to gigabytes is stopped, in little memory and not much more than the limit on disk', async () => {
+      const gulp = gzipSync(Buffer.alloc(64 << 20));
+      // One MB that says more than 1 GiB.
+      const member = Buffer.concat(Array.from({ length: 17 }, () => gulp));
+      let disk = 0;
+      const work = hostile({ data: { member, size: 1 } });
+      const { peak } = await peakOf(
+        () => {
+          disk = Math.max(disk, sizeOf(join(scratch, 'cache')));
+          return residentBelow();
+        },
+        work.catch(() => undefined),
+      );
+      await expect(work).rejects.toMatchObject({
+        code: expect.stringMatching(/^(apko-failed|bad-package)$/) as string,
+        what: expect.stringMatching(/1073741824/) as string,
+      });
+      // It was seen, and it was small.
+      expect(peak).toBeGreaterThan(5e6);
+      expect(peak).toBeLessThan(300e6);
+      expect(disk).toBeLessThan(1.5 * 2 ** 30);
+      expectNothingLeft();
+    }, 300_000);
   });
 
   test('says that the lock is stale where the mirror has dropped a version', async () => {

@@ -25,7 +25,7 @@ export { debianMirrors, mirrorHosts } from './debian/mirrors.ts';
 export { openDeb } from './debian/deb.ts';
 
 export { alpineBase } from './alpine/index.ts';
-export { localApko, APKO_DEADLINE, APKO_VERSION, type ApkoRunner } from './alpine/apko.ts';
+export { localApko, APKO_DEADLINE, APKO_VERSION, type ApkoResult, type ApkoRunner } from './alpine/apko.ts';
 export { alpineIndex, BRANCH as alpineBranch } from './alpine/mirror.ts';
 export { guestRelease } from './release.ts';
 export { supportWarning } from './alpine/support.ts';

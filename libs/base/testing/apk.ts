@@ -27,8 +27,9 @@ export function makeKey(name: string): SigningKey {
 export interface ApkFile {
   path: string;
   body?: string | Buffer;
-  /** Target of a symbolic link. */
+  /** Target of a symbolic link, or with `hard` of a hard one, which names a path of the package. */
   link?: string;
+  hard?: true;
   /** Permission bits; by default 0644 for files, 0755 for folders. */
   mode?: number;
   /** By name, as abuild stores it; the number stays 0. */
@@ -164,11 +165,13 @@ async function tar(entries: readonly TarEntry[]): Promise<Buffer> {
 /** With the checksum that abuild-tar puts beside every file and link. */
 const dataTar = (files: readonly ApkFile[]): Promise<Buffer> =>
   tar(
-    files.map(({ path, body, link, mode, user = 'root', group = 'root' }): TarEntry => {
+    files.map(({ path, body, link, hard, mode, user = 'root', group = 'root' }): TarEntry => {
       const owned = { name: path, uname: user, gname: group };
       const pax = { 'APK-TOOLS.checksum.SHA1': digest('sha1', body ?? link ?? '').toString('hex') };
-      if (link !== undefined)
-        return { header: { ...owned, type: 'symlink', linkname: link, mode: 0o777, pax } };
+      if (link !== undefined) {
+        const type = hard === true ? 'link' : 'symlink';
+        return { header: { ...owned, type, linkname: link, mode: 0o777, pax } };
+      }
       if (body === undefined) return { header: { ...owned, type: 'directory', mode: mode ?? 0o755 } };
       return { header: { ...owned, mode: mode ?? 0o644, pax }, body };
     }),

@@ -13,6 +13,9 @@ import type { Signature } from './signature.ts';
  */
 export const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20, data: 1 << 30 };
 
+/** Most files that a package may hold; Alpine's largest have some ten thousand. */
+export const MOST_FILES = 500_000;
+
 /** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
 export const GULP = 1 << 20;
 
@@ -92,7 +95,8 @@ export const identityOf = (control: Buffer): string =>
 
 /**
  * Headers of a package's files as abuild wrote them: owners by name.
- * @throws SovereignError `bad-package` for files that cannot be read, or unpack to more than `limits.data`
+ * @throws SovereignError `bad-package` for files that cannot be read, are too many, unpack to more than `limits.data`,
+ *   or have a path that leads out of the image
  */
 export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Promise<ApkEntry[]> {
   let unpacked = 0;
@@ -113,7 +117,11 @@ export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Pro
   );
   try {
     for await (const entry of reader) {
-      const { name: path, type, mode, uname, gname } = entry.header;
+      const { name: path, type, mode, uname, gname, linkname } = entry.header;
+      const leads = [path, ...(type === 'link' ? [linkname] : [])].find(leadsOut);
+      if (leads !== undefined)
+        throw badPackage(name, `it holds a path that leads out: ${leads.slice(0, 200)}`);
+      if (entries.length === MOST_FILES) throw badPackage(name, `it holds more than ${MOST_FILES} files`);
       entries.push({ path, type, mode: mode & 0o7777, user: uname, group: gname });
       entry.resume();
     }
@@ -124,6 +132,9 @@ export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Pro
   }
   return entries;
 }
+
+/** apk takes no such path either (apk-tools, src/database.c). */
+const leadsOut = (path: string): boolean => path.startsWith('/') || path.split('/').includes('..');
 
 export interface ApkEntry {
   path: string;

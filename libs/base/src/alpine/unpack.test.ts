@@ -155,20 +155,33 @@ describe('apko’s layer', () => {
   }
 
   test(
-    `whatever ${CASES} of them hold, only what the packages have comes out, in their modes, and links to BusyBox`,
+    `whatever ${CASES} of them hold, what the packages have comes out in their modes, or an error, and beside it links to BusyBox`,
     async () => {
       const property = fc.asyncProperty(
         fc.array(item, { maxLength: 5 }),
         fc.array(known, { maxLength: 5 }),
         fc.array(known, { maxLength: 3 }),
-        async (items, one, other) => {
+        fc.boolean(),
+        async (items, some, more, complete) => {
+          const there = new Set(items.map(({ name }) => bare(name)));
+          const isLost = ({ path: name, type }: ApkEntry) =>
+            type !== 'directory' && !/^\.[^/]*\/?$/.test(name) && !there.has(bare(name));
+          // Else most cases would be about files that are lost.
+          const [one, other] = [some, more].map((all) => all.filter((entry) => !complete || !isLost(entry)));
           const packages = new Map([
-            ['one', one],
-            ['other', other],
+            ['one', one ?? []],
+            ['other', other ?? []],
           ]);
           const out = await read(gzipSync(await tarOf(items), { level: 0 }), packages);
-          if (out instanceof Error) throw out;
-          const said = [...one, ...other];
+          const said = [...packages.values()].flat();
+          // What is said last of a path counts.
+          const lost = [...new Map(said.map((entry) => [bare(entry.path), entry])).values()].filter(isLost);
+          if (out instanceof Error) {
+            expect(out).toMatchObject({ code: 'bad-package' });
+            expect(lost).not.toEqual([]);
+            return;
+          }
+          expect(lost).toEqual([]);
           for (const { name, mode, uname, gname, type, linkname } of out) {
             const entries = said.filter((entry) => bare(entry.path) === bare(name));
             if (entries.length === 0) {

@@ -10,7 +10,7 @@ import { extract, pack, type Extract, type Pack } from 'tar-stream';
 import { z } from 'zod';
 import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
 import type { Lock } from '../lock.ts';
-import { apkEntries, GULP, openApk, type ApkEntry } from './apk.ts';
+import { apkEntries, badPackage, GULP, openApk, type ApkEntry } from './apk.ts';
 import { apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
 
 /** What apko keeps in an image of what it installed (apk-tools, src/database.c). */
@@ -196,7 +196,8 @@ async function readOwners(layer: string): Promise<Map<string, string>> {
 }
 
 /**
- * apko's tar without what no package holds, and with what the packages say of their files.
+ * apko's tar without what no package holds, and with what the packages say of their files. A file that a package holds
+ * and apko has left elsewhere is an error at its end: without it the image would lack something, and nobody say so.
  * @param layer compressed, as apko leaves it
  * @param packages what each holds, by its name
  * @param owners the package of each file, as apko decided
@@ -206,12 +207,14 @@ export function asPackaged(
   packages: ReadonlyMap<string, readonly ApkEntry[]>,
   owners: ReadonlyMap<string, string>,
 ): Readable {
-  const known = new Map<string, ApkEntry>();
+  const known = new Map<string, Known>();
   for (const [name, entries] of packages) {
     for (const entry of entries) {
       const path = entry.path.replace(/\/$/, '');
       // Of a file that several packages bring, the one counts that apko took.
-      if (entry.type === 'directory' || (owners.get(path) ?? name) === name) known.set(path, entry);
+      if (entry.type === 'directory' || (owners.get(path) ?? name) === name) {
+        known.set(path, { ...entry, package: name });
+      }
     }
   }
   const out = pack();
@@ -223,10 +226,15 @@ export function asPackaged(
   return Readable.from(out, { objectMode: false });
 }
 
-async function copyKnown(tar: Extract, known: ReadonlyMap<string, ApkEntry>, out: Pack): Promise<void> {
+type Known = ApkEntry & { package: string };
+
+async function copyKnown(tar: Extract, known: ReadonlyMap<string, Known>, out: Pack): Promise<void> {
+  const lost = new Map([...known].filter(([path, entry]) => hasToBeThere(path, entry)));
   for await (const entry of tar) {
     const { header } = entry;
-    const said = known.get(header.name.replace(/\/$/, ''));
+    const path = header.name.replace(/\/$/, '');
+    const said = known.get(path);
+    lost.delete(path);
     const applet = header.type === 'symlink' && header.linkname === BUSYBOX;
     if (said === undefined && !applet) {
       entry.resume();
@@ -240,4 +248,14 @@ async function copyKnown(tar: Extract, known: ReadonlyMap<string, ApkEntry>, out
       out.entry({ ...header, ...owned, mode }) as unknown as NodeJS.WritableStream,
     );
   }
+  for (const [path, entry] of lost) {
+    throw badPackage(entry.package, `${path} is not where it says, since a link on the way leads elsewhere`);
+  }
 }
+
+/**
+ * Not folders, in whose place apko takes a link to one, and not hidden files of the root, which apk and apko leave out
+ * at the begin of a package (apk-tools, src/extract_v2.c).
+ */
+const hasToBeThere = (path: string, { type }: ApkEntry): boolean =>
+  type !== 'directory' && !/^\.[^/]*$/.test(path);
