@@ -27,7 +27,7 @@ test('the owner is asked for on a terminal, before the first deploy alone, and a
     typed.end(`${answer}\n`);
     session.streams.in = typed as unknown as typeof session.streams.in;
     await askForOwners(session, device, services);
-    return { did: device.did, asked: String(err()) };
+    return { did: device.did, asked: err() };
   };
   const fresh = await asking('me@example.org', fakeDevice());
   expect(fresh.asked).toContain('Your mail address, to register at Vaultwarden with');
