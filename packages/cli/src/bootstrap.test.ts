@@ -140,10 +140,10 @@ describe.each(shells)('under %s', (shell) => {
     async (signal) => {
       const { status, out, err } = await cut(signal);
       // Some shells say of npm that it was terminated.
-    expect({ status, said: err.split('\n').filter((line) => line !== 'Terminated') }).toEqual({
-      status: 130,
-      said: ['interrupted; run the command again to go on', ''],
-    });
+      expect({ status, said: err.split('\n').filter((line) => line !== 'Terminated') }).toEqual({
+        status: 130,
+        said: ['interrupted; run the command again to go on', ''],
+      });
       expect(JSON.parse(out)).toMatchObject({ error: { code: 'interrupted' } });
       expect(await run(['x'], { shell })).toMatchObject({ status: 0, out: ran('x') });
     },

@@ -112,7 +112,9 @@ function faultsOf(file: string): string[] {
   const may = (task: string) =>
     must.includes(task) ||
     ((wanted === 'own' || wanted === 'users') && own.has(projectOfTask(task))) ||
-    kind.also?.test(task) === true;
+    kind.also?.test(task) === true ||
+    // It uses all of a clone but the other services.
+    (task === 'clean-clone:test' && !/^packages\/rootfs-(?!sql)/.test(file));
   return [
     ...tasks
       .filter((task) => isBuild(task) && builds.has(task) && !reached.has(task))

@@ -14,7 +14,9 @@ export interface Kind {
 }
 
 /** Their tests boot machines, and read sources of all that runs there. */
-const boots = /^(kernel|rootfs-\w+|virtual-phone|tailnet-lab|test-mirror|docker-engine):test$/;
+const boots = /^(kernel|rootfs-\w+|virtual-phone|tailnet-lab|test-mirror|docker-engine|clean-clone):test$/;
+/** Uses all of a clone as a user does. */
+const clone = /^clean-clone:test$/;
 
 const images = ['rootfs-forgejo:build', 'rootfs-sql:build', 'rootfs-vaultwarden:build'];
 const kernel = ['kernel:build', 'kernel:config'];
@@ -50,16 +52,22 @@ const executors: Record<string, readonly string[]> = {
 export const kinds: readonly Kind[] = [
   {
     what: 'what people and CI read',
-    files: /^(docs\/.*\.md|README\.md|LICENSE|\.ci\/.*|\.github\/.*\.yml|nx|\.npmrc|\.prettierignore)$/,
+    files: /^(docs\/.*\.md|README\.md|LICENSE|\.ci\/.*|\.github\/.*\.yml|\.prettierignore)$/,
     builds: [],
     checks: 'none',
+  },
+  {
+    what: 'what a new checkout is set up and used with',
+    files: /^(nx|\.npmrc)$/,
+    builds: [],
+    checks: clone,
   },
   {
     // Dependencies count one by one, as package-lock.json resolves them.
     what: 'the lists of packages and of projects',
     files: /^(package|tsconfig)\.json$/,
     builds: [],
-    checks: 'none',
+    checks: clone,
   },
   {
     what: 'what Nx itself takes for an input of everything',
@@ -71,7 +79,8 @@ export const kinds: readonly Kind[] = [
     what: 'the script that brings Node, and the lock that it goes by',
     files: /^(sovereign|package-lock\.json)$/,
     builds: [],
-    checks: /^@sovereign\/cli:test$/,
+    checks: /^(@sovereign\/cli|clean-clone):test$/,
+    also: /^virtual-phone:test$/,
   },
   {
     what: 'the style, which a generator follows',
@@ -174,7 +183,7 @@ export const kinds: readonly Kind[] = [
     files: new RegExp(`^packages/rootfs-${name}/(service\\.config\\.ts|overlay/.*|\\w+\\.lock\\.json)$`),
     builds: [`rootfs-${name}:build`],
     checks: 'own',
-    also: new RegExp(`${boots.source}|^@sovereign/executors:test$|^docker-engine:lint$`),
+    also: new RegExp(`${boots.source}|^@sovereign/(executors|guest):test$|^docker-engine:lint$`),
   })),
   {
     what: 'what all guests have in common',
@@ -209,23 +218,25 @@ export const kinds: readonly Kind[] = [
     files: new RegExp(`^tools/executors/src/${name}/`),
     builds,
     checks: 'users',
+    also: boots,
   })),
   {
     what: 'what executors share',
     files: /^tools\/executors\/src\/lib\//,
     builds: everything,
     checks: 'users',
+    also: boots,
   },
   {
     what: 'the rest of the plugin',
     files: /^tools\/executors\//,
     builds: [],
     checks: 'users',
-    also: /^@sovereign\/remote-cache:test$/,
+    also: new RegExp(`${boots.source}|^@sovereign/remote-cache:test$`),
   },
   {
     what: 'apko',
-    files: /^tools\/apko\/(index\.ts|module\/go\.(mod|sum))$/,
+    files: /^tools\/apko\/(\w+\.ts|module\/go\.(mod|sum))$/,
     builds: images,
     checks: 'users',
     also: boots,
@@ -238,7 +249,7 @@ export const kinds: readonly Kind[] = [
   },
   {
     what: 'what tests run beside the real thing',
-    files: /^tools\/(build-graph|virtual-phone|tailnet-lab|test-mirror|docker-engine)\//,
+    files: /^tools\/(build-graph|clean-clone|virtual-phone|tailnet-lab|test-mirror|docker-engine)\//,
     builds: [],
     checks: 'users',
     also: boots,
