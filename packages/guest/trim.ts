@@ -57,6 +57,49 @@ const common = [
     'usr/{lib,libexec}/rc/sh/rc-cgroup.sh',
   ),
   ...rule('only a running name service would read it', 'etc/resolv.conf', 'etc/hosts', 'etc/hostname'),
+  // Programs and plug-ins: what only they link against is named by base, since there are other users of it elsewhere.
+  ...rule(
+    'makes what the image has ready',
+    'usr/sbin/{iconvconfig,ldconfig,locale-gen,update-ca-certificates,zic}',
+    'usr/bin/{localedef,ldd,pldd,tzselect,zdump,getconf}',
+  ),
+  ...rule('scrubs LVM volumes through systemd', 'usr/sbin/e2scrub*', 'usr/libexec/e2fsprogs'),
+  ...rule('BusyBox is PID 1', 'usr/sbin/openrc-init'),
+  ...rule(
+    'moves data between major versions on a workstation',
+    'usr/{lib/postgresql/*/bin,libexec/postgresql*}/pg_upgrade',
+  ),
+  ...rule(
+    'tests a disk, or tells how to compile extensions',
+    'usr/{lib/postgresql/*/bin,libexec/postgresql*}/{pg_config,pg_test_fsync,pg_test_timing}',
+  ),
+  ...rule(
+    'the retired extension xml2',
+    'usr/lib/{postgresql/*/lib,postgresql*}/pgxml.so',
+    'usr/share/{postgresql/*,postgresql*}/extension/xml2{--*.sql,.control}',
+  ),
+  ...rule(
+    'shapes traffic, sets up switches, counts packets; the guest calls ip alone',
+    'usr/sbin/{bridge,dcb,devlink,genl,rtacct,rtmon,tc,tipc,vdpa}',
+    'usr/{bin,sbin}/{ctstat,lnstat,nstat,rdma,routel,rtstat,ss}',
+    'usr/lib/{*/,}tc',
+  ),
+  ...rule(
+    'iptables and ip6tables are here, over nftables, for who thinks in their words: not the legacy ones, no bridges',
+    'usr/sbin/{arp,eb}tables*',
+    'usr/sbin/{ip,ip6}tables-{apply,legacy*,translate,restore-translate}',
+    'usr/sbin/{nfnl_osf,xtables-legacy-multi,xtables-monitor}',
+    'usr/{bin,sbin}/iptables-xml',
+    'usr/share/{iptables,xtables}',
+    `usr/lib/{*/,}xtables/!(${iptablesPlugIns.join('|')}|libip*t_icmp*|libip*t_REJECT).so`,
+  ),
+  ...rule(
+    'repairs of a file system by hand; the guest makes, checks and grows one',
+    'usr/sbin/{badblocks,debugfs,e2freefrag,e2image,e2mmpstatus,e2undo,e4crypt,e4defrag,filefrag,mklost+found}',
+  ),
+  ...rule('nobody logs in from the guest to elsewhere', 'usr/bin/dbclient'),
+  ...rule('how a client gets tickets of Kerberos, and ciphers in hardware', 'usr/lib/{*/,}{krb5,engines-3}'),
+  ...rule('for debuggers', 'usr/share/{gcc,gdb}'),
 ];
 
 /** Per base, what its packages bring beyond that. */
@@ -113,14 +156,8 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
       'character sets that the C library converts; PostgreSQL has its own conversions',
       'usr/bin/iconv',
     ),
-    ...rule(
-      'makes what the image has ready',
-      'usr/sbin/{iconvconfig,ldconfig,locale-gen,update-ca-certificates,zic}',
-    ),
-    ...rule('makes what the image has ready', 'usr/bin/{localedef,ldd,pldd,tzselect,zdump,getconf}'),
     ...rule('the only user of Berkeley DB', 'usr/sbin/arpd'),
-    ...rule('scrubs LVM volumes through systemd', 'usr/sbin/e2scrub*', 'usr/libexec/e2fsprogs'),
-    ...rule('BusyBox is PID 1', 'usr/sbin/openrc-init', 'usr/lib/init'),
+    ...rule('BusyBox is PID 1', 'usr/lib/init'),
     ...rule('parts of ICU that no program here links against', 'usr/lib/*/libicu{io,test,tu}.so.*'),
     ...rule(
       'traces allocations of other programs',
@@ -129,46 +166,17 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
     ...rule('distributed name services', 'usr/lib/*/libnss_{hesiod,compat}.so.2'),
     ...rule('input of the JIT compiler, which is off', 'usr/lib/postgresql/*/lib/{bitcode,llvmjit*}'),
     ...rule('for compiling extensions', 'usr/lib/postgresql/*/lib/pgxs', 'usr/share/postgresql/*/man'),
-    ...rule('moves data between major versions on a workstation', 'usr/lib/postgresql/*/bin/pg_upgrade'),
     ...rule(
-      'tests a disk, or tells how to compile extensions',
-      'usr/lib/postgresql/*/bin/{pg_config,pg_test_fsync,pg_test_timing}',
-    ),
-    ...rule(
-      'the retired extension xml2, and what it alone links against',
-      'usr/lib/postgresql/*/lib/pgxml.so',
-      'usr/share/postgresql/*/extension/xml2{--*.sql,.control}',
+      'what the retired extension xml2, the cgroups of tc and ss and legacy iptables alone link against',
       'usr/lib/*/lib{xslt,exslt,gcrypt,gpg-error}.so.*',
-    ),
-    ...rule(
-      'shapes traffic, sets up switches, counts packets; the guest calls ip alone',
-      'usr/sbin/{bridge,dcb,devlink,genl,rtacct,rtmon,tc,tipc,vdpa}',
-      'usr/bin/{ctstat,lnstat,nstat,rdma,routel,rtstat,ss}',
-      'usr/lib/*/tc',
       'usr/lib/*/lib{nsl,tirpc}.so.*',
-    ),
-    ...rule(
-      'iptables and ip6tables are here, over nftables, for who thinks in their words: not the legacy ones, no bridges',
-      'usr/sbin/{arp,eb}tables*',
-      'usr/sbin/{ip,ip6}tables-{apply,legacy*,translate,restore-translate}',
-      'usr/sbin/{nfnl_osf,xtables-legacy-multi,xtables-monitor}',
-      'usr/bin/iptables-xml',
-      'usr/share/{iptables,xtables}',
-      `usr/lib/*/xtables/!(${iptablesPlugIns.join('|')}|libip*t_icmp*|libip*t_REJECT).so`,
       'usr/lib/*/lib{ip4tc,ip6tc,netfilter_conntrack,nfnetlink}.so.*',
     ),
-    ...rule(
-      'repairs of a file system by hand; the guest makes, checks and grows one',
-      'usr/sbin/{badblocks,debugfs,e2freefrag,e2image,e2mmpstatus,e2undo,e4crypt,e4defrag,filefrag,mklost+found}',
-      'usr/lib/*/libss.so.*',
-    ),
-    ...rule('nobody logs in from the guest to elsewhere', 'usr/bin/dbclient'),
+    ...rule('what debugfs alone links against', 'usr/lib/*/libss.so.*'),
     ...rule(
       'libraries that no program here is linked against',
       'usr/lib/*/lib{BrokenLocale,anl,dl,mvec,pthread,rt,thread_db,util}.so.*',
       'usr/lib/*/lib{drop_ambient,history,pamc,psx,tic}.so.*',
     ),
-    ...rule('how a client gets tickets of Kerberos, and ciphers in hardware', 'usr/lib/*/{krb5,engines-3}'),
-    ...rule('for debuggers', 'usr/share/{gcc,gdb}'),
   ],
 };

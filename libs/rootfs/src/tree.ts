@@ -136,7 +136,7 @@ export class Tree implements AsyncDisposable {
       uid: 0,
       gid: 0,
       ...owned,
-      content: Buffer.from(content),
+      content: typeof content === 'string' ? Buffer.from(content) : content,
     });
   }
 

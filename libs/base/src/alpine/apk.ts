@@ -17,7 +17,7 @@ export const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20, 
 export const MOST_FILES = 500_000;
 
 /** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
-export const GULP = 1 << 20;
+export const GULP = 1 << 18;
 
 /** Scripts that apk would run at an installation (apk-package(5)); those of upgrades and removals never come up. */
 const installScripts = new Set(['.pre-install', '.post-install', '.trigger']);
