@@ -2,9 +2,12 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { releaseId } from '@sovereign/service';
 import { openToolRoot } from '@sovereign/tools';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { builtRoot, rebuildRoot } from './rebuild.ts';
 import { TestService } from './service.ts';
+
+// An image is made, and a trial takes its whole deadline.
+vi.setConfig({ testTimeout: 900_000, hookTimeout: 600_000 });
 
 /** Changes the tables of its owner when it is asked for its health, and then never is healthy. */
 const BROKEN = `#!/bin/sh
