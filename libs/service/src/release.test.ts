@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { defineService } from './definition.ts';
-import { makeRelease, releaseSchema } from './release.ts';
+import { dataFormat, makeRelease, releaseSchema } from './release.ts';
 
 const definition = defineService({
   name: 'sql',
@@ -43,4 +43,18 @@ test('a release that a device was given before there was a network still reads, 
   delete old.network;
   expect(releaseSchema.parse(old)).toEqual(old);
   expect(releaseSchema.safeParse({ ...old, schema: 2 }).success).toBe(false);
+});
+
+test('the format of the data changes with the major version, and where the definition says so with every version', () => {
+  const migrating = { data: { ...definition.data, changes: 'version' as const } };
+  const next = { ...release, version: '17.1 beta' };
+  expect([release, next].map((one) => dataFormat(definition, one))).toEqual([
+    'postgresql-17',
+    'postgresql-17',
+  ]);
+  // One word: it stands behind a key in the launch plan.
+  expect([release, next].map((one) => dataFormat(migrating, one))).toEqual([
+    'postgresql-17-17',
+    'postgresql-17-17.1_beta',
+  ]);
 });

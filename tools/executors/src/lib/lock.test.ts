@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { readLock, writeLock, type Lock } from '@sovereign/base';
 import { EVENTS_VARIABLE, readEvents } from '@sovereign/report';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { refreshLock } from './lock.ts';
+import { lookAhead, refreshLock } from './lock.ts';
 
 let folder: string;
 let path: string;
@@ -69,6 +69,22 @@ describe('making a lock', () => {
   test('again with nothing new says so', async () => {
     await writeLock(path, lockOf('1-r0'));
     expect(await refresh(lockOf('1-r0'))).toEqual(['the lock is up to date']);
+  });
+
+  test('to see what is newer writes it elsewhere, and leaves the one in force', async () => {
+    await writeLock(path, lockOf('1-r0'));
+    const target = join(folder, 'rootfs-sql.lock.json');
+    const look = (answer: Lock) => {
+      const base = { lock: () => Promise.resolve(answer) };
+      const bases = { alpine: base, debian: base };
+      return lookAhead(path, target, 'alpine', { packages: ['openrc'], arch: 'aarch64' }, bases);
+    };
+    await look(lockOf('2-r0'));
+    expect([await readLock(path), await readLock(target)]).toEqual([lockOf('1-r0'), lockOf('2-r0')]);
+    await expect(look(lockOf('0-r0', { newest: { main: 1000 } }))).rejects.toMatchObject({
+      code: 'old-mirror',
+    });
+    expect(await readLock(target)).toEqual(lockOf('2-r0'));
   });
 
   test('of an older index than before is refused, and the lock stays', async () => {
