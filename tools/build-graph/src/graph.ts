@@ -19,7 +19,8 @@ export interface PlannedTask {
   id: string;
   target: { project: string; target: string; configuration?: string };
   cache?: boolean;
-  parallelism?: boolean;
+  /** Paths in the workspace. */
+  outputs: string[];
 }
 
 export interface TaskGraph {

@@ -1,5 +1,23 @@
-import { CACHED, inspect } from './graph.ts';
+import { CACHED, inspect, type Wanted } from './graph.ts';
+import { nxResults, planOf } from './plan.ts';
 
-/** Prints what decides the tasks of the workspace in the current folder, as JSON: Nx keeps workers and caches. */
-const { inputs, hashes } = await inspect(process.cwd(), CACHED);
-process.stdout.write(JSON.stringify({ inputs, hashes }), () => process.exit(0));
+/**
+ * Prints as JSON what decides the tasks of the workspace in the current folder; with `plan` and what is wanted (JSON),
+ * what a run would do with each. A process of its own, since Nx keeps workers and caches.
+ */
+async function answer([verb, wanted]: string[]): Promise<object> {
+  const root = process.cwd();
+  if (verb === undefined) {
+    const { inputs, hashes } = await inspect(root, CACHED);
+    return { inputs, hashes };
+  }
+  if (verb !== 'plan' || wanted === undefined) throw new Error('usage: main.ts [plan JSON]');
+  const results = nxResults(root);
+  try {
+    return planOf(await inspect(root, JSON.parse(wanted) as Wanted), results);
+  } finally {
+    results.close();
+  }
+}
+
+process.stdout.write(JSON.stringify(await answer(process.argv.slice(2))), () => process.exit(0));

@@ -10,6 +10,7 @@ import { toArgs, type NxRun } from '../nx.ts';
 import { servicesOnBase } from '../on-base.ts';
 import { wordOf } from '../services.ts';
 import type { Result, Run, Session } from '../session.ts';
+import { planTasks, taskLine } from '../task-plan.ts';
 import { withTailnet } from '../tailnet-flags.ts';
 
 /** Projects whose artifacts every service needs beside its own image. */
@@ -20,11 +21,26 @@ export const build: Run = async (session) => {
   if (services.length === 0) return nothingAffected;
   const { projects, ...rest } = await nxRun(session, services, ['build']);
   const run = { ...rest, projects: [...projects, ...shared] };
-  if (session.flags.dryRun === true) return plan([run]);
+  if (session.flags.dryRun === true) {
+    const tasks = await planTasks(run);
+    const { json, text } = plan([run], tasks.map(taskLine));
+    return { json: { ...(json as object), tasks }, ...(text === undefined ? {} : { text }) };
+  }
+  if (session.flags.verbose) await sayWhy(run);
   await runRefreshing(session, run);
   const names = services.map(wordOf);
   return { json: { built: names }, text: `built: ${names.join(', ')}` };
 };
+
+/** Says of each task that will not come from the cache why that is. To look must not keep anybody from building. */
+async function sayWhy(run: NxRun): Promise<void> {
+  try {
+    for (const task of await planTasks(run)) if (task.outcome !== 'cached') note(taskLine(task));
+  } catch (error) {
+    run.signal.throwIfAborted();
+    note((error as Error).message);
+  }
+}
 
 export const deploy: Run = async (session) => {
   const services = await servicesOnBase(session, await affectedServices(session));
