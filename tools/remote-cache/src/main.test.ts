@@ -87,7 +87,7 @@ test('a full disk costs entries, never a wrong answer', { timeout: TIMEOUT }, as
 });
 
 test('holds less than 100 MB, whatever the artifact', { timeout: TIMEOUT }, async () => {
-  const size = 300 * 2 ** 20;
+  const size = 160 * 2 ** 20;
   const server = await startServer(home);
   const stored = await put(server.url, '1', bytes(size), { headers: { 'content-length': String(size) } });
   expect(stored.status).toBe(200);
