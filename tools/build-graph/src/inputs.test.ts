@@ -19,7 +19,8 @@ const ask = (folder: string) =>
       encoding: 'utf8',
       maxBuffer: 2 ** 28,
       timeout: 240_000,
-      env: { ...env, NX_DAEMON: 'false' },
+      // The base that every service has: elsewhere one may have no image.
+      env: { ...env, NX_DAEMON: 'false', SOVEREIGN_BASE: 'alpine' },
     }),
   ) as Pick<Inspection, 'inputs' | 'hashes'>;
 const { inputs } = ask(root);

@@ -1,3 +1,7 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { workspaceRoot } from '@sovereign/store';
+
 /** What an edit of one file reaches, for every kind of file in the repository. */
 export interface Kind {
   what: string;
@@ -18,7 +22,13 @@ const boots = /^(kernel|rootfs-\w+|virtual-phone|tailnet-lab|test-mirror|docker-
 /** Uses all of a clone as a user does. */
 const clone = /^clean-clone:test$/;
 
-const images = ['rootfs-forgejo:build', 'rootfs-sql:build', 'rootfs-vaultwarden:build'];
+/** The command line's tests read the services, which read what all guests have in common. */
+const bootsAndCli = new RegExp(`${boots.source}|^@sovereign/cli:test$`);
+
+/** A new service is a folder, and of no new kind. */
+const services = readdirSync(join(workspaceRoot(), 'packages')).filter((name) => name.startsWith('rootfs-'));
+
+const images = services.map((name) => `${name}:build`);
 const kernel = ['kernel:build', 'kernel:config'];
 const everything = [...images, ...kernel, 'device-agent:build', 'network:build'];
 
@@ -121,7 +131,7 @@ export const kinds: readonly Kind[] = [
     files: /^(libs\/\w+(\/src)?|packages\/guest)\/(testdata|testing)\/|^packages\/[\w-]+\/test\//,
     builds: [],
     checks: 'users',
-    also: boots,
+    also: bootsAndCli,
   },
   {
     what: 'how a project is told to Nx, to npm and to TypeScript',
@@ -178,19 +188,19 @@ export const kinds: readonly Kind[] = [
     checks: 'users',
     also: new RegExp(`${boots.source}|^@sovereign/kernel:test$`),
   },
-  ...['forgejo', 'sql', 'vaultwarden'].map((name): Kind => ({
+  ...services.map((name): Kind => ({
     what: `what the image of ${name} is made of`,
-    files: new RegExp(`^packages/rootfs-${name}/(service\\.config\\.ts|overlay/.*|\\w+\\.lock\\.json)$`),
-    builds: [`rootfs-${name}:build`],
+    files: new RegExp(`^packages/${name}/(service\\.config\\.ts|overlay/.*|\\w+\\.lock\\.json)$`),
+    builds: [`${name}:build`],
     checks: 'own',
-    also: new RegExp(`${boots.source}|^@sovereign/(executors|guest):test$|^docker-engine:lint$`),
+    also: new RegExp(`${boots.source}|^@sovereign/(cli|executors|guest):test$|^docker-engine:lint$`),
   })),
   {
     what: 'what all guests have in common',
     files: /^packages\/guest\/(overlay\/.*|[\w-]+\.ts)$/,
     builds: images,
     checks: 'users',
-    also: boots,
+    also: bootsAndCli,
   },
   {
     what: 'the launcher',
