@@ -6,6 +6,7 @@ import { databaseOf, runChecks } from '@sovereign/checks';
 import { execInGuest, localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
 import { readManifest, type FoundService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { makeTestMirror, type TestMirror } from '../src/index.ts';
 import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
@@ -91,6 +92,18 @@ test('locked and built in another folder, the lock, the image and what is told o
   );
   const lock = (folder: string) => readFile(join(folder, 'alpine.local.lock.json'), 'utf8');
   expect(await lock(other)).toBe(await lock(copy));
+});
+
+test('the service’s own test of an image’s contents and its bill of materials holds of it', async () => {
+  const args = [
+    'run',
+    '--config',
+    join(workspaceRoot(), 'vitest.boot.config.ts'),
+    'test/contents.boot.test.ts',
+  ];
+  const vitest = join(workspaceRoot(), 'node_modules/.bin/vitest');
+  const { exitCode, all } = await execa(vitest, args, { cwd: copy, all: true, reject: false });
+  expect(exitCode, all).toBe(0);
 });
 
 test('a machine made of it starts, and every live check passes', async () => {
