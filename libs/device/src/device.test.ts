@@ -267,6 +267,9 @@ describe('data', () => {
     const { device } = workstation;
     await device.deploy(await workstation.bundle('healthy'));
     await device.deploy(await workstation.bundle('healthy two'));
+    // As if its trial had ended well.
+    rmSync(service(workstation, 'trial'));
+    writeFileSync(service(workstation, 'current'), 'b\n');
     const file = service(workstation, 'b', 'release.json');
     const release = JSON.parse(readFileSync(file, 'utf8')) as Release;
     writeFileSync(file, JSON.stringify({ ...release, data: { ...release.data, major: 18 } }));

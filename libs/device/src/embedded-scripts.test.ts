@@ -78,7 +78,12 @@ function embedded(): { scripts: Map<string, string>; lost: string[] } {
   for (const source of sources) {
     visit(source, (node) => {
       if (!ts.isCallExpression(node)) return;
-      const at = takesScript[nameOf(node.expression) ?? ''];
+      // A device's own `start` is that of a service.
+      const ofDevice =
+        ts.isPropertyAccessExpression(node.expression) &&
+        source.fileName === 'device.ts' &&
+        node.expression.expression.kind === ts.SyntaxKind.ThisKeyword;
+      const at = ofDevice ? undefined : takesScript[nameOf(node.expression) ?? ''];
       const argument = at === undefined ? undefined : node.arguments[at];
       if (argument === undefined) return;
       const { line } = source.getLineAndCharacterOfPosition(node.getStart());

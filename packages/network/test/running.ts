@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readManifest } from '@sovereign/service';
@@ -31,7 +32,7 @@ export interface Running {
 export async function runGvproxy(config: string, socket?: string): Promise<Running> {
   const { child, folder, api, guests } = await start(config, socket);
   const ended = once(child, 'exit');
-  await vi.waitUntil(() => existsSync(api), { timeout: 5000, interval: 10 });
+  await vi.waitUntil(() => listens(api), { timeout: 5000, interval: 10 });
   return {
     api,
     guests,
@@ -43,6 +44,15 @@ export async function runGvproxy(config: string, socket?: string): Promise<Runni
     },
   };
 }
+
+/** The socket is there a moment before anybody listens on it. */
+const listens = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    }).on('error', () => resolve(false));
+  });
 
 /** The exit status of a gvproxy that ends by itself; `socket` is where its guests would connect. */
 export async function endOf(config: string, socket?: string): Promise<unknown> {

@@ -76,7 +76,7 @@ export class TinyWorkspace {
   start(env: Readonly<Record<string, string>>, args: readonly string[] = []): ReturnType<typeof spawn> {
     const nx = join(workspaceRoot(), 'node_modules/nx/dist/bin/nx.js');
     // A test is often a task itself: what Nx told that one is nothing to this one.
-    const own = Object.entries(process.env).filter(([name]) => !/^(NX|SOVEREIGN)_/.test(name));
+    const own = Object.entries(process.env).filter(([name]) => !/^(NX_|SOVEREIGN_|FORCE_COLOR$)/.test(name));
     return spawn(process.execPath, [nx, 'run-many', '--targets=build', '--outputStyle=stream', ...args], {
       cwd: this.root,
       env: { ...Object.fromEntries(own), NX_DAEMON: 'false', NX_TUI: 'false', ...env },
