@@ -44,9 +44,11 @@ describe('a disk that is not this service’s stops the service, which says why 
     rc-service postgresql start >/dev/null 2>&1 && { echo 'the server runs'; exit 1; }
     grep -q ' /data ' /proc/mounts && { echo 'something is mounted'; exit 1; }
     cat /run/sovereign/down; rm /run/sovereign/down`;
+  // The health watch looks for the server's files there every second: for that moment the disk is busy.
+  const unmount = 'timeout 30 sh -c "until umount /data; do sleep 0.1; done"';
   const edited = (change: string) => ({
-    take: `mount /dev/vdb /data && cp /data/sovereign.json /run/kept && sed -i '${change}' /data/sovereign.json && umount /data`,
-    put: 'mount /dev/vdb /data && cp /run/kept /data/sovereign.json && umount /data',
+    take: `mount /dev/vdb /data && cp /data/sovereign.json /run/kept && sed -i '${change}' /data/sovereign.json && ${unmount}`,
+    put: `mount /dev/vdb /data && cp /run/kept /data/sovereign.json && ${unmount}`,
   });
   const block = (source: string) => ({
     take: `dd if=/dev/vdb of=/run/kept bs=4096 count=1 && dd if=${source} of=/dev/vdb bs=4096 count=1 conv=notrunc,fsync`,
@@ -110,8 +112,8 @@ describe('a disk that is not this service’s stops the service, which says why 
     [
       'initialised once, and without its cluster',
       {
-        take: 'mount /dev/vdb /data && mv /data/postgresql/17 /data/kept && umount /data',
-        put: 'rc-service data stop >/dev/null 2>&1; mount /dev/vdb /data && mv /data/kept /data/postgresql/17 && umount /data',
+        take: `mount /dev/vdb /data && mv /data/postgresql/17 /data/kept && ${unmount}`,
+        put: `rc-service data stop >/dev/null 2>&1; mount /dev/vdb /data && mv /data/kept /data/postgresql/17 && ${unmount}`,
       },
       undefined,
     ],
@@ -144,7 +146,7 @@ describe('a disk that is not this service’s stops the service, which says why 
 
   test('a disk that the kernel found errors on is repaired before it is used', async () => {
     const { status, stdout } = await inGuest(`
-      mount /dev/vdb /data && echo test >/sys/fs/ext4/vdb/trigger_fs_error && umount /data
+      mount /dev/vdb /data && echo test >/sys/fs/ext4/vdb/trigger_fs_error && ${unmount}
       rc-service data start >/run/repair 2>&1 && cat /sys/fs/ext4/vdb/errors_count /run/repair
       rc-service data stop >/dev/null 2>&1`);
     expect({ status, stdout }).toMatchObject({
