@@ -15,7 +15,7 @@ export default defineService({
     },
   },
   accounts: [{ name: 'vaultwarden', uid: 71, gid: 71, home: '/data/vaultwarden', shell: '/sbin/nologin' }],
-  resources: { memory: 128, cpus: 1 },
+  resources: { memory: 192, cpus: 1 },
   data: { kind: 'vaultwarden', major: 1, changes: 'version', collation: 'none', size: 1024 },
   ports: [
     {

@@ -32,7 +32,8 @@ export async function inviteByAdminPage({ url, token, address, service }: Invita
     try {
       return await fetch(new URL(path, url), {
         method: 'POST',
-        headers: { 'content-type': type, ...(cookie === '' ? {} : { cookie }) },
+        // Each on a connection of its own: one that the service closes meanwhile would fail a request that is not sent twice.
+        headers: { 'content-type': type, connection: 'close', ...(cookie === '' ? {} : { cookie }) },
         body,
         // A login answers with a redirect, whose cookie is what counts.
         redirect: 'manual',
@@ -44,7 +45,7 @@ export async function inviteByAdminPage({ url, token, address, service }: Invita
   };
   const form = new URLSearchParams({ token }).toString();
   const login = await send('admin', 'application/x-www-form-urlencoded', form);
-  await login.body?.cancel();
+  await login.arrayBuffer();
   const cookie = login.headers
     .getSetCookie()
     .map((line) => line.split(';')[0] ?? '')
@@ -57,7 +58,7 @@ export async function inviteByAdminPage({ url, token, address, service }: Invita
     );
   }
   const made = await send('admin/invite', 'application/json', JSON.stringify({ email: address }), cookie);
-  await made.body?.cancel();
+  await made.arrayBuffer();
   if (made.ok) return true;
   if (made.status === 409) return false;
   throw fail(`its admin page answered with status ${made.status}`);
