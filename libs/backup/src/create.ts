@@ -1,4 +1,4 @@
-import { remoteCommand, sshArgs, type Device } from '@sovereign/device';
+import { notDeployed, remoteCommand, sshArgs, type Device } from '@sovereign/device';
 import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { chooseTarget, openRepository, type Tools } from './repository.ts';
@@ -29,12 +29,7 @@ export const snapshotPath = (service: string): string => `/${service}.sovereign-
 export async function deviceIdOf(device: Device, service: string): Promise<string> {
   const { id } = await device.inventory();
   if (id !== undefined) return id;
-  throw new SovereignError({
-    code: 'not-deployed',
-    what: 'the service was never deployed here',
-    on: `${service} on ${device.id}`,
-    hint: `Run sovereign up ${service}`,
-  });
+  throw notDeployed(service, device.id);
 }
 
 /** Makes a backup of a running service, and forgets those that are too many. */

@@ -9,7 +9,7 @@ import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk, MIB } from './data-disk.ts';
 import { deliveredSecrets } from './delivered.ts';
-import { deviceConf } from './device-conf.ts';
+import { deviceConf, networkInConf } from './device-conf.ts';
 import { deviceSettings, rememberDevice, timeServersOf } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
@@ -141,7 +141,7 @@ async function newNetwork(
   wanted: 'vsock' | 'tap' | undefined,
 ): Promise<boolean> {
   const conf = (await host.read('device.conf'))?.toString() ?? '';
-  const before = /^network (\w+)$/m.exec(conf)?.[1];
+  const before = networkInConf(conf);
   const mode = host.kind === 'adb' && wanted !== undefined ? wanted : await host.networkMode();
   if (before === undefined || before === mode) return false;
   const others = [...agent.keys()].filter(

@@ -21,3 +21,6 @@ export function deviceConf({ kind, network, gvproxy, reserve, awake, hook }: Dev
   ];
   return lines.map(([key, value]) => `${key} ${value}\n`).join('');
 }
+
+/** The network in the text of a `device.conf`; undefined where it names none. */
+export const networkInConf = (text: string): string | undefined => /^network (\w+)$/m.exec(text)?.[1];

@@ -31,6 +31,7 @@ import type { Host } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { inviteByAdminPage } from './invitation.ts';
+import { notDeployed } from './not-deployed.ts';
 import { serviceLogs } from './logs.ts';
 import { requireMemory } from './memory.ts';
 import type { NetworkMode } from './network/guest.ts';
@@ -453,7 +454,7 @@ export class HostedDevice implements Device {
   async ssh({ name }: Pick<ServiceDefinition, 'name'>): Promise<SshTarget> {
     const deviceId = await this.#deviceId(name);
     const port = (await readPorts(this.#host)).services[name]?.[SSH];
-    if (port === undefined) throw this.#notDeployed(name);
+    if (port === undefined) throw notDeployed(name, this.id);
     const forwarded = await this.#host.forward(port);
     const [owner, server] = await Promise.all([ownerKey(deviceId), hostKey(deviceId, name)]);
     const knownHosts = knownHostsFile(deviceId, name);
@@ -524,22 +525,13 @@ export class HostedDevice implements Device {
 
   async #deviceId(service: string): Promise<string> {
     const identity = await readIdentity(this.#host);
-    if (identity === undefined) throw this.#notDeployed(service);
+    if (identity === undefined) throw notDeployed(service, this.id);
     return identity.id;
   }
 
   async #deployed(service: string): Promise<Slots> {
     const slots = await readSlots(this.#host, service);
-    if (slots.current === undefined) throw this.#notDeployed(service);
+    if (slots.current === undefined) throw notDeployed(service, this.id);
     return slots;
-  }
-
-  #notDeployed(service: string): SovereignError {
-    return new SovereignError({
-      code: 'not-deployed',
-      what: 'the service was never deployed here',
-      on: `${service} on ${this.id}`,
-      hint: `Run sovereign up ${service}`,
-    });
   }
 }

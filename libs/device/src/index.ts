@@ -21,6 +21,7 @@ export { knownDevices } from './device-settings.ts';
 export { listDevices, localDevice, selectDevice, usedDevices, type DeviceChoice } from './select.ts';
 export { execInGuest, remoteCommand, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
 export { deviceConfigDir, makePrivateFolder } from './secrets.ts';
+export { notDeployed } from './not-deployed.ts';
 export { bundleAgent } from './agent-bundle.ts';
 export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
 export { toArgs as qemuArgs } from './local/qemu.ts';

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { writeLock } from '@sovereign/base';
 import type { Device } from '@sovereign/device';
-import { note, SovereignError, step, toSovereignError } from '@sovereign/report';
+import { note, step, toSovereignError } from '@sovereign/report';
 import { needsOf, releaseId, settingValues, type FoundService } from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { canAsk, confirm } from '../ask.ts';
-import { announce, theService } from '../device.ts';
+import { announce, deviceLibrary, theService } from '../device.ts';
 import { withNeeded } from '../needed.ts';
 import { describeNewer, lookForNewer, type Newer } from '../newer.ts';
 import { runNx } from '../nx.ts';
@@ -37,7 +37,7 @@ export const upgrade: Run = async (session) => {
   }
   announce(device);
   const [before] = await device.releases(definition);
-  if (before === undefined) throw notDeployed(device, service);
+  if (before === undefined) throw (await deviceLibrary()).notDeployed(word, device.id);
   const newer = session.flags.locked === true ? undefined : (await lookForNewer(session, [service]))[0];
   if (newer !== undefined) {
     for (const line of [...describeNewer(newer), ...(await whatItMeans(device, newer))]) note(line);
@@ -113,11 +113,3 @@ async function takeLock(newer: Newer | undefined): Promise<() => Promise<void>> 
     note('the lock is as it was');
   };
 }
-
-const notDeployed = (device: Device, service: FoundService): SovereignError =>
-  new SovereignError({
-    code: 'not-deployed',
-    what: 'the service was never deployed here',
-    on: `${wordOf(service)} on ${device.id}`,
-    hint: `Run sovereign up ${wordOf(service)}`,
-  });
