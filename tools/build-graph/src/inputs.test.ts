@@ -94,7 +94,7 @@ for (const [task, { files: read }] of Object.entries(inputs)) {
 /** What is wrong with what an edit of this file reaches. */
 function faultsOf(file: string): string[] {
   const kind = kindOf(file);
-  if (kind === undefined) return [`${file}: no kind of inputs/table.ts fits`];
+  if (kind === undefined) return [`${file}: no kind of table.ts fits`];
   const reached = readBy.get(file) ?? new Set<string>();
   const builds = new Set(kind.builds === 'all' ? tasks.filter(isBuild) : kind.builds);
   const folder = file.split('/').slice(0, 2).join('/');

@@ -23,8 +23,8 @@ export const build: Run = async (session) => {
   const run = { ...rest, projects: [...projects, ...shared] };
   if (session.flags.dryRun === true) {
     const tasks = await planTasks(run);
-    const { json, text } = plan([run], tasks.map(taskLine));
-    return { json: { ...(json as object), tasks }, ...(text === undefined ? {} : { text }) };
+    const planned = plan([run], tasks.map(taskLine));
+    return { ...planned, json: { ...planned.json, tasks } };
   }
   if (session.flags.verbose) await sayWhy(run);
   await runRefreshing(session, run);
@@ -87,8 +87,12 @@ export async function nxRun(
   };
 }
 
+interface Plan extends Result {
+  json: { plan: string[] };
+}
+
 /** What --dry-run says instead of doing it. */
-export function plan(runs: readonly NxRun[], further: readonly string[] = []): Result {
+export function plan(runs: readonly NxRun[], further: readonly string[] = []): Plan {
   const lines = [...runs.map((run) => `nx ${toArgs(run).join(' ')}`), ...further];
   return { json: { plan: lines }, text: lines.join('\n') };
 }
