@@ -5,13 +5,6 @@ import type { PhoneService } from './phone.ts';
 /** A port that nobody declared, on which somebody listens in the guest all the same. */
 const UNDECLARED = 7777;
 
-const listen = (sql: PhoneService): Promise<string> =>
-  sql.inGuest(
-    'sh',
-    '-c',
-    `pidof nc >/dev/null || (while :; do echo open | nc -l -p ${UNDECLARED}; done) </dev/null >/dev/null 2>&1 &`,
-  );
-
 const address = '192.168.127.2';
 
 /** Another guest of the phone reaches what PostgreSQL's declares, by its name, and nothing else of it. */
@@ -21,7 +14,11 @@ export async function expectClosedToNeighbours(sql: PhoneService): Promise<void>
   await neighbour.up();
   const asked = (port: number): Promise<string> =>
     neighbour.inGuest('sh', '-c', `nc -w 3 ${address} ${port} </dev/null || :`);
-  await listen(sql);
+  await sql.inGuest(
+    'sh',
+    '-c',
+    `(while :; do echo open | nc -l -p ${UNDECLARED}; done) </dev/null >/dev/null 2>&1 &`,
+  );
   expect(await asked(UNDECLARED)).toBe('');
   // SSH answers with its version where it is reached, PostgreSQL says nothing before it is asked.
   expect(await asked(22)).toBe('');
@@ -46,7 +43,6 @@ const reaches = (host: string, port: number): boolean =>
 export async function expectClosedToUplink(sql: PhoneService): Promise<void> {
   const { phone } = sql;
   const [outside = '', adb = ''] = phone.serial.split(':');
-  await listen(sql);
   const published = (await phone.shell('cat /data/sovereign/net/published/sql'))
     .trim()
     .split('\n')
