@@ -123,6 +123,14 @@ describe.each(shells)('Vaultwarden’s, under %s', (_name, shell) => {
     expect(made.run('ls "$SOVEREIGN_DATA"').stdout).toBe('vaultwarden\n');
   });
 
+  test('is made where the log of the database goes while it is measured', () => {
+    const { made, backup, home } = vault();
+    writeFileSync(join(home, 'db.sqlite3-wal'), '');
+    const goes = `case "$*" in *-wal) rm -f '${home}/db.sqlite3-wal' ;; esac; exec /usr/bin/stat "$@"`;
+    made.program('stat', goes);
+    expect(backup(['create'])).toMatchObject({ status: 0, stderr: '' });
+  });
+
   test('that is cut, damaged, or of another place for the database is not taken: nothing of the service is touched', () => {
     const { made, backup, sql, calls } = vault();
     const { stdout } = backup(['create']);

@@ -50,7 +50,9 @@ room() {
 	[ -n "$database" ] || return 0
 	needed=0
 	for part in "$home/$database" "$home/$database-wal"; do
-		[ ! -f "$part" ] || needed=$((needed + $(stat -c %s "$part") / 1048576 + 1))
+		# The log goes with the last connection, at any moment.
+		size=$(stat -c %s "$part" 2>/dev/null) || continue
+		needed=$((needed + size / 1048576 + 1))
 	done
 	space=$(stat -f -c '%a %S' "$DATA") || return 1
 	free=$((${space% *} * (${space#* } / 512) / 2048))
