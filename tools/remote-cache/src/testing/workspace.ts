@@ -75,11 +75,11 @@ export class TinyWorkspace {
 
   start(env: Readonly<Record<string, string>>, args: readonly string[] = []): ReturnType<typeof spawn> {
     const nx = join(workspaceRoot(), 'node_modules/nx/dist/bin/nx.js');
-    // A test is often a task itself: what Nx told that one is nothing to this one.
+    // A test is often a task itself: what Nx told that one is nothing to this one. Colours come with CI, too.
     const own = Object.entries(process.env).filter(([name]) => !/^(NX_|SOVEREIGN_|FORCE_COLOR$)/.test(name));
     return spawn(process.execPath, [nx, 'run-many', '--targets=build', '--outputStyle=stream', ...args], {
       cwd: this.root,
-      env: { ...Object.fromEntries(own), NX_DAEMON: 'false', NX_TUI: 'false', ...env },
+      env: { ...Object.fromEntries(own), NX_DAEMON: 'false', NX_TUI: 'false', NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   }
