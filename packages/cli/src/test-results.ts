@@ -9,7 +9,7 @@ export interface Counts {
   failed: number;
   /** Tests that say why they were not run; they are told, never counted as passed. */
   skipped: number;
-  /** One line for each failed test: project, name, and the first line of what it said. */
+  /** One line for each failed test: project, name, the first line of what it said, and where. */
   failures: string[];
   /** Names of the folders of projects in which a test failed. */
   failedIn: string[];
@@ -53,8 +53,11 @@ export async function countTests(folders: readonly string[]): Promise<Counts> {
   return counts;
 }
 
-const describeFailure = (project: string, name: string, message = ''): string =>
-  `${project}: ${name}: ${message.split('\n')[0] ?? ''}`;
+function describeFailure(project: string, name: string, message = ''): string {
+  // The line of the test in its stack: many say the same when they time out.
+  const place = /[^/\s(]+\.test\.ts:\d+/.exec(message)?.[0];
+  return `${project}: ${name}: ${message.split('\n')[0] ?? ''}${place === undefined ? '' : ` (${place})`}`;
+}
 
 async function readReport(folder: string): Promise<Report | undefined> {
   try {

@@ -54,7 +54,8 @@ describe('reports', () => {
     const result = (status: string, fullName: string) => ({
       status,
       fullName,
-      failureMessages: status === 'failed' ? ['Error: it broke\n    at here'] : [],
+      failureMessages:
+        status === 'failed' ? ['Error: it broke\n    at here (/x/a.ts:1:1)\n    at /x/b.test.ts:33:12'] : [],
     });
     const report = (passed: number, failed: number, broken: number) => ({
       numPassedTests: passed,
@@ -86,7 +87,7 @@ describe('reports', () => {
       passed: 7,
       failed: 2,
       skipped: 2,
-      failures: ['b: a.test.ts: no such import', 'b: a promise: Error: it broke'],
+      failures: ['b: a.test.ts: no such import', 'b: a promise: Error: it broke (b.test.ts:33)'],
       failedIn: ['b'],
     });
   });
