@@ -50,7 +50,7 @@ test('a backup under writes is verified, restored on another device, and taken b
   const { device, definition, bundle, folder } = service;
   const end = new AbortController();
   const writers = acknowledged.map((_, writer) => write(writer, end.signal));
-  await vi.waitUntil(() => acknowledged.every((entry) => entry > 0), { timeout: 60_000 });
+  await service.until('every writer to write', () => acknowledged.every((entry) => entry > 0));
   const before = [...acknowledged];
   const made = await backupService(device, definition, { to: join(folder, 'backups') });
   const during = acknowledged.map((entry, writer) => entry - (before[writer] ?? 0));

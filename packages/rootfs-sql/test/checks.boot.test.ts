@@ -16,7 +16,7 @@ import {
 import { execInGuest } from '@sovereign/device';
 import { workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { TestService } from './service.ts';
 
 let service: TestService;
@@ -302,10 +302,8 @@ test('a neighbour reaches the declared port by the service’s name, and nothing
   await device.start(neighbour.definition);
   const target = await device.ssh(neighbour.definition);
   // Its network is there before its own database, which is not waited for.
-  await vi.waitUntil(async () => (await execInGuest(target, ['true']).catch(() => undefined))?.status === 0, {
-    timeout: 120_000,
-    interval: 250,
-  });
+  const answers = async () => (await execInGuest(target, ['true']).catch(() => undefined))?.status === 0;
+  await service.until('the neighbour to answer', answers);
   const asked = async (script: string, input = ''): Promise<string> =>
     (await execInGuest(target, ['sh', '-c', script], { input })).stdout;
 

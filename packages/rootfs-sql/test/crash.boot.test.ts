@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestService } from './service.ts';
 
 /** How often the machine is killed: five times in every run, a hundred in a long one. */
@@ -37,17 +35,11 @@ async function write(writer: number, first: number): Promise<void> {
   }
 }
 
-async function pidOfVm(): Promise<number | null> {
-  return (await service.device.status([service.definition]))[0]?.pid ?? null;
-}
+const pidOfVm = async (): Promise<number | null> => (await service.status()).pid;
 
 /** Waits for another VM than the one that was killed, then for its health. */
 async function recovered(killed: number): Promise<void> {
-  const end = performance.now() + RECOVERY * 1000;
-  for (let pid = await pidOfVm(); pid === null || pid === killed; pid = await pidOfVm()) {
-    if (performance.now() > end) throw new Error('no VM was started again');
-    await sleep(100);
-  }
+  await service.until('another VM', async () => ![null, killed].includes(await pidOfVm()), 100);
   await service.device.waitHealthy(service.definition, RECOVERY);
 }
 
@@ -59,9 +51,9 @@ test(
       const before = acknowledged.map((entries) => entries.size);
       const writers = acknowledged.map((_, writer) => write(writer, kill * 1_000_000));
       const ended = Promise.allSettled(writers);
-      await vi.waitUntil(() => acknowledged.every((entries, n) => entries.size > (before[n] ?? 0)), {
-        timeout: 60_000,
-      });
+      await service.until('every writer to write', () =>
+        acknowledged.every((entries, n) => entries.size > (before[n] ?? 0)),
+      );
       // Any moment will do, as long as it is not always the same.
       await sleep(Math.random() * 1500);
       const pid = await pidOfVm();
@@ -88,15 +80,13 @@ test(
     }
     const [damage] = await service.query('select sum(checksum_failures)::int as pages from pg_stat_database');
     expect(damage?.pages).toBe(0);
-    const [status] = await service.device.status([service.definition]);
-    expect(status?.restarts).toBe(KILLS);
+    expect((await service.status()).restarts).toBe(KILLS);
   },
 );
 
 test('a killed launcher leaves the machine serving, and comes back by itself', async () => {
   const pid = await pidOfVm();
-  const state = join(service.folder, 'device', 'services', service.definition.name, 'state');
-  process.kill(Number(readFileSync(join(state, 'launcher-pid'), 'utf8')), 'SIGKILL');
+  process.kill(Number(await service.text('state/launcher-pid')), 'SIGKILL');
   expect(await service.query('select 1 as one')).toEqual([{ one: 1 }]);
   await service.device.waitHealthy(service.definition, RECOVERY);
   expect(await pidOfVm()).toBe(pid);

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open } from 'node:fs/promises';
 import { execInGuest } from '@sovereign/device';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestService } from './service.ts';
 
 let service: TestService;
@@ -14,25 +13,18 @@ beforeAll(async () => {
 
 afterAll(() => service.remove());
 
-const file = (name: string) => join(service.folder, 'device/services/sql', name);
-const text = async (name: string) => (await readFile(file(name), 'utf8').catch(() => '')).trim();
-
 async function inGuest(script: string): Promise<{ status: number; stdout: string }> {
   return execInGuest(await service.device.ssh(service.definition), ['sh', '-c', script]);
 }
 
 test('a power cut during the first initialisation leaves a disk that the next boot completes', async () => {
   await service.device.start(service.definition);
-  await vi.waitUntil(async () => (await text('state/stage')) === 'initialise', {
-    timeout: 120_000,
-    interval: 50,
-  });
-  const [status] = await service.device.status([service.definition]);
-  if (status?.pid == null) throw new Error('no VM to kill');
-  process.kill(status.pid, 'SIGKILL');
-  await vi.waitUntil(async () => (await service.device.status([service.definition]))[0]?.pid !== status.pid, {
-    timeout: 30_000,
-  });
+  const began = async () => (await service.text('state/stage')) === 'initialise';
+  await service.until('the first initialisation to begin', began, 50);
+  const { pid } = await service.status();
+  if (pid === null) throw new Error('no VM to kill');
+  process.kill(pid, 'SIGKILL');
+  await service.until('the VM to be gone', async () => (await service.status()).pid !== pid);
   await service.device.waitHealthy(service.definition, service.definition.health.deadline);
   await service.query("create table kept as select 'a row' as value");
 });
@@ -163,17 +155,16 @@ describe('a disk that is not this service’s stops the service, which says why 
 
 test('a zeroed disk fails the start with its reason, and is never an empty, healthy database', async () => {
   await service.device.stop(service.definition, 60);
-  const disk = await open(file('data.img'), 'r+');
+  const disk = await open(service.file('data.img'), 'r+');
   const kept = Buffer.alloc(4096);
   try {
     await disk.read(kept, 0, 4096, 0);
     await disk.write(Buffer.alloc(4096), 0, 4096, 0);
     await disk.sync();
     await service.device.start(service.definition);
-    await vi.waitUntil(async () => (await text('state/health')).startsWith('bad'), { timeout: 120_000 });
-    expect(await text('state/health')).toMatch(/data missing/);
-    const [status] = await service.device.status([service.definition]);
-    expect(status?.healthy).toBe(false);
+    await service.until('bad health', async () => (await service.text('state/health')).startsWith('bad'));
+    expect(await service.text('state/health')).toMatch(/data missing/);
+    expect((await service.status()).healthy).toBe(false);
     await service.device.stop(service.definition, 60);
     const after = Buffer.alloc(4096);
     await disk.read(after, 0, 4096, 0);
@@ -204,16 +195,11 @@ test('a full disk is named with its cure, loses nothing, and serves again when i
     })(),
   ).rejects.toThrow();
   expect(acknowledged).toBeGreaterThan(0);
-  await vi.waitUntil(
-    async () =>
-      /the data disk is (nearly )?full/.test(
-        (await service.device.status([service.definition]))[0]?.attention ?? '',
-      ),
-    { timeout: 90_000, interval: 500 },
+  const attention = async () => (await service.status()).attention ?? '';
+  await service.until('the full disk to be told', async () =>
+    /the data disk is (nearly )?full/.test(await attention()),
   );
-  expect((await service.device.status([service.definition]))[0]?.attention).toContain(
-    'sovereign resize sql 4G',
-  );
+  expect(await attention()).toContain('sovereign resize sql 4G');
 
   await service.device.resize(service.definition, 2560 * 1024 * 1024);
   await service.device.waitHealthy(service.definition, service.definition.health.deadline);
@@ -224,8 +210,8 @@ test('a full disk is named with its cure, loses nothing, and serves again when i
     Array.from({ length: acknowledged }, (_, index) => ({ number: index + 1, rows: 1000 })),
   );
   expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
-  const [status] = await service.device.status([service.definition]);
+  const status = await service.status();
   expect(status).toMatchObject({ healthy: true, data: { size: 2560 * 1024 * 1024 } });
-  expect(status?.data?.free).toBeGreaterThan(256 * 1024 * 1024);
-  expect(status?.attention).toBeUndefined();
+  expect(status.data?.free).toBeGreaterThan(256 * 1024 * 1024);
+  expect(status.attention).toBeUndefined();
 });

@@ -21,7 +21,7 @@ import { TestService } from './service.ts';
 /** Seconds from a start to health, on a machine that has other work. */
 const HEALTHY = 280;
 /** For conditions that come by themselves under emulation, on a machine that has other work; in milliseconds. */
-const PATIENT = { timeout: 120_000, interval: 500 };
+const PATIENT = { timeout: 240_000, interval: 500 };
 
 let service: TestService;
 /** Takes connections and says nothing, on an address of this machine that a guest reaches: no packet leaves. */

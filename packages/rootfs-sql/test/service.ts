@@ -1,11 +1,17 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, connectDatabase, databaseOf } from '@sovereign/checks';
-import { localDevice, readBundle, type Bundle, type Device } from '@sovereign/device';
+import { localDevice, readBundle, type Bundle, type Device, type ServiceStatus } from '@sovereign/device';
+import { step } from '@sovereign/report';
 import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { vi } from 'vitest';
+
+/** In milliseconds. */
+const PATIENCE = 240_000;
 
 /** What was built, on a device of its own with settings of its own: nothing of the user's is touched. */
 export class TestService {
@@ -47,6 +53,36 @@ export class TestService {
     await this.device.deploy(this.bundle);
     await this.device.start(this.definition);
     await this.device.waitHealthy(this.definition, this.definition.health.deadline);
+  }
+
+  /** What the device keeps of the service, as a path. */
+  file = (name: string): string => join(this.folder, 'device/services', this.definition.name, name);
+
+  /** The content of such a file without its line end; empty where there is none. */
+  text = async (name: string): Promise<string> =>
+    (await readFile(this.file(name), 'utf8').catch(() => '')).trim();
+
+  async status(): Promise<ServiceStatus> {
+    const [status] = await this.device.status([this.definition]);
+    if (status === undefined) throw new Error(`the device knows no ${this.definition.name}`);
+    return status;
+  }
+
+  /**
+   * Waits until it is so: longer than a busy machine takes, whose disk alone may hold a process for a minute. Where it
+   * does not come, what the device says and what the launcher did last is told.
+   */
+  until(what: string, isSo: () => boolean | Promise<boolean>, interval = 250): Promise<void> {
+    return step(`wait for ${what}`, async () => {
+      const end = performance.now() + PATIENCE;
+      while (!(await isSo())) {
+        if (performance.now() > end) {
+          const log = (await this.text('log/launcher.log')).split('\n').slice(-5).join(' | ');
+          throw new Error(`no ${what}: ${JSON.stringify(await this.status())}; ${log}`);
+        }
+        await sleep(interval);
+      }
+    });
   }
 
   /** A connection with the service's own credentials, over the published port. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { releaseId } from '@sovereign/service';
 import { openToolRoot } from '@sovereign/tools';
@@ -19,8 +19,6 @@ exit 1
 `;
 
 let service: TestService;
-const file = (...parts: string[]): string => join(service.folder, 'device/services/sql', ...parts);
-
 beforeAll(async () => {
   service = await TestService.prepare();
   await service.up();
@@ -37,7 +35,7 @@ test('a release that changes the data and fails its trial is gone again, and slo
   const folder = join(service.folder, 'broken');
   const sha256 = await rebuildRoot(await openToolRoot(), folder, (await builtRoot()).base, { overlay });
   const image = join(folder, 'root.erofs');
-  const { ino } = statSync(file('data.img'));
+  const { ino } = statSync(service.file('data.img'));
 
   const changing = {
     ...definition,
@@ -55,10 +53,10 @@ test('a release that changes the data and fails its trial is gone again, and slo
     files: { ...bundle.files, root: image },
   });
   await service.device.start(changing);
-  await expect
-    .poll(() => readFileSync(file('state/health'), 'utf8'), { timeout: 240_000 })
-    .toMatch(/bad .*the data was changed/);
-  expect(existsSync(file('data.old'))).toBe(true);
+  await service.until('the changed data to be told', async () =>
+    /^bad .*the data was changed/.test(await service.text('state/health')),
+  );
+  expect(existsSync(service.file('data.old'))).toBe(true);
   await expect(service.device.waitHealthy(changing, 400)).rejects.toMatchObject({
     code: 'rolled-back',
     exit: 3,
@@ -73,8 +71,8 @@ test('a release that changes the data and fails its trial is gone again, and slo
   });
   expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
   expect(await service.query("select to_regclass('migrated') as found")).toEqual([{ found: null }]);
-  expect(statSync(file('data.img')).ino).toBe(ino);
-  for (const name of ['data.old', 'trial-data', 'trial']) expect(existsSync(file(name))).toBe(false);
+  expect(statSync(service.file('data.img')).ino).toBe(ino);
+  for (const name of ['data.old', 'trial-data', 'trial']) expect(existsSync(service.file(name))).toBe(false);
 });
 
 test('a release that changes the data and passes has the copy from then on, with all that was in it', async () => {
@@ -87,6 +85,6 @@ test('a release that changes the data and passes has the copy from then on, with
   const [status] = await service.device.status([definition]);
   expect(status).toMatchObject({ release: releaseId(release), slot: 'b', trial: false });
   expect(await service.query('select value from kept')).toEqual([{ value: 'a row' }]);
-  await expect.poll(() => existsSync(file('data.old')), { timeout: 30_000 }).toBe(false);
+  await service.until('the old data to be gone', () => !existsSync(service.file('data.old')));
   await expect(service.device.rollback(changing)).rejects.toMatchObject({ code: 'data-mismatch' });
 });
