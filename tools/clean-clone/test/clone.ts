@@ -14,6 +14,13 @@ export interface Ended {
   exitCode: number | undefined;
 }
 
+/** Where somebody else works: what is in the environment there, and what the commands are started by. */
+export interface Surroundings {
+  env?: Readonly<Record<string, string>>;
+  /** A command that starts the one that follows it. */
+  within?: readonly string[];
+}
+
 /**
  * A clone of this checkout with a home of its own, both with blanks in their paths. What is changed here and not yet
  * committed is in it; files that Git does not know are not. Only what is cached by content is shared with this
@@ -24,8 +31,9 @@ export class Clone {
   readonly folder = join(this.#scratch, 'a check out');
   readonly home = join(this.#scratch, 'an empty home');
   readonly #env: Record<string, string>;
+  readonly #within: readonly string[];
 
-  private constructor() {
+  private constructor({ env = {}, within = [] }: Surroundings) {
     mkdirSync(this.home);
     const root = workspaceRoot();
     const path = (process.env.PATH ?? '').split(':').filter((folder) => !folder.startsWith(root));
@@ -39,11 +47,13 @@ export class Clone {
       HOME: this.home,
       XDG_CACHE_HOME: dirname(cacheDir()),
       npm_config_userconfig: process.env.npm_config_userconfig ?? join(homedir(), '.npmrc'),
+      ...env,
     };
+    this.#within = within;
   }
 
-  static async make(): Promise<Clone> {
-    const clone = new Clone();
+  static async make(surroundings: Surroundings = {}): Promise<Clone> {
+    const clone = new Clone(surroundings);
     const root = workspaceRoot();
     await execa('git', ['clone', '--quiet', root, clone.folder]);
     const { stdout: changes } = await execa('git', ['diff', '--binary', 'HEAD'], {
@@ -61,10 +71,19 @@ export class Clone {
   }
 
   /** A command of the checkout, as somebody types it there. */
-  async run(command: './sovereign' | './nx', ...args: string[]): Promise<Ended> {
-    const { stdout, stderr, exitCode } = await execa(command, args, {
+  run = (command: './sovereign' | './nx', ...args: string[]): Promise<Ended> =>
+    this.runWith({}, command, ...args);
+
+  /** The same with something more in the environment. */
+  async runWith(
+    env: Readonly<Record<string, string>>,
+    command: './sovereign' | './nx',
+    ...args: string[]
+  ): Promise<Ended> {
+    const [program = command, ...rest] = [...this.#within, command, ...args];
+    const { stdout, stderr, exitCode } = await execa(program, rest, {
       cwd: this.folder,
-      env: this.#env,
+      env: { ...this.#env, ...env },
       extendEnv: false,
       reject: false,
       stdin: 'ignore',

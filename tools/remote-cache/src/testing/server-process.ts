@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { TOKENS } from './client.ts';
 
+export { READ, WRITE } from './client.ts';
+
 const main = join(import.meta.dirname, '../main.ts');
 
 const running = new Set<ChildProcess>();
