@@ -6,7 +6,8 @@ import { TOKENS } from './client.ts';
 
 export { READ, WRITE } from './client.ts';
 
-const main = join(import.meta.dirname, '../main.ts');
+/** As project.json starts it. */
+const server = [process.execPath, '--max-semi-space-size=1', join(import.meta.dirname, '../main.ts')];
 
 const running = new Set<ChildProcess>();
 
@@ -44,20 +45,8 @@ export async function startServer(
   const mounted = `mount -t tmpfs -o size=${String(small)} tmpfs "$1" && shift && exec "$@"`;
   const command =
     small === undefined
-      ? [process.execPath, main]
-      : [
-          'unshare',
-          '--user',
-          '--map-root-user',
-          '--mount',
-          'sh',
-          '-c',
-          mounted,
-          'sh',
-          folder,
-          process.execPath,
-          main,
-        ];
+      ? server
+      : ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', mounted, 'sh', folder, ...server];
   const child = spawn(command[0] ?? '', command.slice(1), {
     env: {
       PATH: process.env.PATH,
