@@ -61,6 +61,8 @@ export const testTools: readonly Tool[] = [
   // The routers and the certificates of the tailnet's lab.
   command('nft', 'nft', 'nftables'),
   command('openssl'),
+  // The databases that backups of files copy.
+  command('sqlite3'),
   // The tools in a container: the tests start an engine of their own.
   command('dockerd', 'dockerd', 'docker.io'),
 ];

@@ -1,4 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '@sovereign/store';
@@ -98,6 +101,37 @@ test('a server that is not there, and one without TLS, are a miss and one warnin
   const second = await open(server.url.replace('http:', 'https:'));
   expect((await get(second.url, '1', second.token)).status).toBe(404);
   expect(warnings).toHaveLength(2);
+});
+
+test('a server whose certificate nobody has signed is a miss and one warning', async () => {
+  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')];
+  const made = [
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-subj',
+    '/CN=127.0.0.1',
+    '-days',
+    '1',
+  ];
+  execFileSync('openssl', ['req', '-x509', '-nodes', ...made, '-keyout', key, '-out', cert], {
+    stdio: 'ignore',
+  });
+  const options = { key: readFileSync(key), cert: readFileSync(cert) };
+  for (const path of [key, cert]) rmSync(path);
+  let asked = 0;
+  const secured = createServer(options, (_, response) => void (asked++, response.writeHead(404).end()));
+  await new Promise<void>((resolve) => secured.listen(0, '127.0.0.1', resolve));
+  try {
+    const { url, token } = await open(`https://127.0.0.1:${(secured.address() as AddressInfo).port}`);
+    for (const name of ['1', '2']) expect((await get(url, name, token)).status).toBe(404);
+    // The token was not shown to it.
+    expect(asked).toBe(0);
+    expect(warnings).toEqual([expect.stringContaining('certificate')]);
+  } finally {
+    secured.close();
+  }
 });
 
 test('a server that sends a little now and then is given up', async () => {
