@@ -59,9 +59,11 @@ async function inTurns(commands: Record<string, () => Promise<number>>): Promise
 
 async function measureCommands(): Promise<void> {
   await time('sovereign', ['up', '--sql']);
+  await time('nx', ['run-many', '-t', 'build']);
   const seconds = await inTurns({
     'empty Nx task': () => time('nx', ['run', 'bench:empty']),
     'nx run rootfs-sql:deploy, nothing to do': () => time('nx', ['run', 'rootfs-sql:deploy']),
+    'nx run-many -t build, nothing to do': () => time('nx', ['run-many', '-t', 'build']),
     'sovereign up --sql, all up': () => time('sovereign', ['up', '--sql']),
     'sovereign --version': () => time('sovereign', ['--version']),
   });
