@@ -1,6 +1,7 @@
 /**
  * Our kernel against `defconfig` + `virt.config`, both without modules and without any cache, in one run: CPU time of
- * the build, size of the Image, and time from the kernel's start to /sbin/init.
+ * the build, size of the Image, and time from the kernel's start to /sbin/init. Then ours once more, with the user's
+ * compiler cache, after the change of one line of a fragment.
  *
  *   node bench/kernel.ts [--boots N] [--keep FOLDER]
  *
@@ -19,7 +20,9 @@ import {
   readAllowed,
   readFragments,
   readSourceLock,
+  type Fragments,
 } from '@sovereign/kernel';
+import { cacheDir } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { boot, makeProbeImages, readReport } from 'kernel/testing';
 
@@ -48,17 +51,18 @@ CONFIG_EROFS_FS_ZIP=y
 CONFIG_EROFS_FS_ZIP_ZSTD=y
 `;
 
+const tools = await openToolRoot();
+const lock = await readSourceLock(join(project, 'source.lock.json'));
+const origin = process.env.SOVEREIGN_BASE === 'debian' ? 'debian' : 'kernel.org';
+const source = await kernelSource(lock, origin, tools);
+const fragments = await readFragments(join(project, 'fragments'));
+const exceptions = await readAllowed(join(project, 'allow.json'));
+const configs = {
+  base: await makeConfig(source, BASE, tools),
+  ours: await configure(source, fragments, exceptions, tools),
+};
+
 async function buildBoth(folder: string): Promise<Kernel[]> {
-  const tools = await openToolRoot();
-  const lock = await readSourceLock(join(project, 'source.lock.json'));
-  const origin = process.env.SOVEREIGN_BASE === 'debian' ? 'debian' : 'kernel.org';
-  const source = await kernelSource(lock, origin, tools);
-  const fragments = await readFragments(join(project, 'fragments'));
-  const exceptions = await readAllowed(join(project, 'allow.json'));
-  const configs = {
-    base: await makeConfig(source, BASE, tools),
-    ours: await configure(source, fragments, exceptions, tools),
-  };
   const kernels: Kernel[] = [];
   for (const [name, config] of Object.entries(configs)) {
     const build = join(folder, name);
@@ -76,6 +80,26 @@ async function buildBoth(folder: string): Promise<Kernel[]> {
     kernels.push({ name, image, cpu });
   }
   return kernels;
+}
+
+/** CPU time of building ours with the user's compiler cache, after one line of a fragment was changed, in seconds. */
+async function rebuildChanged(folder: string): Promise<number> {
+  const LINE = 'CONFIG_RTC_DRV_PL030=y';
+  const without: Fragments = {
+    requests: fragments.requests.filter(({ symbol }) => symbol !== 'CONFIG_RTC_DRV_PL030'),
+    text: fragments.text.replace(`${LINE}\n`, '# CONFIG_RTC_DRV_PL030 is not set\n'),
+  };
+  if (without.text === fragments.text) throw new Error(`no fragment has the line ${LINE}`);
+  let cpu = NaN;
+  // The first fills the cache, where it does not know this kernel yet.
+  for (const config of [configs.ours, await configure(source, without, exceptions, tools)]) {
+    const build = await mkdtemp(join(folder, 'changed-'));
+    const before = await childrenCpu();
+    await compileTargets(source, config, ['Image'], tools, build, cacheDir('ccache'));
+    cpu = (await childrenCpu()) - before;
+    await rm(build, { recursive: true });
+  }
+  return cpu;
 }
 
 /** Boots the kernels in turns, so that a change of the machine's load meets all of them. */
@@ -107,6 +131,11 @@ try {
     })),
   );
   console.table(rows);
+  const ours = kernels.find(({ name }) => name === 'ours')?.cpu ?? NaN;
+  const changed = await rebuildChanged(scratch);
+  console.table({
+    'one line of a fragment changed': { 'build CPU s': changed, 'of a full build': changed / ours },
+  });
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }

@@ -122,8 +122,8 @@ async function progressOf(handle: StepHandle) {
 }
 
 /**
- * Compiles the given targets in a folder of their own, without any cache: for the test that two builds give the same
- * bytes.
+ * Compiles the given targets in a folder of their own, without any cache but the `ccache` that is given: for the test
+ * that two builds give the same bytes, and for measuring.
  */
 export async function compileTargets(
   source: KernelSource,
@@ -131,7 +131,8 @@ export async function compileTargets(
   targets: readonly string[],
   tools: ToolRunner,
   folder: string,
+  ccache?: string,
 ): Promise<void> {
   await writeFile(join(folder, '.config'), config);
-  await make(tools, targets, { source: source.folder, build: folder, jobs: availableParallelism() });
+  await make(tools, targets, { source: source.folder, build: folder, ccache, jobs: availableParallelism() });
 }
