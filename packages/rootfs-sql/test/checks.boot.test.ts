@@ -282,11 +282,11 @@ test('the password is in no log either where the owner has all statements logged
   try {
     // The server takes its new settings a moment after it was told.
     await expect
-      .poll(() => query('SELECT 1 AS before_password;').then(console), { timeout: 30_000 })
+      .poll(() => query('SELECT 1 AS before_password;').then(console), { timeout: 120_000 })
       .toContain('AS before_password');
     await inGuest('/usr/lib/sovereign/postgresql password');
     await query('SELECT 1 AS after_password;');
-    await expect.poll(console, { timeout: 30_000 }).toContain('AS after_password');
+    await expect.poll(console, { timeout: 120_000 }).toContain('AS after_password');
     expect(await console()).toContain('SET log_statement = none');
     expect(await console()).not.toContain(secret);
   } finally {

@@ -17,7 +17,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { TestEngine } from '../src/index.ts';
 
 /** How long the engine may take to notice that somebody is gone, in milliseconds. */
-const NOTICED = { timeout: 60_000, interval: 200 };
+const NOTICED = { timeout: 180_000, interval: 200 };
 
 let folder: string;
 let engine: TestEngine;

@@ -73,7 +73,7 @@ describe('everything ends, also what detached itself', () => {
   test('with the lab', async () => {
     const own = await Lab.start();
     await own.must('home', ['sh', '-c', 'setsid sleep 987654 >/dev/null 2>&1 &']);
-    await expect.poll(() => commands(own), { timeout: 20_000 }).toContain('sleep\x00987654\x00');
+    await expect.poll(() => commands(own), { timeout: 120_000 }).toContain('sleep\x00987654\x00');
     const proc = `/proc/${own.rooms.pid('home')}`;
     await own.remove();
     expect(existsSync(proc)).toBe(false);
@@ -94,7 +94,7 @@ describe('everything ends, also what detached itself', () => {
     const { folder, pids } = JSON.parse(String(said)) as LabState;
     expect(existsSync(folder)).toBe(true);
     child.kill('SIGKILL');
-    await expect.poll(() => existsSync(folder), { timeout: 20_000 }).toBe(false);
-    await expect.poll(() => existsSync(`/proc/${pids.home ?? 0}`), { timeout: 20_000 }).toBe(false);
+    await expect.poll(() => existsSync(folder), { timeout: 120_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${pids.home ?? 0}`), { timeout: 120_000 }).toBe(false);
   });
 });

@@ -23,7 +23,7 @@ async function pathBetween(homeNat: Nat, laptopNat: Nat): Promise<string> {
   await lab.nat('laptop', laptopNat);
   await Promise.all([home.start(), lab.laptop.start()]);
   await expect
-    .poll(async () => (await lab.laptop.status()).BackendState, { timeout: 60_000 })
+    .poll(async () => (await lab.laptop.status()).BackendState, { timeout: 180_000 })
     .toBe('Running');
   return lab.laptop.path(await home.address());
 }

@@ -11,7 +11,7 @@ let phone: Phone;
 let port: string;
 
 const adb = (...args: string[]) =>
-  execa('adb', ['-P', port, '-s', phone.serial, ...args], { reject: false, timeout: 60_000, all: true });
+  execa('adb', ['-P', port, '-s', phone.serial, ...args], { reject: false, timeout: 240_000, all: true });
 
 /** Runs a script as root in a folder with the kernel and the image of PostgreSQL. */
 const asRoot = async (script: string) => {
@@ -77,13 +77,13 @@ test('a disk is locked while a machine runs, and killing crosvm leaves neither p
   await phone.shell('truncate -s 1m /data/local/tmp/data');
   const first = asRoot(`echo $$ >pid; exec ${sleeping}`);
   const processes = () => phone.shell('pgrep -f "qemu-syste[m]|vhost-devic[e]" | wc -l');
-  await expect.poll(processes, { timeout: 20_000, interval: 200 }).toBe('2');
+  await expect.poll(processes, { timeout: 120_000, interval: 200 }).toBe('2');
   const second = await asRoot(machine('/bin/busybox -- sleep 1000', '--rwdisk data'));
   expect(second.output).toContain('failed to lock disk image: data');
   expect(second.status).toBe(1);
   await phone.shell('kill -9 $(cat /data/local/tmp/pid)');
   expect((await first).status).toBe(137);
-  await expect.poll(processes, { timeout: 5_000, interval: 100 }).toBe('0');
+  await expect.poll(processes, { timeout: 120_000, interval: 100 }).toBe('0');
   expect(await phone.shell('flock -n 9 9</data/local/tmp/data && echo free')).toBe('free');
 });
 
@@ -94,7 +94,7 @@ test('an input file reaches the guest, and its console is appended to', async ()
   await phone.shell(`cat >/data/local/tmp/talk.sh <<'EOF'
 cd /data/local/tmp
 exec 3<>in
-(timeout 30 sh -c "until grep -q ready out; do sleep 0.2; done"; echo hello >in) &
+(timeout 200 sh -c "until grep -q ready out; do sleep 0.2; done"; echo hello >in) &
 ${machine(`/bin/busybox -- sh -c \\"${script}\\"`, control)}
 EOF`);
   expect(await asRoot('sh talk.sh')).toEqual({ status: 0, output: '' });
@@ -105,7 +105,7 @@ test('the control socket stops a machine, and a stale one is told', async () => 
   const running = asRoot(machine('/bin/busybox -- sleep 1000', '--socket sock'));
   await expect
     .poll(() => phone.shell('cd /data/local/tmp; test -S sock && pgrep -f qemu-syste[m] | wc -l'), {
-      timeout: 20_000,
+      timeout: 120_000,
     })
     .toBe('1');
   expect((await asRoot(`${CROSVM} powerbtn sock`)).status).toBe(1);

@@ -33,7 +33,7 @@ async function snapshot(): Promise<Snapshot> {
 }
 
 const adb = (...args: string[]) =>
-  execa('adb', ['-P', port, '-s', phone.serial, ...args], { reject: false, timeout: 20_000 });
+  execa('adb', ['-P', port, '-s', phone.serial, ...args], { reject: false, timeout: 120_000 });
 
 beforeAll(async () => {
   before = await snapshot();

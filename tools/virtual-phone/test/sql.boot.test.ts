@@ -98,7 +98,7 @@ describe('what is killed comes back', () => {
   test('the network program', async () => {
     await kill('- gvproxy');
     await expect
-      .poll(() => sql.query('select 1 as one').catch(String), { timeout: 60_000, interval: 500 })
+      .poll(() => sql.query('select 1 as one').catch(String), { timeout: 240_000, interval: 500 })
       .toEqual([{ one: 1 }]);
     await kept();
   });

@@ -84,5 +84,5 @@ test('an update of Android is told, and the next deploy serves by its crosvm', a
 
 test('a stop leaves rules and interfaces as they were', async () => {
   await sql.device.stop(sql.definition, 60);
-  await expect.poll(() => phone.rules(), { timeout: 20_000, interval: 500 }).toEqual(before);
+  await expect.poll(() => phone.rules(), { timeout: 120_000, interval: 500 }).toEqual(before);
 });
