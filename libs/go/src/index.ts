@@ -3,6 +3,7 @@ export {
   compilePrograms,
   lockModule,
   runModuleTool,
+  testPackage,
   type GoBuild,
   type GoProgram,
 } from './programs.ts';

@@ -101,10 +101,21 @@ export async function runModuleTool(module: string, name: string, args: readonly
   return runGo({ go, args: ['tool', name, ...args], cwd: module, env: buildEnvironment(hostArch()) });
 }
 
-/** Digests of the module's own files, by path. */
+/**
+ * Runs Go's own tests of a package that needs no other module.
+ * @throws SovereignError `go-failed` with what failed
+ */
+export async function testPackage(module: string, path: string): Promise<void> {
+  const { go } = await openToolchain();
+  // With what a build compiled already.
+  const args = ['test', ...flags, '-vet=off', '-count=1', path];
+  await runGo({ go, args, cwd: module, env: buildEnvironment(hostArch()) });
+}
+
+/** Digests of the module's own files, by path; tests are no part of a program. */
 async function sources(module: string): Promise<Record<string, string>> {
-  const names = (await readdir(module, { recursive: true })).filter((name) =>
-    /(^go\.(mod|sum)|\.go)$/.test(name),
+  const names = (await readdir(module, { recursive: true })).filter(
+    (name) => /(^go\.(mod|sum)|\.go)$/.test(name) && !name.endsWith('_test.go'),
   );
   const digests = names
     .sort()

@@ -256,13 +256,16 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     expect(statSync(log).size).toBeLessThan(10_000);
   });
 
-  test('it listens on vsock where the device has it', async ({ expect, network }) => {
+  test('it listens on vsock where the device has it, for the guests of the plans of this device', async ({
+    expect,
+    network,
+  }) => {
     network.vsockDevice = '/dev/null';
-    // A stand-in that tells its arguments.
-    network.storeGvproxy('#!/bin/sh\necho "$@"\n');
+    // A stand-in that tells its arguments and whose plans it reads.
+    network.storeGvproxy('#!/bin/sh\necho "$@, $SOVEREIGN_SERVICES"\n');
     await network.call('net_up');
     expect((await network.status()).attention).toBe(
-      `gvproxy does not run: -config gvproxy.yaml -listen vsock://:1024 -services unix://${network.root}/net/api.sock`,
+      `gvproxy does not run: -config gvproxy.yaml -listen vsock://:1024 -services unix://${network.root}/net/api.sock, ${network.root}/services`,
     );
   });
 

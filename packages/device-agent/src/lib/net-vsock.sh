@@ -89,6 +89,9 @@ vsock_start() {
   net_listen=unix://$PWD/connect.sock
   [ ! -c "$VSOCK_DEVICE" ] || net_listen=vsock://:$VSOCK_PORT
   put state/gvproxy "$net_due"
+  # Whose plans say which guests may join. No option: one from before that is gone back to would not know it.
+  SOVEREIGN_SERVICES=$root/services
+  export SOVEREIGN_SERVICES
   net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -listen "$net_listen" \
     -services "unix://$PWD/api.sock"
 }

@@ -6,7 +6,7 @@
 // where it failed. Guests of this one send and get Ethernet frames, each behind its length in 16 bits, little-endian,
 // and nothing else.
 //
-// Usage: gvproxy -config FILE -listen URL -services URL
+// Usage: [SOVEREIGN_SERVICES=FOLDER] gvproxy -config FILE -listen URL -services URL
 package main
 
 import (
@@ -28,6 +28,8 @@ import (
 	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
 	"github.com/mdlayher/vsock"
 	"gopkg.in/yaml.v3"
+
+	"sovereign/gvisor-tap-vsock/plans"
 )
 
 func main() {
@@ -94,8 +96,8 @@ func admit(ctx context.Context, network *virtualnetwork.VirtualNetwork, listener
 		if err != nil {
 			return err
 		}
-		if !fromRoot(conn.RemoteAddr()) {
-			log.Printf("refused, since no guest's root: %v", conn.RemoteAddr())
+		if reason := refusal(conn.RemoteAddr()); reason != "" {
+			log.Printf("refused, since %s: %v", reason, conn.RemoteAddr())
 			conn.Close()
 			continue
 		}
@@ -105,11 +107,23 @@ func admit(ctx context.Context, network *virtualnetwork.VirtualNetwork, listener
 	}
 }
 
-// fromRoot tells a connection of a guest's root: the guest's kernel gives the ports below 1024 to nobody else. What
-// comes over a unix socket has no port; whoever can open that file is trusted.
-func fromRoot(peer net.Addr) bool {
+// refusal tells why a connection is nobody's who may join. Guests have the vsock address that a launch plan gives, in
+// the folder SOVEREIGN_SERVICES where the launcher names it: an option would end one from before, which the launcher may
+// go back to. Of a guest, root alone may join: its kernel gives the ports below 1024 to nobody else. What comes over a
+// unix socket has neither address nor port; whoever can open that file is trusted.
+func refusal(peer net.Addr) string {
 	address, ok := peer.(*vsock.Addr)
-	return !ok || address.Port < 1024
+	if !ok {
+		return ""
+	}
+	if address.Port >= 1024 {
+		return "no guest's root"
+	}
+	services := os.Getenv("SOVEREIGN_SERVICES")
+	if services != "" && !plans.GiveCID(os.DirFS(services), address.ContextID) {
+		return "no guest of this device"
+	}
+	return ""
 }
 
 // readConfig reads what gvisor-tap-vsock's own program calls stack. A key that it does not know is an error.
