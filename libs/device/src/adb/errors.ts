@@ -91,9 +91,11 @@ const states: readonly [words: RegExp, State][] = [
   ],
 ];
 
+const knownState = (words: string): State | undefined => states.find(([known]) => known.test(words))?.[1];
+
 /** The error for a device that adb lists in another state than `device`. */
 export function stateError(serial: string, state: string): SovereignError {
-  const known = states.find(([words]) => words.test(state))?.[1];
+  const known = knownState(state);
   return new SovereignError({
     code: known?.code ?? 'adb-state',
     what: known?.what ?? `adb says that the phone is in the state ${state}`,
@@ -103,10 +105,17 @@ export function stateError(serial: string, state: string): SovereignError {
   });
 }
 
-/** The error for an answer of the adb server. */
+/** The error for an answer of the adb server that is no. */
 export function failureError(serial: string, message: string): SovereignError {
   if (/not found|no devices/.test(message)) return adbLost(serial, message);
-  return stateError(serial, message);
+  if (knownState(message) !== undefined) return stateError(serial, message);
+  return new SovereignError({
+    code: 'adb-refused',
+    what: `adb refuses that: ${message}`,
+    on: serial,
+    hint: 'Run the command again; where that does not help, restart adb (adb kill-server), and update it where it is old (adb version)',
+    exit: 4,
+  });
 }
 
 /** The connection ended while something was going on. Every command can be repeated. */

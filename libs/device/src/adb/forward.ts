@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from 'node:net';
-import { adbLost } from './errors.ts';
-import { client } from './client.ts';
+import { adbLost, failureError, noServer } from './errors.ts';
+import { answers, client } from './client.ts';
 import { openService, type AdbServer } from './smart-socket.ts';
 
 /** Ports of a phone on this machine's loopback address. */
@@ -15,7 +15,7 @@ export interface Forwards {
 export function adbForwards(server: AdbServer, serial: string): Forwards {
   const phone = client(server).getDevice(serial);
   const known = async (port: number): Promise<string | undefined> => {
-    const all = await guarded(serial, phone.listForwards());
+    const all = await guarded(server, serial, () => phone.listForwards());
     return all.find((forward) => forward.serial === serial && forward.remote === `tcp:${port}`)?.local;
   };
   const open = async (port: number): Promise<number> => {
@@ -23,7 +23,7 @@ export function adbForwards(server: AdbServer, serial: string): Forwards {
     if (there !== undefined) return Number(there);
     // adb would take a port away from another phone's forward without a word; what can be bound is nobody's.
     const chosen = (await bindable(port)) ?? (await bindable(0)) ?? port;
-    await guarded(serial, phone.forward(`tcp:${chosen}`, `tcp:${port}`));
+    await guarded(server, serial, () => phone.forward(`tcp:${chosen}`, `tcp:${port}`));
     return chosen;
   };
   // One after another, so that two do not take the same port.
@@ -45,11 +45,15 @@ export function adbForwards(server: AdbServer, serial: string): Forwards {
   };
 }
 
-async function guarded<T>(serial: string, request: PromiseLike<T>): Promise<T> {
+async function guarded<T>(server: AdbServer, serial: string, request: () => PromiseLike<T>): Promise<T> {
+  // adbkit would start one there.
+  if (!(await answers(server))) throw noServer(server.port, undefined);
   try {
-    return await request;
+    return await request();
   } catch (cause) {
-    throw adbLost(serial, cause);
+    // adbkit exports no class of its errors.
+    const refusal = /^Failure: '(.*)'$/s.exec(cause instanceof Error ? cause.message : '')?.[1];
+    throw refusal === undefined ? adbLost(serial, cause) : failureError(serial, refusal);
   }
 }
 

@@ -211,4 +211,31 @@ describe('a forward', () => {
       'another tcp:23456',
     ]);
   });
+
+  test.for([
+    ["device 'phone' not found", 'adb-lost'],
+    ['', 'adb-lost'],
+    ['device offline', 'adb-offline'],
+    ['device unauthorized.\nThis adb server is older', 'adb-unauthorized'],
+    ['cannot bind listener: Address already in use', 'adb-refused'],
+    ['unknown host service', 'adb-refused'],
+  ] as const)('that adb answers with "%s" is the error %s', async ([said, code]) => {
+    const { server, port } = await connected(phone('adbd'));
+    server.refusal = said;
+    await expect(adbForwards({ port }, 'phone').open(23_457)).rejects.toMatchObject({ code, exit: 4 });
+  });
+
+  test('that is refused says what adb said', async () => {
+    const { server, port } = await connected(phone('adbd'));
+    server.refusal = 'unknown host service';
+    const what = 'adb refuses that: unknown host service';
+    await expect(adbForwards({ port }, 'phone').open(23_457)).rejects.toMatchObject({ what });
+  });
+
+  test('without an adb server is the error of every command, and none is started', async () => {
+    await expect(adbForwards({ port: 1 }, 'phone').open(23_457)).rejects.toMatchObject({
+      code: 'no-adb-server',
+      on: '127.0.0.1:1',
+    });
+  });
 });

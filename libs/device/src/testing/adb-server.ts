@@ -14,13 +14,15 @@ export interface StandInPhone {
 
 /**
  * A stand-in for an adb server with phones: it lists them, keeps forwards, and runs the shell protocol over a shell of
- * this machine. `pieces` sends every answer byte by byte, `drop` hangs up in the middle of a script's output.
+ * this machine. `pieces` sends every answer byte by byte, `drop` hangs up in the middle of a script's output, `refusal`
+ * is its answer to whoever asks for a forward; empty, it hangs up there.
  */
 export class AdbServerStandIn {
   readonly phones: StandInPhone[];
   readonly forwards: { serial: string; local: string; remote: string }[] = [];
   pieces = false;
   drop = false;
+  refusal: string | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -90,6 +92,10 @@ export class AdbServerStandIn {
     const [, local = '', remote = ''] = /^forward:(.*);(.*)$/.exec(verb) ?? [];
     if (request === 'host:devices') {
       answer(this.phones.map((phone) => `${phone.serial}\t${phone.state.split(' ')[0] ?? ''}\n`).join(''));
+    } else if (verb !== '' && this.refusal === '') {
+      socket.destroy();
+    } else if (verb !== '' && this.refusal !== undefined) {
+      this.#fail(socket, this.refusal);
     } else if (verb === 'list-forward') {
       answer(
         this.forwards.map((forward) => `${forward.serial} ${forward.local} ${forward.remote}\n`).join(''),
