@@ -495,12 +495,23 @@ describe('the device', () => {
     expect(existsSync(phone.root)).toBe(false);
   });
 
-  test('keeps what is not ours', async () => {
-    const { phone, workstation } = setUp();
+  test('keeps what is not ours, and says so', async () => {
+    const { phone, workstation, notes } = setUp();
     await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
     appendFileSync(join(phone.root, 'sovereign_start.sh'), '# of the predecessor\n');
     await phone.device().remove(definition, { data: true });
     expect(readdirSync(phone.root)).toEqual(['sovereign_start.sh']);
+    expect(notes.join('')).toContain(`left alone in ${phone.root}, since it is not ours: sovereign_start.sh`);
+  });
+
+  test('keeps nothing of what a connection that was cut left half written', async () => {
+    const { phone, workstation, notes } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy'), CONSENT);
+    for (const name of ['device.conf', 'platform', 'device.json', 'ports.json'])
+      writeFileSync(join(phone.root, `${name}.tmp`), 'half');
+    await phone.device().remove(definition, { data: true });
+    expect(existsSync(phone.root)).toBe(false);
+    expect(notes.join('')).not.toContain('left alone');
   });
 
   test('is taken over by another workstation, with its passwords and host keys', async () => {

@@ -47,16 +47,18 @@ export interface AdbHostOptions {
   root?: string;
 }
 
-/** Removes the hook and what is ours in the device's folder; anything else there is left alone, and the folder with it. */
+/**
+ * Removes the hook and what is ours in the device's folder, also what a connection that was cut left half written.
+ * Anything else there is left alone, and the folder with it: its names are printed.
+ */
 const LEAVE = `
-[ -z "$2" ] || rm -f "$2"
+[ -z "$2" ] || rm -f "$2" "$2.tmp"
 cd "$1" 2>/dev/null || exit 0
-rm -rf device.conf platform net keeper || exit 1
+rm -rf device.conf platform net keeper device.conf.tmp platform.tmp || exit 1
 [ "$3" = all ] || exit 0
-rm -rf device.json ports.json agent store lock lock.owner
+rm -rf device.json ports.json agent store lock lock.owner device.json.tmp ports.json.tmp || exit 1
 rmdir services 2>/dev/null
-cd / && rmdir "$1" 2>/dev/null
-:
+cd / && rmdir "$1" 2>/dev/null || ls -1A "$1"
 `;
 
 /** A phone as a device: adb, root's shell there, crosvm as VMM. */
@@ -89,12 +91,21 @@ export class AdbHost implements Host {
     return this.#lock === undefined ? done : Promise.race([done, this.#lock.lost]);
   }
 
-  /** Forgets what was seen: something is about to change. */
-  async #change(path: string, script: string, args: readonly string[], input?: Uint8Array): Promise<void> {
+  /** Forgets what was seen: something is about to change. Gives the lines that the script printed. */
+  async #change(
+    path: string,
+    script: string,
+    args: readonly string[],
+    input?: Uint8Array,
+  ): Promise<string[]> {
     this.#snapshot = undefined;
-    const { status, stderr } = await this.#run(script, args, { input });
+    const { status, stdout, stderr } = await this.#run(script, args, { input });
     this.#snapshot = undefined;
     if (status !== 0) throw notWritten(this.id, path, stderr);
+    return stdout
+      .toString()
+      .split('\n')
+      .filter((line) => line !== '');
   }
 
   async probe(): Promise<Probe[]> {
@@ -379,7 +390,8 @@ export class AdbHost implements Host {
   async leave(data: boolean): Promise<void> {
     const hook = (await this.#hook()) ?? '';
     await this.#change(this.root, undoScript, [this.root]);
-    await this.#change(this.root, LEAVE, [this.root, hook, data ? 'all' : 'keep']);
+    const left = await this.#change(this.root, LEAVE, [this.root, hook, data ? 'all' : 'keep']);
+    if (left.length > 0) note(`left alone in ${this.root}, since it is not ours: ${left.join(', ')}`);
   }
 
   async command(machine: Machine): Promise<VmmCommand> {
