@@ -77,6 +77,21 @@ test('a new release proves itself on trial, and rollback goes back', async () =>
   expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
 });
 
+test('going back to the release before starts also a service that is just to start anew', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  const old = await device.deploy(await workstation.bundle('healthy one'));
+  await device.start(definition);
+  await device.waitHealthy(definition, 60);
+  await device.deploy(await workstation.bundle('healthy two'));
+  await device.stop(definition, 5);
+  // As whoever asked for another plan leaves it, where the launcher was killed before it followed.
+  writeFileSync(service(workstation, 'wanted'), 'restart 60\n');
+  await device.rollback(definition);
+  await device.waitHealthy(definition, 60);
+  expect(await status(workstation)).toMatchObject({ state: 'running', release: old.release });
+});
+
 test('neighbours meet in a group that is chosen once, also for the slot that a trial goes back to', async () => {
   const workstation = new Workstation();
   const { device } = workstation;

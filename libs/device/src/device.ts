@@ -294,7 +294,7 @@ export class HostedDevice implements Device {
         hint: `Build the one that you want and run sovereign deploy ${name}`,
       });
     }
-    const wasRunning = /^(up|restart )/.test((await askAgent(this.#host)).get(name)?.wanted ?? '');
+    const wasWanted = await this.#isWanted(name);
     // A release on trial is not current yet: going back means giving it up.
     const [from, to] = trial === undefined ? [now, before] : [before, now];
     if (trial === undefined) {
@@ -302,7 +302,7 @@ export class HostedDevice implements Device {
       requireSameFormat(definition, from, to);
       await setCurrent(this.#host, name, other);
     } else await clearTrial(this.#host, name);
-    if (wasRunning) await this.#start(definition);
+    if (wasWanted) await this.#start(definition);
     return { from: releaseId(from), to: releaseId(to) };
   }
 
@@ -311,7 +311,7 @@ export class HostedDevice implements Device {
       await this.#deployed(definition.name);
       await settleTrialData(this.#host, definition);
       return resizeDataDisk(this.#host, definition, size, {
-        isWanted: async () => (await askAgent(this.#host)).get(definition.name)?.wanted === 'up',
+        isWanted: () => this.#isWanted(definition.name),
         stop: () => this.stop(definition, STOP_SECONDS),
         start: () => this.#start(definition),
       });
@@ -336,7 +336,7 @@ export class HostedDevice implements Device {
     if (trial !== undefined) throw onTrial(this.#host, name);
     await settleTrialData(this.#host, definition);
     await this.#settleRestore(definition);
-    const wasWanted = (await askAgent(this.#host)).get(name)?.wanted === 'up';
+    const wasWanted = await this.#isWanted(name);
     await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
     try {
       await beginRestore(this.#host, definition);
@@ -521,6 +521,12 @@ export class HostedDevice implements Device {
       invited: { ...invited, [definition.name]: address },
     }));
     return made;
+  }
+
+  /** Also one that is to start anew, as the launcher's own is_wanted. */
+  async #isWanted(service: string): Promise<boolean> {
+    const { wanted = '' } = (await askAgent(this.#host)).get(service) ?? {};
+    return wanted === 'up' || wanted.startsWith('restart ');
   }
 
   async #deviceId(service: string): Promise<string> {
