@@ -46,6 +46,46 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     expect(device.read('log/launcher.log')).toMatch(/ended while nobody supervised it: signal 9/);
   });
 
+  test('launcher and keeper killed at once: the VM goes on, and brings both back', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid = '', launcher } = await device.until({ state: 'running' });
+    await device.killSupervision();
+    await device.until({ state: 'running', health: 'ok', launcher: another(launcher), pid });
+    expect(await keeper(device)).toBeDefined();
+    expect(starts(device)).toBe(1);
+    expect(device.read('log/launcher.log')).toMatch(/nobody supervises sql: starting a keeper/);
+    // As good as any other: it hears what it is told.
+    expect(await device.launch('halt', device.root, '10')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('launcher, keeper and VM killed at once: all are back', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    await device.killSupervision(Number(pid));
+    const both = { launcher: another(launcher), pid: another(pid) };
+    await device.until({ state: 'running', health: 'ok', ...both });
+    expect(await keeper(device)).toBeDefined();
+    expect(starts(device)).toBe(2);
+    expect(await device.launch('halt', device.root, '10')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('what is not wanted is brought back by nobody', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running' });
+    // Before it follows.
+    kill(launcher, 'SIGSTOP');
+    device.write('wanted', 'down 5\n');
+    await device.killSupervision(Number(pid));
+    await expect.poll(() => device.processes(), PATIENT).toEqual([]);
+    expect(starts(device)).toBe(1);
+  });
+
   const all = { timeout: 60_000 + ROUNDS * 20_000 };
   test(`${ROUNDS} rounds of start and stop leave nothing behind`, all, async ({ expect, service }) => {
     const device = service(shell, 'healthy');

@@ -2,8 +2,12 @@
 #
 #   supervisor (this shell)
 #   `- wrapper   a shell that only waits: it writes state/exit, so that the exit status outlives the supervisor
+#      |- guard  a shell that looks now and then whether anybody is left who supervises
 #      `- VMM    recorded by pid and start time before it is executed: there is no moment when it runs unknown
 # shellcheck shell=sh
+
+# Seconds between two looks of the guard.
+VM_GUARD=10
 
 # A VM that was neither recorded nor ended after this many seconds of uptime is given up.
 VM_APPEARS=20
@@ -29,9 +33,15 @@ vm_start() {
   vm_token=$self-$now-$vm_starts
   put state/vm "$vm_token" || return 1
   (
-    trap '' HUP INT TERM
+    trap '' HUP INT
     # The lock and the channel belong to the supervisor: whoever comes after it must be able to take them.
     exec 7>&- 8<&- 9>&-
+    # When the supervisor tried is nothing to us.
+    keeper_spawn_at=0
+    vm_guard &
+    guard=$!
+    # Now: the guard has to hear it from its first moment on.
+    trap '' TERM
     (
       trap - HUP INT TERM
       self_pid
@@ -45,8 +55,49 @@ vm_start() {
       exec "$@" <>agent.in >>agent.out 2>>log/vmm.log
     ) &
     wait $!
-    put state/exit "$? $vm_token"
+    vmm_status=$?
+    kill "$guard" 2>/dev/null
+    put state/exit "$vmm_status $vm_token"
+    # A shell cannot listen to what was ignored when it was started, and the keeper has to.
+    trap - HUP INT TERM
+    # A child of a killed one may hold its lock for a moment.
+    for pause in 1 2 4; do
+      if vm_cared_for; then break; fi
+      sleep $pause
+    done
   ) </dev/null &
+}
+
+# vm_guard: ends with the wrapper, and where that was killed with its VM.
+vm_guard() {
+  guard_nap=''
+  trap 'kill $guard_nap 2>/dev/null; exit' TERM
+  while :; do
+    sleep $VM_GUARD &
+    guard_nap=$!
+    wait $guard_nap
+    get state/vm
+    [ "$value" = "$vm_token" ] || return 0
+    if [ -e state/pid ] && ! alive ''; then return 0; fi
+    vm_cared_for
+  done
+}
+
+# vm_cared_for: launcher and keeper bring back each other. Where both were killed a keeper is started, which brings back
+# the launcher. Fails where somebody holds a lock: whoever stops the service just now its own, whoever stops the device
+# the keeper's.
+vm_cared_for() {
+  service_needs
+  [ "$needs" = launcher ] || return 0
+  is_free lock && is_free "$root/keeper/lock" || return 1
+  log "nobody supervises $service: starting a keeper"
+  uptime_now
+  keeper_ensure
+}
+
+# is_free LOCK
+is_free() {
+  (exec 9<>"$1" && flock -n 9 9<&9) 2>/dev/null
 }
 
 # vm_forget: what is known of a VM that is gone.

@@ -191,17 +191,30 @@ export class DeviceFolder {
       .map(([pid, command]) => `${pid} ${command}`);
   }
 
-  /** Kills launcher and keeper, so that nobody brings them back. */
-  async abandon(): Promise<void> {
+  /** Kills launcher and keeper at once, and what else is given. */
+  async killSupervision(...others: number[]): Promise<void> {
     const end = Date.now() + 20_000;
     while ((await this.status('-')).keeper === undefined) {
       if (Date.now() > end) throw new Error('no keeper came');
       await sleep(50);
     }
-    const { launcher = '' } = await this.status();
+    const { launcher } = await this.status();
+    if (launcher === undefined) throw new Error('no launcher runs');
     // At once: either of them brings back the other, and a second keeper may wait for the first one's lock.
     const keepers = this.processes().filter((line) => line.includes(' keep '));
-    for (const line of [...keepers, launcher]) process.kill(Number(line.split(' ')[0]), 'SIGKILL');
+    const pids = [...keepers, launcher].map((line) => Number(line.split(' ')[0]));
+    for (const pid of [...pids, ...others]) process.kill(pid, 'SIGKILL');
+  }
+
+  /** Kills launcher and keeper, so that nobody brings them back while the VM runs. */
+  async abandon(): Promise<void> {
+    const { launcher } = await this.status();
+    const shells = this.processes()
+      .filter((line) => line.includes(' run '))
+      .map((line) => Number(line.split(' ')[0]));
+    // The launcher's child waits for the VM, and a child of that one is the guard.
+    const waiting = shells.filter((pid) => parent(pid) === Number(launcher));
+    await this.killSupervision(...shells.filter((pid) => waiting.includes(parent(pid))));
   }
 
   /** As when the power is cut: nothing of what runs here ends in order, or has time to start anything else. */
@@ -245,6 +258,18 @@ export class DeviceFolder {
     await this.launch('halt', this.root, '0');
     this.powerCut();
     rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+/** The process that made this one, 0 for what is gone. */
+export function parent(pid: number): number {
+  try {
+    const [, ppid] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return Number(ppid);
+  } catch {
+    return 0;
   }
 }
 
