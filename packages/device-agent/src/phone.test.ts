@@ -52,10 +52,9 @@ describe.concurrent.for(Object.keys(shells) as Shell[])(
       const device = service(shell, 'healthy');
       phone(device);
       await device.start();
-      const { launcher } = await device.until({ state: 'running' });
+      await device.until({ state: 'running' });
       await expect.poll(() => text(device, 'wifi'), PATIENT).toBe(ENABLED);
-      const { keeper } = await device.status('-');
-      for (const pid of [keeper, launcher]) process.kill(Number(pid), 'SIGKILL');
+      await device.abandon();
       expect((await device.launch('halt', device.root, '10')).status).toBe(0);
       expect(text(device, 'wifi')).toBe(`${ENABLED}\n${DISABLED}`);
       expect(text(device, 'sys/power/wake_unlock')).toBe('sovereign');

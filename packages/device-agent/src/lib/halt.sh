@@ -72,18 +72,28 @@ halt_device() {
   put state/halt "$1"
   uptime_now
   give_up_at=$((now + $1 + STOP_MARGIN * 2))
+  self_pid
+  end_keeper
+  # One that somebody started meanwhile.
+  until keeper_lock; do
+    uptime_now
+    [ "$now" -lt "$give_up_at" ] || die 1 "another keeper begins: see $PWD/log"
+    end_keeper
+  done
+  halt_services "$1"
+  net_down
+  awake_off
+  rm -f state/halt
+}
+
+# end_keeper: returns once none runs.
+end_keeper() {
   while alive ''; do
     kill -TERM "$pid" 2>/dev/null
     [ "$now" -lt "$give_up_at" ] || die 1 "the keeper (pid $pid) does not end: see $PWD/log"
     sleep "$nap"
     uptime_now
   done
-  self_pid
-  keeper_lock || die 1 "another keeper begins: see $PWD/log"
-  halt_services "$1"
-  net_down
-  awake_off
-  rm -f state/halt
 }
 
 # remove_device: everything that we set on this device, except files below ROOT and the data in them.
