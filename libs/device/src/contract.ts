@@ -37,8 +37,11 @@ export interface Device {
    */
   deploy(bundle: Bundle, options?: DeployOptions): Promise<DeployReport>;
 
-  /** Starts the launcher of a service; returns once it runs. Starting what runs changes nothing. */
-  start(service: ServiceDefinition): Promise<void>;
+  /**
+   * Starts the launcher of a service; returns once it runs. Starting what runs changes nothing.
+   * @throws SovereignError `rolled-back`, `other-release` where the release that is asked for is not due any more
+   */
+  start(service: ServiceDefinition, options?: StartOptions): Promise<void>;
 
   /**
    * Stops a service: asks the guest first, cuts the power after the deadline. Stopping what is stopped changes
@@ -250,6 +253,11 @@ export interface Bundle {
   files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
   /** Every other service of the workspace, with its address where services share a network. */
   neighbours: readonly { name: string; address: string; definition: ServiceDefinition }[];
+}
+
+export interface StartOptions {
+  /** Id of the release that was deployed for this start; default: whichever is due. */
+  release?: string | undefined;
 }
 
 /** What the owner says at a deploy. */

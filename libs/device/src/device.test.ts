@@ -77,6 +77,19 @@ test('a new release proves itself on trial, and rollback goes back', async () =>
   expect(await status(workstation)).toMatchObject({ release: old.release, slot: 'a', trial: false });
 });
 
+test('a start for a release that is not due any more starts nothing, and says so', async () => {
+  const workstation = new Workstation();
+  const { device } = workstation;
+  const one = await device.deploy(await workstation.bundle('healthy one'));
+  const two = await device.deploy(await workstation.bundle('healthy two'));
+  await device.rollback(definition);
+  const start = ({ release }: { release: string }) => device.start(definition, { release });
+  await expect(start(two)).rejects.toEqual(failure('other-release', 3));
+  expect(await status(workstation)).toMatchObject({ state: 'stopped' });
+  await start(one);
+  await device.waitHealthy(definition, 60);
+});
+
 test('going back to the release before starts also a service that is just to start anew', async () => {
   const workstation = new Workstation();
   const { device } = workstation;
@@ -173,9 +186,12 @@ test('a release that never becomes healthy is taken back, and whoever started it
   const old = await device.deploy(await workstation.bundle('healthy'));
   await device.start(definition);
   await device.waitHealthy(definition, 60);
-  await device.deploy(await workstation.bundle('ill', { health: { command: '/bin/true', deadline: 3 } }));
-  await device.start(definition);
+  const ill = await workstation.bundle('ill', { health: { command: '/bin/true', deadline: 3 } });
+  const { release } = await device.deploy(ill);
+  await device.start(definition, { release });
   await expect(device.waitHealthy(definition, 60)).rejects.toEqual(failure('rolled-back', 3));
+  // As where the trial is over before whoever deployed comes to start it.
+  await expect(device.start(definition, { release })).rejects.toEqual(failure('rolled-back', 3));
   expect(await status(workstation)).toMatchObject({
     release: old.release,
     healthy: true,

@@ -24,6 +24,7 @@ import type {
   ResizeReport,
   ServiceStatus,
   SshTarget,
+  StartOptions,
 } from './contract.ts';
 import { deploy, notConsented, planFor } from './deploy.ts';
 import { changeSettings, deviceSettings } from './device-settings.ts';
@@ -143,11 +144,22 @@ export class HostedDevice implements Device {
     return this.#host.exclusively(() => applySettings(this.#host, deviceId, definition, this.#guest));
   }
 
-  start(definition: ServiceDefinition): Promise<void> {
+  start(definition: ServiceDefinition, { release }: StartOptions = {}): Promise<void> {
     return this.#host.exclusively(async () => {
       await this.#settleRestore(definition);
+      if (release !== undefined) await this.#requireDue(definition, release);
       await this.#start(definition);
     });
+  }
+
+  /** A trial that ended since the deploy, or another deploy, must not pass for the release that was deployed. */
+  async #requireDue({ name }: ServiceDefinition, release: string): Promise<void> {
+    if (dueRelease(await this.#deployed(name)) === release) return;
+    const { attention = '' } = (await askAgent(this.#host)).get(name) ?? {};
+    if (attention.startsWith('the new release was taken back'))
+      throw this.#unhealthy(name, 'rolled-back', attention);
+    const what = 'another release is due by now than the one that was deployed';
+    throw this.#unhealthy(name, 'other-release', what);
   }
 
   async #start(definition: ServiceDefinition): Promise<void> {
@@ -225,7 +237,8 @@ export class HostedDevice implements Device {
           return;
         } catch (error) {
           if (left === 0 || !(error instanceof SovereignError) || !PORT_TAKEN.test(error.what)) throw error;
-          await this.start(definition);
+          // The one of before, where it was taken back for that, would pass for it.
+          await this.start(definition, { release: this.#expected.get(definition.name) });
         }
       }
     });

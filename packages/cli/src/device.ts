@@ -1,6 +1,6 @@
 import type { Device } from '@sovereign/device';
 import { note, SovereignError } from '@sovereign/report';
-import type { FoundService } from '@sovereign/service';
+import { releaseId, type FoundService } from '@sovereign/service';
 import type { Session } from './session.ts';
 
 /** Loaded when a device is needed: help, version and completion stay quick without it. */
@@ -14,15 +14,28 @@ export interface DeviceAccess {
   used(): Promise<Device[]>;
   /** Every phone that is attached, too. */
   all(): Promise<Device[]>;
+  /** Id of the release that the last build left of a service: what a deploy brings. */
+  built(service: FoundService): Promise<string>;
 }
 
-/** @param chosen the services that the command is about */
-export function deviceAccess(serial: string | undefined, chosen: readonly FoundService[]): DeviceAccess {
+/**
+ * @param root the checkout
+ * @param chosen the services that the command is about
+ */
+export function deviceAccess(
+  root: string,
+  serial: string | undefined,
+  chosen: readonly FoundService[],
+): DeviceAccess {
   const services = chosen.map(({ definition }) => definition.name);
   return {
     pick: async () => (await deviceLibrary()).selectDevice({ serial, services }),
     used: async () => (await deviceLibrary()).usedDevices(),
     all: async () => (await deviceLibrary()).listDevices(),
+    built: async (service) => {
+      const { readBundle } = await deviceLibrary();
+      return releaseId((await readBundle(root, service)).release);
+    },
   };
 }
 

@@ -36,7 +36,7 @@ export async function run(argv: readonly string[], version: string, streams: Str
       const needs = meansPhone(flags.serial) ? onPhone(entry) : entry.needs;
       await provide(needs, { install: flags.install, signal });
       const command = await entry.load();
-      const devices = deviceAccess(flags.serial, chosen);
+      const devices = deviceAccess(root, flags.serial, chosen);
       result = await command({
         devices,
         root,

@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
+import type { Device } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fakeCheckout, type FakeCheckout } from '../testing/checkout.ts';
 import { three } from '../testing/services.ts';
-import { fakeDevice, fakeSession, status as state } from '../testing/session.ts';
+import { BUILT, fakeDevice, fakeSession, status as state } from '../testing/session.ts';
 import { build, deploy } from './build.ts';
 import { test } from './test.ts';
 import { up } from './up.ts';
@@ -25,6 +26,17 @@ describe('up', () => {
     expect(device.did).toEqual(['start sql', 'wait sql 30']);
     expect(json).toMatchObject({ devices: [{ id: 'local', services: [{ name: 'sql', healthy: true }] }] });
     expect(text).toContain('./sovereign connect sql');
+  });
+
+  it('starts what it deployed, and no other release', async () => {
+    checkout = await fakeCheckout();
+    const asked: unknown[] = [];
+    const start: Device['start'] = ({ name }, options) => {
+      asked.push([name, options]);
+      return Promise.resolve();
+    };
+    await up(fakeSession({ root: checkout.root, device: fakeDevice({ start }) }).session);
+    expect(asked).toEqual([['sql', { release: BUILT }]]);
   });
 
   it('names the device before anything is changed', async () => {

@@ -48,9 +48,15 @@ export const rollback: Run = async (session) => {
   return { json: { device: device.id, service: service.definition.name, from, to }, text };
 };
 
-export async function startAndWait(session: Session, device: Device, service: FoundService): Promise<void> {
+/** @param release of a service that was just deployed: the one that has to start */
+export async function startAndWait(
+  session: Session,
+  device: Device,
+  service: FoundService,
+  release?: string,
+): Promise<void> {
   const word = wordOf(service);
-  await step(`start ${word}`, () => device.start(service.definition));
+  await step(`start ${word}`, () => device.start(service.definition, { release }));
   await waitHealthy(session, device, service);
 }
 

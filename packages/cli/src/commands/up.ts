@@ -41,7 +41,9 @@ export const up: Run = async (session) => {
     const first = (await device.inventory()).id === undefined;
     const before = await device.status(services.map(({ definition }) => definition));
     await runRefreshing(session, { ...run, env });
-    for (const service of services) await startAndWait(session, device, service);
+    for (const service of services) {
+      await startAndWait(session, device, service, await session.devices.built(service));
+    }
     const ran = new Map(before.map((status) => [status.name, status]));
     await joinTailnet(session, device, services, ran, key);
     const invitations = await inviteOwners(device, services);

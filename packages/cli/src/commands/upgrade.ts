@@ -52,7 +52,8 @@ export const upgrade: Run = async (session) => {
     for (const needed of await withNeeded(session, device, [service])) {
       if (needed.definition.name !== definition.name) await startAndWait(session, device, needed);
     }
-    await startAndWait(withTimeForTrial(session, service), device, service);
+    const built = await session.devices.built(service);
+    await startAndWait(withTimeForTrial(session, service), device, service, built);
   } catch (thrown) {
     await putBack();
     const back = toSovereignError(thrown).code === 'rolled-back';

@@ -4,6 +4,9 @@ import type { Session } from '../session.ts';
 import { service } from './services.ts';
 import { fakeStreams } from './streams.ts';
 
+/** What a session's last build left of every service. */
+export const BUILT = 'ba'.repeat(32);
+
 /** A stand-in for a device: remembers what it was asked to do. */
 export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[] } {
   const did: string[] = [];
@@ -31,7 +34,7 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
       return Promise.resolve();
     },
     deploy: () => Promise.reject(new Error('commands deploy through Nx')),
-    start: doing('start', undefined),
+    start: (service) => doing('start', undefined)(service),
     stop: doing('stop', undefined),
     waitHealthy: doing('wait', undefined),
     status: (services) => Promise.resolve(services.map(({ name }) => status({ name }))),
@@ -120,6 +123,7 @@ export function fakeSession({ device = fakeDevice(), flags = {}, tty = false, ..
       pick: () => Promise.resolve(device),
       used: () => Promise.resolve([device]),
       all: () => Promise.resolve([device]),
+      built: () => Promise.resolve(BUILT),
     },
     flags: { json: false, quiet: false, verbose: false, install: true, ...flags },
     ...rest,
