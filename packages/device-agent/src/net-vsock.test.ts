@@ -145,6 +145,19 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     await network.do('net_up');
     expect(network.phone.listens(15432)).toBe(false);
 
+    // Sockets of which nobody knows whose they were, and a file in the place of one.
+    process.kill(Number((await network.status()).gvproxy), 'SIGKILL');
+    await expect.poll(network.processes.bind(network), PATIENT).toEqual([]);
+    for (const name of ['pid', 'gvproxy']) rmSync(join(network.root, 'net/state', name));
+    rmSync(join(network.root, 'net/api.sock'));
+    writeFileSync(join(network.root, 'net/api.sock'), 'no socket');
+    expect(existsSync(join(network.root, 'net/connect.sock'))).toBe(true);
+    await network.do('net_up');
+    expect(await network.status()).toEqual({
+      network: 'vsock',
+      gvproxy: expect.stringMatching(/^\d+$/) as string,
+    });
+
     await network.do('net_down');
     await network.do('net_down');
     expect(network.processes()).toEqual([]);

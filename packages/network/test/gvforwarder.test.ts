@@ -40,9 +40,7 @@ async function kill(child: ChildProcess): Promise<void> {
 }
 
 beforeEach(async () => {
-  const namespaces = ['--user', '--map-root-user', '--net'];
-  guest = run('unshare', [...namespaces, 'sh', '-c', guestScript, process.execPath], 'pipe');
-  if (guest.stdout !== null) await once(guest.stdout, 'data');
+  guest = await startGuest();
   port = await freePort();
   await network();
 });
@@ -53,6 +51,13 @@ afterEach(async () => {
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function startGuest(): Promise<ChildProcess> {
+  const namespaces = ['--user', '--map-root-user', '--net'];
+  const started = run('unshare', [...namespaces, 'sh', '-c', guestScript, process.execPath], 'pipe');
+  if (started.stdout !== null) await once(started.stdout, 'data');
+  return started;
+}
 
 /** Starts gvproxy, as after a boot of the device: it knows of no port. */
 async function network(): Promise<void> {
@@ -92,6 +97,16 @@ test('a guest is reached again, at the address that it had, after gvproxy and th
   await carrier();
   await answers();
   expect(addresses()).toContain('192.168.127.2/24');
+});
+
+test('a guest that was started anew is reached while the connection of the one before is held, with its address', async () => {
+  const before = await carrier();
+  await answers();
+  before.kill('SIGSTOP');
+  expect(await hello()).toBe('');
+  guest = await startGuest();
+  await carrier();
+  await answers();
 });
 
 test('a guest that comes up before its device’s network joins when it is there', async () => {

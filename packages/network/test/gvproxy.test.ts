@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { gvproxyConfig } from '@sovereign/device';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { onTheWire, synFrame } from './frames.ts';
+import { dhcpAnswer, dhcpRequest, framesOf, onTheWire, synFrame } from './frames.ts';
 import { freePort, listenOnLoopback } from './ports.ts';
 import { ask, endOf, runGvproxy, type Running } from './running.ts';
 
@@ -24,6 +24,22 @@ async function reachesLoopback({ guests }: Running, to: string): Promise<boolean
   return reached;
 }
 
+/** The address that a machine is given that asks for one, which it may have been given before. */
+async function lease({ guests }: Running, mac: string, wanted: string): Promise<string> {
+  const guest = connect(guests);
+  let rest: Buffer = Buffer.alloc(0);
+  let given: string | undefined;
+  guest.on('data', (part) => {
+    const came = framesOf(Buffer.concat([rest, part]));
+    rest = came.rest;
+    given ??= came.frames.map((frame) => dhcpAnswer(frame, mac)).find((address) => address !== undefined);
+  });
+  guest.write(onTheWire(dhcpRequest(mac, wanted)));
+  await vi.waitUntil(() => given !== undefined, { timeout: 10_000, interval: 5 });
+  guest.destroy();
+  return given ?? '';
+}
+
 describe('gvproxy with our configuration', () => {
   let gvproxy: Running;
   beforeAll(async () => {
@@ -36,6 +52,26 @@ describe('gvproxy with our configuration', () => {
     expect(JSON.parse(text)).toMatchObject({
       '192.168.127.1': '5a:94:ef:e4:0c:dd',
       '192.168.127.2': '52:53:56:00:00:02',
+    });
+  });
+
+  test('gives a guest its address again, and again, and nobody else’s', async () => {
+    expect(await lease(gvproxy, '525356000002', '192.168.127.2')).toBe('192.168.127.2');
+    expect(await lease(gvproxy, '525356000002', '192.168.127.2')).toBe('192.168.127.2');
+    // The lease of another service.
+    expect(await lease(gvproxy, '525356000002', '192.168.127.4')).toBe('192.168.127.2');
+  });
+
+  test('gives a machine that nobody knows no address that a service holds, one that runs or not', async () => {
+    const given: string[] = [];
+    for (let machine = 1; machine <= 5; machine++) {
+      given.push(await lease(gvproxy, `52535600ff0${machine}`, `192.168.127.${machine + 1}`));
+    }
+    expect(new Set(given).size).toBe(given.length);
+    for (const address of given) expect(Number(address.split('.').at(-1))).toBeGreaterThan(200);
+    expect(JSON.parse((await ask(gvproxy.api, '/services/dhcp/leases')).text)).toMatchObject({
+      '192.168.127.2': '52:53:56:00:00:02',
+      '192.168.127.6': '52:53:56:00:00:06',
     });
   });
 
