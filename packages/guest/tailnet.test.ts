@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, rmSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shells } from './testing/scripts.ts';
 import { TailnetGuest } from './testing/tailnet.ts';
@@ -297,6 +297,33 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       expect(calls('-tls')).toEqual([]);
     });
 
+    test('tells how it stands now, by a handshake that is done when it is asked', async () => {
+      const now = () => guest.call('tailnet', ['https']).stdout;
+      expect(now()).toBe('');
+      ownCertificate('chain and key');
+      await begin(ON);
+      await https(`on ${NAME} ${END} own`);
+      await expect.poll(now, PATIENT).toBe(`https on ${NAME} ${END} own\n`);
+      expect(guest.call('look', []).stdout).toContain(`\nhttps on ${NAME} ${END} own\n`);
+      guest.write('check-says', 'echo "no handshake: tls: expired" >&2; exit 1');
+      expect(now()).toBe('https bad tls: expired\n');
+      // What `run` told is of before.
+      await https(`on ${NAME} ${END} own`);
+      rmSync(guest.path('config/secrets/certificate'));
+      expect(now()).toBe('https none\n');
+      guest.says('NeedsLogin');
+      expect(now()).toBe('');
+    });
+
+    test('tells when it is asked why the tailnet made no certificate', async () => {
+      guest.on('cert', 'echo "500: rate limited" >&2; exit 1');
+      await begin({ ...ON, domains: [NAME] });
+      await https('bad no certificate: 500: rate limited');
+      await expect
+        .poll(() => guest.call('tailnet', ['https']).stdout, PATIENT)
+        .toBe('https bad no certificate: 500: rate limited\n');
+    });
+
     test('is nothing to a service that declares none', async () => {
       ownCertificate('chain and key');
       guest.says('Running', ON);
@@ -305,6 +332,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       settings();
       await expect.poll(() => logs().match(/Running -> Running/g)?.length, PATIENT).toBe(1);
       expect(existsSync(guest.path('state/https'))).toBe(false);
+      expect(guest.call('tailnet', ['https']).stdout).toBe('');
       expect(guest.calls.join()).not.toContain('gvforwarder');
     });
   });

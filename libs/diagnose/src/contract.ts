@@ -16,6 +16,7 @@ export const layerNames = [
   'login',
   'peers',
   'port',
+  'https',
   'request',
 ] as const;
 export type LayerName = (typeof layerNames)[number];

@@ -26,6 +26,6 @@ export const renewNetwork: Fix = {
 };
 
 export const restartTailscaled: Fix = {
-  what: 'start tailscaled in the guest again; it keeps its identity',
+  what: 'start tailscaled in the guest again, and what takes TLS; it keeps its identity',
   run: ({ device, definition }) => device.inspector.askGuest(definition, ['mend', 'tailnet']),
 };

@@ -24,6 +24,8 @@ export interface GuestView {
   ports: readonly { name: string; number: number; listens: boolean }[];
   /** `open` or `closed`; undefined where no rules were loaded. */
   firewall: string | undefined;
+  /** `STATE WORD…` of a handshake that was just done; undefined where the guest has no HTTPS, or it is about to begin. */
+  https: string | undefined;
   /** Of `nft list chain`: the rules for what comes out of the tunnel; undefined where the tailnet is off. */
   rules: Said | undefined;
 }
@@ -85,6 +87,7 @@ export function parseGuestView(lines: readonly string[]): GuestView {
       return { name, number: Number(number), listens: listens === 'yes' };
     }),
     firewall: first('firewall'),
+    https: first('https'),
     rules: said('rules'),
   };
 }

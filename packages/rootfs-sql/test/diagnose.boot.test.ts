@@ -118,6 +118,7 @@ test('everything is well, and what does not apply is said so', async () => {
     'tailscaled',
     'login',
     'peers',
+    'https',
   ]);
 });
 

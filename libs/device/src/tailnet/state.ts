@@ -51,7 +51,7 @@ const WARN_DAYS = 30;
 /** The same of a certificate: those that programs renew have a third of their 90 days left by then. */
 const CERTIFICATE_DAYS = 21;
 /** Where Tailscale's HTTPS is switched on. */
-const HTTPS_PAGE = 'https://login.tailscale.com/admin/dns';
+export const HTTPS_PAGE = 'https://login.tailscale.com/admin/dns';
 const DAY = 24 * 3600 * 1000;
 /** Tailscale's list of a tailnet's nodes. */
 export const MACHINES = 'https://login.tailscale.com/admin/machines';

@@ -4,6 +4,7 @@ import { agent } from './agent.ts';
 import { clock } from './clock.ts';
 import { console } from './console.ts';
 import { device } from './device.ts';
+import { https } from './https.ts';
 import { link } from './link.ts';
 import { login } from './login.ts';
 import { lookup } from './lookup.ts';
@@ -31,5 +32,6 @@ export const layers: readonly Layer[] = [
   login,
   peers,
   port,
+  https,
   request,
 ];

@@ -14,8 +14,17 @@ export const definition = defineService({
   data: { kind: 'postgresql', major: 17, collation: 'builtin C.UTF-8', size: 2048 },
   ports: [
     { name: 'postgres', guest: 5432, host: 15432, scheme: 'postgresql', user: 'postgres', tailnet: 5432 },
+    {
+      name: 'web',
+      guest: 8000,
+      host: 18_000,
+      scheme: 'http',
+      tailnet: 443,
+      tls: { certificate: 'certificate', address: 'domain' },
+    },
   ],
-  secrets: [],
+  secrets: [{ name: 'certificate', make: 'owner', holds: 'certificate', description: 'for HTTPS' }],
+  settings: [{ name: 'domain', kind: 'url', description: 'where it is' }],
   units: ['postgresql'],
   health: { command: '/usr/lib/sovereign/health', deadline: 120 },
 });
@@ -70,9 +79,12 @@ export const goodGuest = [
   'tailscale 100.64.0.2      laptop       lab          linux   idle, tx 308 rx 220',
   'peer laptop 100.64.0.2 0 pong from laptop (100.64.0.2) via 192.0.2.9:41641 in 3ms',
   'port postgres 5432 yes',
+  'port web 8000 yes',
   'firewall open',
+  'https on web.example 2099-05-22T10:00:00Z own',
   'rules-status 0',
   'rules 		icmp type echo-request accept',
+  'rules 		tcp dport 443 ct original proto-dst 443 accept',
   'rules 		tcp dport 5432 ct original proto-dst 5432 accept',
   'rules 		counter packets 0 bytes 0 drop comment "not for the tailnet"',
 ];

@@ -14,19 +14,52 @@ HTTPS_BAD_SECONDS=120
 CERTIFICATE_SECONDS=300
 # Go returns memory to the guest from here on.
 HTTPS_MEMORY_LIMIT=16MiB
+# Seconds that a handshake may take; fewer where somebody waits for it.
+https_seconds=25
+HTTPS_NOW_SECONDS=10
+# What the last handshake said.
+https_log=https.log
 
-# https_begin: what the service declares, once a `run`.
+# https_begin: once a `run`.
 https_begin() {
 	https_stop
 	rm -f "$BOOT/https-busy" "$BOOT/https" "$RUN/state/https"
-	tls='' https_was='' https_next=0 https_told=''
+	https_was='' https_next=0 https_told=''
+	https_declared || :
+}
+
+# https_declared: reads what the service declares; fails where that is nothing.
+https_declared() {
+	tls=''
 	while read -r key words; do
 		[ "$key" != tls ] || tls=$words
 	done <"$SERVICE_CONF"
-	[ -n "$tls" ] || return 0
+	[ -n "$tls" ] || return
 	read -r _ tls_number tls_to tls_secret tls_setting <<-end
 		$tls
 	end
+}
+
+# https_ask: prints how it stands now, beside `run`, whose last look may be an hour old; nothing where it is about to
+# begin, or the service has none.
+https_ask() {
+	https_declared || return 0
+	ask
+	[ "$backend" = Running ] && [ ! -e "$BOOT/https-busy" ] || return 0
+	https_log=https-now.log https_seconds=$HTTPS_NOW_SECONDS
+	https_choose
+	if [ -z "$https_from" ]; then
+		https_state=none
+	elif [ ! -s "$https_file" ]; then
+		# The tailnet made none; why, `run` knows.
+		read -r https_state 2>/dev/null <"$BOOT/https" || return 0
+	elif https_check; then
+		https_state="on $https_name $https_until $https_from"
+	else
+		https_why
+		https_state="bad $https_problem"
+	fi
+	echo "https $https_state"
 }
 
 # https_look: while the node runs. What takes long is done aside, and wakes `run` when it is over.
@@ -103,9 +136,9 @@ https_work() {
 				sleep 0.5
 				continue
 			fi
-			[ ! -s "$BOOT/tls.log" ] || https_problem tls.log
 			;;
 		esac
+		https_why
 		https_state="bad $https_problem"
 		return
 	done
@@ -114,10 +147,17 @@ https_work() {
 
 # https_check: a handshake as a client does it, verified; sets $https_until or $https_problem.
 https_check() {
-	https_until=$("$GVFORWARDER" -tls-check "$address:$tls_number" -name "$https_name" -certificate "$https_file" \
-		2>"$BOOT/https.log") && return
-	https_problem https.log
+	https_until=$(timeout $https_seconds "$GVFORWARDER" -tls-check "$address:$tls_number" -name "$https_name" \
+		-certificate "$https_file" 2>"$BOOT/$https_log") && return
+	https_problem "$https_log"
 	return 1
+}
+
+# https_why: where nobody listens, what should have says why.
+https_why() {
+	case $https_problem in
+	*refused*) https_runs || [ ! -s "$BOOT/tls.log" ] || https_problem tls.log ;;
+	esac
 }
 
 # https_problem LOG: sets $https_problem to what a program said there last.
@@ -163,6 +203,7 @@ https_start() {
 }
 
 https_stop() {
-	! https_runs || kill "$https_pid"
+	# It has nothing to put in order, and one that hangs would keep the port from the next.
+	! https_runs || kill -9 "$https_pid"
 	rm -f "$BOOT/tls-pid"
 }
