@@ -1,8 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { note } from '@sovereign/report';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { certify } from '../src/certify.ts';
 import { Lab } from '../src/lab.ts';
-import { SqlAtHome } from './service.ts';
+import { PATIENCE, SqlAtHome } from './service.ts';
 
-/** The layers of a diagnosis that only a real tailnet has; the others are packages/rootfs-sql's. One guest for all. */
+/**
+ * The layers of a diagnosis that only a real tailnet has, HTTPS among them; the others are packages/rootfs-sql's. One
+ * guest for all, in this order.
+ */
 let lab: Lab;
 let sql: SqlAtHome;
 
@@ -11,10 +18,7 @@ const PATIENT = { timeout: 180_000, interval: 1000 };
 
 beforeAll(async () => {
   lab = await Lab.start();
-  sql = new SqlAtHome(lab);
-  await lab.laptop.up(lab.server.url, await lab.server.key());
-  await sql.up((await sql.keyFile()).file);
-  await sql.reachable();
+  sql = await SqlAtHome.start(lab);
 }, 900_000);
 
 afterAll(() => lab.remove());
@@ -63,13 +67,13 @@ async function expectWell(): Promise<Told> {
 
 test('every layer is asked and well, a ping to the laptop included', async () => {
   const { layers } = await expectWell();
-  expect(layers.filter(({ result }) => result !== 'ok')).toEqual([]);
+  // A database is reached without.
+  expect(layers.flatMap(({ name, result }) => (result === 'ok' ? [] : [name]))).toEqual(['https']);
   expect(layers.find(({ name }) => name === 'peers')?.evidence).toMatch(/^laptop: pong from laptop/);
 });
 
 test('tailscaled that is gone for good is named, and started again', async () => {
   await sql.inGuest('rc-service tailnet stop');
-  await expectNamed('tailscaled', /failed to connect|running/);
   const { layers } = await diagnose('--fix');
   expect(layers.at(-1)?.name, JSON.stringify(layers, null, 1)).not.toBe('agent');
   expect(layers.find(({ name }) => name === 'tailscaled')).toMatchObject({
@@ -81,7 +85,6 @@ test('tailscaled that is gone for good is named, and started again', async () =>
 
 test('name servers that do not answer the guest are named, and set again', async () => {
   await sql.inGuest('echo nameserver 192.0.2.1 >/run/resolv.conf');
-  await expectNamed('lookup', /is not known to/);
   const { layers } = await diagnose('--fix');
   expect(layers.find(({ name }) => name === 'lookup')).toMatchObject({
     result: 'ok',
@@ -109,6 +112,111 @@ test('an uplink that is cut, for the guest and its workstation', async () => {
   await expectNamed('uplink', /nothing outside is reached/);
   await lab.line('home', 'up');
   await expectWell();
+});
+
+describe('HTTPS with the owner’s certificate', () => {
+  const NAME = 'vault.lab.test';
+  const settings = '/run/sovereign/config';
+  const file = (name: string) => join(lab.folder, 'https', name);
+  const ask = (ca: string, name: string) =>
+    lab.run(
+      'laptop',
+      [
+        ...['openssl', 's_client', '-connect', `${sql.node.address}:443`, '-servername', name, '-CAfile', ca],
+        ...['-verify_hostname', name, '-verify_return_error', '-quiet'],
+      ],
+      { input: 'GET / HTTP/1.0\r\n\r\n', timeout: PATIENCE },
+    );
+
+  /** A web server in the guest, and what the image of a web service says of it, stand in for a web service. */
+  beforeAll(async () => {
+    const conf = '/etc/sovereign/service.conf';
+    await certify(file(''), NAME);
+    const pem = (
+      await Promise.all(['server.pem', 'ca.pem', 'server.key'].map((name) => readFile(file(name), 'utf8')))
+    ).join('');
+    await sql.inGuest(`umask 077; cat >${settings}/secrets/certificate`, pem);
+    await sql.inGuest(`
+      (while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhere it is' | nc -l -p 8000; done) </dev/null >/dev/null 2>&1 &
+      cat ${conf} >/run/service.conf
+      printf 'tailnet web 443 443\ntls web 443 8000 certificate domain\n' >>/run/service.conf
+      mount --bind /run/service.conf ${conf}
+      echo 'setting domain https://${NAME}/' >>${settings}/guest.conf
+      . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open
+      rc-service tailnet restart`);
+    await sql.isSameNode();
+  });
+
+  test('is told once a handshake was verified, with the end of the certificate', async () => {
+    await expect
+      .poll(async () => (await sql.told()).tailnet?.https, { timeout: 2 * PATIENCE, interval: 1000 })
+      .toMatchObject({ state: 'on', name: NAME, from: 'own' });
+    const end = new Date((await sql.told()).tailnet?.https?.expires ?? '').getTime();
+    expect(Math.abs(end - Date.now() - 9 * 24 * 3600 * 1000)).toBeLessThan(3600 * 1000);
+  });
+
+  test('a client on the laptop verifies it through the tailnet, and gets the page', async () => {
+    const { status, stdout, stderr } = await ask(file('ca.pem'), NAME);
+    expect({ status, stdout }, stderr).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('here it is') as string,
+    });
+    // The same client refuses what it cannot verify.
+    expect((await ask(lab.server.ca, NAME)).status).not.toBe(0);
+    expect((await ask(file('ca.pem'), 'other.lab.test')).status).not.toBe(0);
+  });
+
+  test('the port behind it is not reached from the tailnet, in the clear', async () => {
+    for (const port of [80, 8000]) {
+      const asked = ['busybox', 'nc', '-w', '3', sql.node.address, String(port)];
+      const { stdout } = await lab.run('laptop', asked, { input: 'GET / HTTP/1.0\r\n\r\n' });
+      expect(stdout).toBe('');
+    }
+  });
+
+  test('what takes TLS is no root, and small', async () => {
+    const status = await sql.inGuest('cat /proc/$(cat /run/tailscale/tls-pid)/status');
+    expect(/^Uid:\t(\d+)/m.exec(status)?.[1]).toBe('65534');
+    const [kib] = /VmRSS:\s+(\d+)/.exec(status)?.slice(1) ?? [];
+    note(`TLS takes ${kib ?? '?'} KiB of the guest`);
+    expect(Number(kib)).toBeLessThan(16_384);
+  });
+
+  describe('that is broken is named', () => {
+    /** The firewall is that of a service without HTTPS again: else the layer below would be named. */
+    beforeAll(() =>
+      sql.inGuest(
+        `sed -i '/^tailnet web/d' /run/service.conf
+        . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open`,
+      ),
+    );
+
+    test('not while it is well', async () => {
+      const { layers } = await expectWell();
+      expect(layers.find(({ name }) => name === 'https')?.evidence).toMatch(
+        new RegExp(`^${NAME}: the handshake is verified`),
+      );
+    });
+
+    test('where what takes TLS hangs, and it is started again', async () => {
+      await sql.inGuest('kill -STOP $(cat /run/tailscale/tls-pid)');
+      const { layers } = await diagnose('--fix');
+      expect(layers.find(({ name }) => name === 'https')).toMatchObject({
+        result: 'ok',
+        fixed: expect.any(String) as string,
+      });
+    });
+
+    test('where the certificate is of another name', async () => {
+      await sql.inGuest(`sed -i 's|${NAME}|other.lab.test|' ${settings}/guest.conf`);
+      await expectNamed('https', /has another name: .*other\.lab\.test/);
+    });
+
+    test('where there is none', async () => {
+      await sql.inGuest(`rm ${settings}/secrets/certificate`);
+      await expectNamed('https', /there is no certificate/);
+    });
+  });
 });
 
 /** Last: it takes the node away. */

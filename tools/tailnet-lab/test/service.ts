@@ -29,13 +29,41 @@ export interface Told {
 /** How long anything may take on a machine that has other work, in milliseconds. */
 export const PATIENCE = 120_000;
 
+/** Whom the lab's policy lets nodes be tagged as. */
+export const TAG = 'tag:sovereign';
+
+/** What is in the one table that tests read. */
+export const ROW = 'a row';
+
+export interface SqlNode {
+  address: string;
+  id: string;
+  name: string;
+}
+
 /** PostgreSQL on the local device at the lab's home, driven by the command line, reached from its laptop. */
 export class SqlAtHome {
   readonly lab: Lab;
+  /** That its first login used. */
+  key = '';
+  /** As it was after its first login. */
+  node: SqlNode = { address: '', id: '', name: '' };
   #password = '';
 
-  constructor(lab: Lab) {
+  private constructor(lab: Lab) {
     this.lab = lab;
+  }
+
+  /** In the tailnet by a key for tagged nodes, the laptop too, with a table that holds one row. */
+  static async start(lab: Lab): Promise<SqlAtHome> {
+    const sql = new SqlAtHome(lab);
+    await lab.laptop.up(lab.server.url, await lab.server.key());
+    const { key, file } = await sql.keyFile({ tags: [TAG] });
+    sql.key = key;
+    await sql.#up(file);
+    sql.node = await sql.reachable();
+    await sql.answers(sql.node.address, `create table kept as select '${ROW}' as value`, 'SELECT 1');
+    return sql;
   }
 
   /** Writes a key of the control server to a file. */
@@ -46,11 +74,10 @@ export class SqlAtHome {
     return { key, file };
   }
 
-  /** `up`, into the tailnet with a key. */
-  async up(keyFile: string, ...flags: string[]): Promise<void> {
+  async #up(keyFile: string): Promise<void> {
     await this.lab.sovereignJson([
       ...['up', '--sql', '-s', 'local', '--tailnet-key', keyFile, '--tailnet-server', this.lab.server.url],
-      ...['--tailnet-ca', this.lab.server.ca, '--timeout', '300', ...flags],
+      ...['--tailnet-ca', this.lab.server.ca, '--tailnet-tags', TAG, '--timeout', '300'],
     ]);
     this.#password = (
       await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local', '--yes'])
@@ -66,7 +93,7 @@ export class SqlAtHome {
   }
 
   /** Waits until the service is in the tailnet, and gives its node. */
-  reachable(): Promise<{ address: string; id: string; name: string }> {
+  reachable(): Promise<SqlNode> {
     return step('wait for the service in the tailnet', () =>
       vi.waitFor(
         async () => {
@@ -98,6 +125,16 @@ export class SqlAtHome {
         interval: 500,
       }),
     );
+  }
+
+  /** Waits until the service is in the tailnet, as the node that it was. */
+  async isSameNode(): Promise<void> {
+    expect(await this.reachable()).toEqual(this.node);
+  }
+
+  /** Waits until the row comes over the tailnet. */
+  rowComes(): Promise<void> {
+    return this.answers(this.node.address, 'select value from kept', ROW);
   }
 
   /** Standard output of a shell's script in the guest, which reads `input`. */
