@@ -184,9 +184,9 @@ while [ $left -gt 0 ]; do
     tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1
     sleep 0.1
   done 2>/dev/null
-  # Long enough to read its state, and mostly too short to get through to the control server.
-  sleep 0.5
-  # Every fifth does. What was told of the one before is gone since \`run\` began anew.
+  # At one moment or another of its start, mostly too early to get through to the control server.
+  sleep 0.$((left % 5))
+  # Every fifth gets through. What was told of the one before is gone since \`run\` began anew.
   tries=0
   until [ $((left % 5)) != 0 ] || { read -r state _ </run/sovereign/state/tailnet && [ "$state" = running ]; }; do
     tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1
