@@ -312,7 +312,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       rmSync(guest.path('config/secrets/certificate'));
       expect(now()).toBe('https none\n');
       guest.says('NeedsLogin');
-      expect(now()).toBe('');
+      expect(now()).toBe('https starting\n');
     });
 
     test('tells when it is asked why the tailnet made no certificate', async () => {

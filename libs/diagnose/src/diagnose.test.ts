@@ -343,12 +343,16 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
           'bad remote error: tls: internal error',
           /not verified: remote error/,
         ],
+        ['that begins, whatever was told before', 'starting', /told nothing of HTTPS yet/],
         ['that is told in words of another release', 'dancing', /the guest says: dancing/],
       ] as const
     ).map(([how, told, evidence, fixed]): (typeof cases)[number] => [
       'https',
       how,
-      { guest: guestWith(['https'], `https ${told}`) },
+      {
+        guest: guestWith(['https'], `https ${told}`),
+        service: { https: 'on a.example 2099-05-22T10:00:00Z own' },
+      },
       evidence,
       fixed,
     ]),

@@ -24,7 +24,7 @@ export interface GuestView {
   ports: readonly { name: string; number: number; listens: boolean }[];
   /** `open` or `closed`; undefined where no rules were loaded. */
   firewall: string | undefined;
-  /** `STATE WORD…` of a handshake that was just done; undefined where the guest has no HTTPS, or it is about to begin. */
+  /** `STATE WORD…` of a handshake that was just done, or `starting`; undefined where the guest has no HTTPS. */
   https: string | undefined;
   /** Of `nft list chain`: the rules for what comes out of the tunnel; undefined where the tailnet is off. */
   rules: Said | undefined;

@@ -28,10 +28,9 @@ async function ask(scene: Scene): Promise<Finding> {
   const told = guest.https ?? (await scene.inspection()).service?.https;
   const { definition } = scene;
   const declared = definition.ports.some(({ tls }) => tls !== undefined);
-  if (told === undefined)
-    return declared
-      ? failed(BEGINS, `Wait a moment and ask again; sovereign logs ${definition.name} tells more`)
-      : skipped('the service has no HTTPS');
+  const again = `Wait a moment and ask again; sovereign logs ${definition.name} tells more`;
+  if (told === undefined) return declared ? failed(BEGINS, again) : skipped('the service has no HTTPS');
+  if (told === 'starting') return failed(BEGINS, again);
   const status = parseHttps(told);
   if (status === undefined)
     return failed(

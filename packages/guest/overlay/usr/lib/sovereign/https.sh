@@ -40,26 +40,31 @@ https_declared() {
 	end
 }
 
-# https_ask: prints how it stands now, beside `run`, whose last look may be an hour old; nothing where it is about to
-# begin, or the service has none.
+# https_ask: prints how it stands now, beside `run`, whose last look may be an hour old; nothing where the service has
+# none.
 https_ask() {
 	https_declared || return 0
+	https_state=starting
 	ask
-	[ "$backend" = Running ] && [ ! -e "$BOOT/https-busy" ] || return 0
+	if [ "$backend" = Running ] && [ ! -e "$BOOT/https-busy" ]; then https_judge; fi
+	echo "https $https_state"
+}
+
+# https_judge: sets $https_state by a handshake that is done now.
+https_judge() {
 	https_log=https-now.log https_seconds=$HTTPS_NOW_SECONDS
 	https_choose
 	if [ -z "$https_from" ]; then
 		https_state=none
 	elif [ ! -s "$https_file" ]; then
 		# The tailnet made none; why, `run` knows.
-		read -r https_state 2>/dev/null <"$BOOT/https" || return 0
+		[ ! -s "$BOOT/https" ] || read -r https_state <"$BOOT/https"
 	elif https_check; then
 		https_state="on $https_name $https_until $https_from"
 	else
 		https_why
 		https_state="bad $https_problem"
 	fi
-	echo "https $https_state"
 }
 
 # https_look: while the node runs. What takes long is done aside, and wakes `run` when it is over.
