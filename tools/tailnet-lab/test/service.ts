@@ -77,7 +77,7 @@ export class SqlAtHome {
   async #up(keyFile: string): Promise<void> {
     await this.lab.sovereignJson([
       ...['up', '--sql', '-s', 'local', '--tailnet-key', keyFile, '--tailnet-server', this.lab.server.url],
-      ...['--tailnet-ca', this.lab.server.ca, '--tailnet-tags', TAG, '--timeout', '300'],
+      ...['--tailnet-ca', this.lab.server.ca, '--tailnet-tags', TAG, '--timeout', '600'],
     ]);
     this.#password = (
       await this.lab.sovereign(['secrets', 'show', 'sql', 'postgres-password', '-s', 'local', '--yes'])
