@@ -6,6 +6,9 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/*.boot.test.ts', '**/node_modules/**', '**/dist/**'],
     passWithNoTests: false,
+    // They are fast, and a machine that has other work is not: this ends only what hangs.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Tests that run side by side are the launcher's, and those wait most of their time.
     maxConcurrency: 12,
     // The selftest counts the tests of every project from these reports.
