@@ -24,15 +24,19 @@ const library = join(import.meta.dirname, '../overlay/usr/lib/sovereign');
 /** A folder that stands in for the guest's /run, with stand-ins for the programs that only a guest has. */
 export class StandInGuest {
   readonly folder = mkdtempSync(join(tmpdir(), 'sovereign-guest-'));
+  /** Times of the scripts that a test makes shorter. */
+  hurry: Record<string, string> = {};
   readonly #shell: readonly string[];
   /** Held open both ways, as the launcher holds it. */
   readonly #orders: number;
+  readonly #console: number;
 
   constructor(shell: readonly string[]) {
     this.#shell = shell;
     for (const name of ['state', 'config', 'bin']) mkdirSync(join(this.folder, name));
     spawnSync('mkfifo', [this.path('agent'), this.path('in')]);
     this.#orders = openSync(this.path('in'), 'r+');
+    this.#console = openSync(this.path('console'), 'a');
     this.write('config/guest.conf', 'hostname sql\neth0-address 10.0.2.15/24\neth0-gateway 10.0.2.2\n');
     this.write('service.conf', `schema 1\nname sql\nport postgres 5432\nhealth ${this.path('bin/health')}\n`);
     this.program('health', 'exit 0');
@@ -75,6 +79,7 @@ export class StandInGuest {
       SOVEREIGN_GVFORWARDER: this.path('bin/gvforwarder'),
       SOVEREIGN_NAMED: this.path('bin/named'),
       SOVEREIGN_PIDFILE: this.path('pid'),
+      ...this.hurry,
     };
   }
 
@@ -92,10 +97,13 @@ export class StandInGuest {
     return spawnSync(command, [...args, '-c', `${sources}; ${script}`], { env: this.#env, encoding: 'utf8' });
   }
 
-  /** Starts one of the guest's programs. */
+  /** Starts one of the guest's programs; what it complains of is in the file `console`. */
   start(program: string, ...words: string[]): ChildProcess {
     const [command = '', ...args] = this.#shell;
-    return spawn(command, [...args, join(library, program), ...words], { env: this.#env, stdio: 'ignore' });
+    return spawn(command, [...args, join(library, program), ...words], {
+      env: this.#env,
+      stdio: ['ignore', 'ignore', this.#console],
+    });
   }
 
   /**
@@ -131,6 +139,7 @@ export class StandInGuest {
 
   remove(): void {
     closeSync(this.#orders);
+    closeSync(this.#console);
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

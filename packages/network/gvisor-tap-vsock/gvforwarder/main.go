@@ -17,6 +17,8 @@
 //		takes TLS connections and carries what is in them to a service
 //	gvforwarder -tls-check ADDRESS -name NAME -certificate FILE
 //		does a handshake, verifies it, and prints until when the certificate is good
+//	gvforwarder -call FILE [-authorities FILE] [-within DURATION]
+//		calls the address in a file, over HTTPS or HTTP, without telling it to anybody else
 package main
 
 import (
@@ -34,6 +36,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sovereign/gvisor-tap-vsock/call"
 )
 
 const (
@@ -54,7 +58,16 @@ func main() {
 	certificate := flag.String("certificate", "", "`file` with chain and key in PEM")
 	check := flag.String("tls-check", "", "do a verified handshake with this `address`")
 	name := flag.String("name", "", "`name` that the certificate is to have")
+	address := flag.String("call", "", "call the address in this `file`")
+	authorities := flag.String("authorities", "", "`file` with certificates, in PEM, to trust beside the system's")
+	within := flag.Duration("within", 20*time.Second, "`time` that a call may take")
 	flag.Parse()
+	if *address != "" {
+		if err := call.Get(*address, *authorities, *within); err != nil {
+			log.Fatalf("gvforwarder: no success: %v", err)
+		}
+		return
+	}
 	if *listen != "" {
 		log.Fatalf("gvforwarder: no TLS: %v", serveTLS(*listen, *to, *certificate))
 	}
