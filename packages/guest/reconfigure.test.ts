@@ -54,6 +54,20 @@ describe.each(shells)('a new config disk under %s', (_name, shell) => {
     expect(guest.read('calls')).toBe('apply new word\n');
   });
 
+  test('with another heartbeat, or the first one, leaves the service alone', () => {
+    reconfigure(disk({}));
+    const before = guest.read('calls');
+    for (const address of ['https://monitor.example/a\n', 'off\n']) {
+      expect(reconfigure(disk({ 'secrets/heartbeat': address })).stdout).toBe('applied\n');
+      expect(guest.read('config/secrets/heartbeat')).toBe(address);
+    }
+    expect(guest.read('calls')).toBe(before);
+    reconfigure(disk({ 'secrets/heartbeat': 'https://monitor.example/b\n', 'secrets/password': 'other\n' }));
+    expect(guest.read('config/secrets/heartbeat')).toBe('https://monitor.example/b\n');
+    expect(guest.read('calls')).toBe(`${before}apply other\n`);
+    expect(left()).toEqual([]);
+  });
+
   test('restarts the units of a service that cannot apply it by itself', () => {
     rmSync(guest.path('bin/apply'));
     expect(reconfigure(disk({})).stdout).toBe('applied\n');

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HEARTBEAT } from '@sovereign/service';
 import { describe, expect, test, vi } from 'vitest';
 import { readConfigDisk } from './config-disk.ts';
 import { HostedDevice } from './device.ts';
@@ -131,8 +132,9 @@ describe('a rotation', () => {
     // Again and again: no third value is made.
     await expect(home.device.secrets.rotate(definition)).rejects.toEqual(pending());
     expect(await home.candidates()).toEqual([await home.value(), old]);
-    expect(await home.device.secrets.list(definition)).toEqual([
+    expect(await home.device.secrets.list(definition)).toMatchObject([
       { name: NAME, description: 'for tests', state: 'made', pending: true },
+      { name: HEARTBEAT, state: 'missing', pending: false },
     ]);
   });
 

@@ -3,6 +3,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { configDir, withLock } from '@sovereign/store';
+import { checkAddress } from './address.ts';
 import { checkCertificate } from './certificate.ts';
 import { damagedSecrets, deviceConfigDir, knowsSecrets, readSecrets, writeSecrets } from './secrets-file.ts';
 
@@ -145,13 +146,14 @@ export function makeSecret(
 
 /**
  * The value to keep of what its owner gave.
- * @throws SovereignError `bad-secret`, `bad-certificate` with exit 2, without the value
+ * @throws SovereignError `bad-secret`, `bad-certificate`, `bad-address` with exit 2, without the value
  */
 export function checkSecret(
   { name, holds }: Pick<Service['secrets'][number], 'name' | 'holds'>,
   value: string,
 ): string {
   if (holds === 'certificate') return checkCertificate(name, value);
+  if (holds === 'address') return checkAddress(name, value);
   if (/^[^\p{Cc}]{1,4096}$/u.test(value)) return value;
   throw new SovereignError({
     code: 'bad-secret',

@@ -65,10 +65,20 @@ const secretSchema = z.strictObject({
   make: z.enum(['password', 'owner']),
   /** How it reaches the guest: as it is, or as the PHC string of its argon2id hash, where that is all it needs. */
   deliver: z.enum(['plain', 'argon2id']).default('plain'),
-  /** What it is where it is more than one line: a certificate's chain and its key, in PEM. */
-  holds: z.literal('certificate').optional(),
+  /** What it is where it is no word of any kind: a certificate's chain and its key, in PEM; an address on the web. */
+  holds: z.enum(['certificate', 'address']).optional(),
   description: z.string().min(1),
 });
+
+/** Every service has it, beside its own secrets: whoever knows the address can say that all is well. */
+export const HEARTBEAT = 'heartbeat';
+const heartbeat: z.output<typeof secretSchema> = {
+  name: HEARTBEAT,
+  make: 'owner',
+  deliver: 'plain',
+  holds: 'address',
+  description: 'Address that the guest calls every minute while the service is healthy, or off',
+};
 
 /** What a setting's value may be. `flag` is `yes` or `no`. */
 export const settingKinds = {
@@ -172,6 +182,10 @@ export const serviceSchema = serviceFields.superRefine(
         refuse(`${setting}: its default ${preset} is not one of its choices`);
       }
     }
+    // A definition that is made of another one has it already.
+    if (secrets.some((secret) => secret.name === HEARTBEAT && secret.description !== heartbeat.description)) {
+      refuse(`every service has a secret ${HEARTBEAT}: its own needs another name`);
+    }
     if (invitation !== undefined) {
       for (const [what, list] of [
         ['port', ports],
@@ -218,7 +232,10 @@ export type ServiceDefinition = z.output<typeof serviceSchema>;
  */
 export function defineService(definition: z.input<typeof serviceSchema>): ServiceDefinition {
   const result = serviceSchema.safeParse(definition);
-  if (result.success) return Object.freeze(result.data);
+  if (result.success) {
+    const own = result.data.secrets.filter((secret) => secret.name !== HEARTBEAT);
+    return Object.freeze({ ...result.data, secrets: [...own, heartbeat] });
+  }
   throw new SovereignError({
     code: 'bad-definition',
     what: `the service definition is wrong: ${z.prettifyError(result.error).replaceAll('\n', ' ')}`,

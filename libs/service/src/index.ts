@@ -3,6 +3,7 @@ export {
   defineService,
   guestAddress,
   guestMac,
+  HEARTBEAT,
   NET_INDEX,
   serviceSchema,
   type Base,

@@ -76,3 +76,13 @@ test.each([
   const needs = [{ service: 'sql', ...change }];
   expect(() => defineService({ ...definition, needs })).toThrow(message);
 });
+
+test('every service has a heartbeat, once, and none has a secret of its own by that name', () => {
+  const names = (one: typeof definition): string[] => one.secrets.map(({ name }) => name);
+  expect(names(definition)).toEqual(['database-password', 'heartbeat']);
+  expect(names(defineService({ ...definition, title: 'Other' }))).toEqual(['database-password', 'heartbeat']);
+  const secrets = [...definition.secrets.slice(0, 1)].map((secret) => ({ ...secret, name: 'heartbeat' }));
+  expect(() => defineService({ ...definition, needs: [], secrets })).toThrow(
+    /every service has a secret heartbeat/,
+  );
+});

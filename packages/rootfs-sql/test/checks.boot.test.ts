@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
+import { createServer as createHttp } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { mirrorHosts } from '@sovereign/base';
@@ -23,6 +24,8 @@ let service: TestService;
 let context: CheckContext;
 /** Passwords of before. */
 const rotated: string[] = [];
+/** What makes the address of the heartbeat a secret. */
+const MONITOR = '5f1c7a52-planted-monitor';
 /** Path in the guest of a program that hides shmget from the command it runs. */
 const DENY = '/tmp/deny-shmget';
 
@@ -216,9 +219,30 @@ test('a password that is rotated while the service runs: the old one is refused,
   rotated.push(old);
 });
 
-test('no password, of now or before, is anywhere but in its two files and on the config disk', async () => {
-  const planted = [await service.password(), ...rotated];
-  expect(planted).toHaveLength(2);
+test('a heartbeat that is set while the service runs is heard, and the machine stays', async () => {
+  const asked: (string | undefined)[] = [];
+  const monitor = createHttp((request, response) => {
+    asked.push(request.url);
+    response.end('OK');
+  }).listen(0, '127.0.0.1');
+  onTestFinished(() => void monitor.close());
+  await once(monitor, 'listening');
+  const since = async () => (await service.device.status([service.definition]))[0]?.since;
+  const before = await since();
+  // This machine's loopback, as QEMU's own network shows it to a guest.
+  const address = `http://10.0.2.2:${(monitor.address() as AddressInfo).port}/ping/${MONITOR}?status=up`;
+  const set = (value: string) => service.device.secrets.set(service.definition, 'heartbeat', value);
+  expect(await set(address)).toBe('live');
+  await vi.waitUntil(() => asked.length > 0, { timeout: 120_000 });
+  expect(asked).toEqual([`/ping/${MONITOR}?status=up`]);
+  const word = async () => inGuest('cat /run/sovereign/heartbeat');
+  await vi.waitUntil(async () => (await word()) === 'heard\n', { timeout: 60_000 });
+  expect(await since()).toBe(before);
+});
+
+test('no password, of now or before, and no address, is anywhere but in its two files and on the config disk', async () => {
+  const planted = [await service.password(), ...rotated, MONITOR];
+  expect(planted).toHaveLength(3);
   const pattern = `${planted.join('\n')}\n`;
   const target = await service.device.ssh(service.definition);
   // On standard input, so that looking for it puts it nowhere. The config disk itself is the guest's, for root alone.

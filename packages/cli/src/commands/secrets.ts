@@ -1,6 +1,6 @@
 import type { Applied } from '@sovereign/device';
 import { SovereignError, step } from '@sovereign/report';
-import type { FoundService } from '@sovereign/service';
+import { HEARTBEAT, type FoundService } from '@sovereign/service';
 import { askSecret } from '../ask.ts';
 import { announce, theService } from '../device.ts';
 import { nearest, wordOf } from '../services.ts';
@@ -89,7 +89,8 @@ function who(service: FoundService, applied: Applied): string {
 /** @throws SovereignError `unknown-secret` with exit 2 */
 function nameOf(service: FoundService, word: string | undefined): string {
   const names = service.definition.secrets.map(({ name }) => name);
-  const name = word ?? (names.length === 1 ? names[0] : undefined);
+  const own = names.filter((known) => known !== HEARTBEAT);
+  const name = word ?? (own.length === 1 ? own[0] : undefined);
   if (name !== undefined && names.includes(name)) return name;
   const near = name === undefined ? undefined : nearest(name, names);
   throw new SovereignError({

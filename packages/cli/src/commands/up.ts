@@ -75,9 +75,9 @@ export function howToConnect(
               `  ${''.padEnd(10)} ./sovereign tailnet status ${word} tells more`,
             ]),
         `  ${'open it'.padEnd(10)} ./sovereign connect ${word}`,
-        ...service.definition.secrets.map(
-          (secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`,
-        ),
+        ...service.definition.secrets
+          .filter(({ make }) => make !== 'owner')
+          .map((secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`),
       ];
     })
     .join('\n');
