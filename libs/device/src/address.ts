@@ -4,18 +4,18 @@ import { SovereignError } from '@sovereign/report';
 export const NO_ADDRESS = 'off';
 
 /**
- * An address on the web that is a secret, as the programs that call it take it (packages/network, `call`).
+ * An address on the web that is a secret, or with `off` that word for none, as the programs that call it take it (packages/network, `call`).
  * @throws SovereignError `bad-address` with exit 2, without the address
  */
-export function checkAddress(name: string, value: string): string {
+export function checkAddress(name: string, value: string, { off = true } = {}): string {
   const given = value.trim();
-  if (given === NO_ADDRESS) return given;
+  if (off && given === NO_ADDRESS) return given;
   const bad = (what: string): SovereignError =>
     new SovereignError({
       code: 'bad-address',
       what: `this is no address that can be called: ${what}`,
       on: name,
-      hint: `Wanted: an address with https:// in front, as the monitor shows it, or ${NO_ADDRESS}`,
+      hint: `Wanted: an address with https:// in front, as its server shows it${off ? `, or ${NO_ADDRESS}` : ''}`,
       exit: 2,
     });
   if (given.length > 2048) throw bad('it has more than 2048 characters');

@@ -145,6 +145,8 @@ export interface Device {
   /** How its services are reached in the owner's tailnet. */
   readonly tailnet: DeviceTailnet;
 
+  readonly notify: DeviceNotify;
+
   /** For whoever looks for the cause of a fault. */
   readonly inspector: Inspector;
 }
@@ -195,6 +197,25 @@ export interface RotateReport {
   /** Secrets whose change had been begun before. */
   finished: string[];
   applied: Applied;
+}
+
+/** How a message is sent: to a topic of ntfy, or as JSON with a `text`, as chat servers take it. */
+export type NotifyKind = 'ntfy' | 'webhook';
+
+/** Who is told by the device itself when something there needs attention. */
+export interface DeviceNotify {
+  /** Undefined where nobody is told. */
+  kind(): Promise<NotifyKind | undefined>;
+
+  /**
+   * From now on it is told there.
+   * @returns whether the device has the program that sends already
+   * @throws SovereignError `bad-address` with exit 2, without the address; `not-deployed`
+   */
+  set(kind: NotifyKind, address: string): Promise<'now' | 'next-deploy'>;
+
+  /** Nobody is told any more. */
+  off(): Promise<void>;
 }
 
 /** A device's services as nodes of the owner's tailnet. `login`, `logout` and `rename` ask the guest, over SSH. */

@@ -14,6 +14,7 @@ import { deviceSettings, rememberDevice, timeServersOf } from './device-settings
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
+import { NOTIFY_SETTINGS } from './notify.ts';
 import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
 import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
@@ -77,7 +78,8 @@ export async function deploy(
   const running = agent.get(name)?.pid !== undefined;
   const ports = await assignPorts(host, definition, running);
   const plan = await planFor(host, { definition, release }, ports, mode);
-  const program = mode === 'vsock' ? await gvproxy(host, release, files) : undefined;
+  const sends = release.network !== undefined && (await host.read(NOTIFY_SETTINGS)) !== undefined;
+  const program = mode === 'vsock' || sends ? await gvproxy(host, release, files) : undefined;
 
   const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
   const newData = host.kind === 'adb' ? definition.data.size * MIB : NEW_DATA;

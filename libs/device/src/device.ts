@@ -18,6 +18,7 @@ import type {
   DeployOptions,
   DeployReport,
   Device,
+  DeviceNotify,
   Inventory,
   LogOptions,
   Probe,
@@ -36,6 +37,7 @@ import { notDeployed } from './not-deployed.ts';
 import { serviceLogs } from './logs.ts';
 import { requireMemory } from './memory.ts';
 import type { NetworkMode } from './network/guest.ts';
+import { NotifyControl } from './notify.ts';
 import { plannedNetwork } from './plan.ts';
 import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
 import { assignPorts, forgetPorts, PORT_TAKEN, readPorts, SSH } from './ports.ts';
@@ -81,6 +83,7 @@ export class HostedDevice implements Device {
   readonly kind: 'local' | 'adb';
   readonly inspector: HostInspector;
   readonly secrets: SecretsControl;
+  readonly notify: DeviceNotify;
   readonly tailnet: TailnetControl;
   readonly #host: Host;
   readonly #guest: GuestAccess;
@@ -102,6 +105,7 @@ export class HostedDevice implements Device {
     };
     this.secrets = new SecretsControl(host, this.#guest);
     this.tailnet = new TailnetControl(host, this.#guest.ssh);
+    this.notify = new NotifyControl(host);
   }
 
   probe(): Promise<Probe[]> {

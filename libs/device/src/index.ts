@@ -4,11 +4,13 @@ export type {
   DeployOptions,
   DeployReport,
   Device,
+  DeviceNotify,
   DeviceSecrets,
   DeviceTailnet,
   Endpoint,
   Inventory,
   LogOptions,
+  NotifyKind,
   Probe,
   ResizeReport,
   RotateReport,
@@ -29,6 +31,7 @@ export type { Machine } from './host.ts';
 export { readBundle } from './bundle.ts';
 export type { Inspection, Inspector } from './inspect.ts';
 export { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
+export { notifyKinds } from './notify.ts';
 export {
   checkKey,
   readTailnetChange,

@@ -426,6 +426,18 @@ export const table: readonly CommandEntry[] = [
     load: async () => (await import('./commands/devices.ts')).devices,
   },
   {
+    name: 'notify',
+    services: 'none',
+    words: '[kind]',
+    wordsUsage: '[ntfy|webhook|off]',
+    summary: 'have the device itself tell you when something there needs attention',
+    description: 'Asks for the address on a terminal, unseen, else reads it from standard input.',
+    example: 'sovereign notify ntfy',
+    flags: ['serial', 'dryRun'],
+    needs: [],
+    load: async () => (await import('./commands/notify.ts')).notify,
+  },
+  {
     name: 'doctor',
     services: 'none',
     summary: 'what is missing or wrong on this machine and on a device, and the cure',

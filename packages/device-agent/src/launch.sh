@@ -12,6 +12,7 @@
 #   launch.sh ask ROOT SERVICE SECONDS VERB WORD…   what the guest answers over the control channel (docs/formats.md)
 #   launch.sh settle ROOT SERVICE         put the data disk from before a trial that is over in its place again
 #   launch.sh network ROOT                make the network of the guests anew; connections through it end
+#   launch.sh tell ROOT                   send the owner what needs attention (docs/formats.md, "Messages")
 #   launch.sh check ROOT                  nothing: all of this launcher's parts could be read
 #
 # ROOT is the device's folder (docs/formats.md, "Release"). POSIX sh that also runs under Android's mksh with toybox:
@@ -67,6 +68,8 @@ launcher=$here/launch.sh
 . "$here/lib/space.sh"
 # shellcheck source=lib/awake.sh
 . "$here/lib/awake.sh"
+# shellcheck source=lib/notify.sh
+. "$here/lib/notify.sh"
 # shellcheck source=lib/update.sh
 . "$here/lib/update.sh"
 # shellcheck source=lib/keeper.sh
@@ -83,7 +86,7 @@ launcher=$here/launch.sh
 . "$here/lib/status.sh"
 
 usage() {
-  die 2 "usage: launch.sh start|run|settle ROOT SERVICE, stop ROOT SERVICE SECONDS, ask ROOT SERVICE SECONDS VERB WORD…, status|boot|keep|network|remove ROOT, halt ROOT SECONDS"
+  die 2 "usage: launch.sh start|run|settle ROOT SERVICE, stop ROOT SERVICE SECONDS, ask ROOT SERVICE SECONDS VERB WORD…, status|boot|keep|tell|network|remove ROOT, halt ROOT SECONDS"
 }
 
 [ $# -ge 2 ] || usage
@@ -119,6 +122,7 @@ case $verb.$# in
   status.2) status_all ;;
   boot.2) boot_device ;;
   keep.2) keep ;;
+  tell.2) tell_owner ;;
   halt.3)
     is_number "$3" || usage
     halt_device "$3"

@@ -54,7 +54,7 @@ export interface AdbHostOptions {
 const LEAVE = `
 [ -z "$2" ] || rm -f "$2" "$2.tmp"
 cd "$1" 2>/dev/null || exit 0
-rm -rf device.conf platform net keeper device.conf.tmp platform.tmp || exit 1
+rm -rf device.conf platform net keeper notify device.conf.tmp platform.tmp || exit 1
 [ "$3" = all ] || exit 0
 rm -rf device.json ports.json agent store lock lock.owner device.json.tmp ports.json.tmp || exit 1
 rmdir services 2>/dev/null

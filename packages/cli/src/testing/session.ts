@@ -77,6 +77,17 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
         return Promise.resolve();
       },
     },
+    notify: {
+      kind: () => Promise.resolve(undefined),
+      set: (kind) => {
+        did.push(`notify ${kind}`);
+        return Promise.resolve('now' as const);
+      },
+      off: () => {
+        did.push('notify off');
+        return Promise.resolve();
+      },
+    },
     inspector: {
       inspect: () => Promise.reject(new Error('nothing is known')),
       askGuest: () => Promise.reject(new Error('no guest')),

@@ -100,6 +100,7 @@ end_keeper() {
 remove_device() {
   halt_device 60
   each_service unwant
+  notify_end
   [ -z "$device_hook" ] || rm -f "$device_hook"
   cd "$root" && rm -rf keeper
 }

@@ -1,5 +1,5 @@
 # The keeper, one per device: brings back launchers that are gone, holds the device awake, watches its space and its
-# network. It ends by itself when no service is left to look after.
+# network, has its owner told. It ends by itself when no service is left to look after.
 # shellcheck shell=sh
 
 # Seconds between two rounds: on a phone each of them wakes a processor.
@@ -35,6 +35,7 @@ keep() {
   shutdown_watch_begin
   if ! net_conf || ! net_up; then keeper_attention "the network is not up: $net_error"; fi
   while keeper_round; do keeper_nap; done
+  notify_watch
   net_down
   awake_off
   log 'keeper ends'
@@ -77,6 +78,7 @@ keeper_round() {
     return 1
   fi
   watch_space
+  notify_watch
   keeper_looks
   if [ -z "$active" ]; then
     # In this order: who starts a service writes first that it is wanted, and then looks for a keeper.

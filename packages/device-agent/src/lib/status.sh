@@ -18,6 +18,7 @@ status_all() {
 status_device() {
   if alive '' "$root/keeper/state"; then echo "- keeper $pid"; fi
   if get "$root/keeper/state/attention"; then echo "- attention $value"; fi
+  if get "$root/notify/problem"; then echo "- attention the message of this was not sent: $value"; fi
   if net_conf; then net_status; else echo "- attention $net_error"; fi
 }
 

@@ -45,6 +45,7 @@ supervise() {
   fi
   log "launcher ends: $service is $final"
   set_phase "$final"
+  notify_watch
 }
 
 # Fails where the device does not let any service run.

@@ -1,5 +1,5 @@
 // Package call asks an HTTP server of the owner's for one thing, and takes its status for the answer: a monitor that is
-// to hear that a service is well.
+// to hear that a service is well, or one that passes messages on.
 //
 // The address is a secret: whoever knows it can speak for the service. It is read from a file, so that no argument has
 // it, and no error of this package repeats any part of it.
@@ -22,6 +22,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -40,23 +41,56 @@ type said string
 
 func (err said) Error() string { return string(err) }
 
-// Get calls the address in a file once, and is done within `wait`: names, connections, redirects. Good is any status of
-// success.
+// Request is what is asked, and how.
+type Request struct {
+	// Address begins with https:// or http://.
+	Address string
+	// Fields of the header, each a line of its own.
+	Fields []string
+	// Body makes it a POST, which no redirect is followed of.
+	Body []byte
+	// Resolvers are name servers, ADDRESS or ADDRESS:PORT, asked instead of those of the system.
+	Resolvers []string
+	// Authorities is a file with certificates, in PEM, that are trusted beside the system's.
+	Authorities string
+	// Wait bounds all of it: names, connections, redirects.
+	Wait time.Duration
+}
+
+// Get calls the address in a file once. Good is any status of success.
 func Get(file, authorities string, wait time.Duration) error {
-	address, err := read(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	roots, err := trusted(authorities)
+	request := Request{Address: strings.TrimSpace(string(text)), Authorities: authorities, Wait: wait}
+	if err := request.Send(); err != nil {
+		if err == errAddress {
+			return errors.New(file + ": " + err.Error())
+		}
+		return err
+	}
+	return nil
+}
+
+const errAddress = said("it holds no address that begins with https:// or http://")
+
+// Send sends it once. Good is any status of success.
+func (request *Request) Send() error {
+	address, err := url.Parse(request.Address)
+	if err != nil || len(request.Address) > longestAddress || !isAddress(address) {
+		return errAddress
+	}
+	roots, err := trusted(request.Authorities)
 	if err != nil {
 		return err
 	}
-	limit, cancel := context.WithTimeout(context.Background(), wait)
+	limit, cancel := context.WithTimeout(context.Background(), request.Wait)
 	defer cancel()
 	for range redirects + 1 {
-		next, err := ask(limit, address, roots)
+		next, err := request.ask(limit, address, roots)
 		if err != nil {
-			return plain(limit, wait, err)
+			return plain(limit, request.Wait, err)
 		}
 		if next == nil {
 			return nil
@@ -68,19 +102,6 @@ func Get(file, authorities string, wait time.Duration) error {
 		address = next
 	}
 	return said(fmt.Sprintf("it redirects more than %d times", redirects))
-}
-
-func read(file string) (*url.URL, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	line := strings.TrimSpace(string(text))
-	address, err := url.Parse(line)
-	if err != nil || len(line) > longestAddress || !isAddress(address) {
-		return nil, errors.New(file + ": it holds no address that begins with https:// or http://")
-	}
-	return address, nil
 }
 
 func isAddress(address *url.URL) bool {
@@ -107,8 +128,8 @@ func trusted(authorities string) (*x509.CertPool, error) {
 }
 
 // ask sends one request (RFC 9112) and reads the answer to it: nil for success, where it redirects to, or an error.
-func ask(limit context.Context, address *url.URL, roots *x509.CertPool) (*url.URL, error) {
-	conn, err := connect(limit, address, roots)
+func (request *Request) ask(limit context.Context, address *url.URL, roots *x509.CertPool) (*url.URL, error) {
+	conn, err := request.connect(limit, address, roots)
 	if err != nil {
 		return nil, err
 	}
@@ -117,10 +138,7 @@ func ask(limit context.Context, address *url.URL, roots *x509.CertPool) (*url.UR
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	request := "GET " + address.RequestURI() + " HTTP/1.1\r\n" +
-		"Host: " + address.Host + "\r\n" +
-		"User-Agent: sovereign\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
+	if _, err := conn.Write(request.message(address)); err != nil {
 		return nil, err
 	}
 	reader := bufio.NewReader(io.LimitReader(conn, longest))
@@ -134,7 +152,7 @@ func ask(limit context.Context, address *url.URL, roots *x509.CertPool) (*url.UR
 	switch {
 	case status < 300:
 		return nil, refusal(reader)
-	case status < 400 && location != "":
+	case status < 400 && location != "" && request.Body == nil:
 		next, err := address.Parse(location)
 		if err != nil || !isAddress(next) {
 			return nil, said(fmt.Sprintf("it answers with status %d", status))
@@ -143,6 +161,21 @@ func ask(limit context.Context, address *url.URL, roots *x509.CertPool) (*url.UR
 	default:
 		return nil, said(fmt.Sprintf("it answers with status %d", status))
 	}
+}
+
+func (request *Request) message(address *url.URL) []byte {
+	method, fields := "GET", request.Fields
+	if request.Body != nil {
+		method, fields = "POST", append(fields, fmt.Sprintf("Content-Length: %d", len(request.Body)))
+	}
+	head := append([]string{
+		method + " " + address.RequestURI() + " HTTP/1.1",
+		"Host: " + address.Host,
+		"User-Agent: sovereign",
+		"Accept: */*",
+		"Connection: close",
+	}, fields...)
+	return append([]byte(strings.Join(head, "\r\n")+"\r\n\r\n"), request.Body...)
 }
 
 // refusal: of a check that it does not know, healthchecks.io says so in a success
@@ -188,12 +221,28 @@ func readLine(reader *bufio.Reader) (string, error) {
 	return strings.TrimRight(line, "\r\n"), err
 }
 
-func connect(limit context.Context, address *url.URL, roots *x509.CertPool) (net.Conn, error) {
+// resolver asks the name servers in turn: Go's own asks again where one says nothing.
+func (request *Request) resolver() *net.Resolver {
+	if len(request.Resolvers) == 0 {
+		return nil
+	}
+	var turn atomic.Uint32
+	return &net.Resolver{PreferGo: true, Dial: func(limit context.Context, network, _ string) (net.Conn, error) {
+		server := request.Resolvers[int(turn.Add(1)-1)%len(request.Resolvers)]
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			server = net.JoinHostPort(server, "53")
+		}
+		return (&net.Dialer{}).DialContext(limit, network, server)
+	}}
+}
+
+func (request *Request) connect(limit context.Context, address *url.URL, roots *x509.CertPool) (net.Conn, error) {
 	port := address.Port()
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[address.Scheme]
 	}
-	conn, err := (&net.Dialer{}).DialContext(limit, "tcp", net.JoinHostPort(address.Hostname(), port))
+	dialer := &net.Dialer{Resolver: request.resolver()}
+	conn, err := dialer.DialContext(limit, "tcp", net.JoinHostPort(address.Hostname(), port))
 	if err != nil || address.Scheme != "https" {
 		return conn, err
 	}

@@ -7,6 +7,11 @@
 // and nothing else.
 //
 // Usage: [SOVEREIGN_SERVICES=FOLDER] gvproxy -config FILE -listen URL -services URL
+//
+// It is on the device, where no other program of ours is that speaks HTTPS:
+//
+//	gvproxy -notify FILE [-authorities FILE]
+//		sends what is on its standard input to the address in a file
 package main
 
 import (
@@ -36,7 +41,15 @@ func main() {
 	config := flag.String("config", "", "YAML `file` with the network under the key stack")
 	guests := flag.String("listen", "", "`URL` where guests connect: vsock://:PORT or unix://PATH")
 	services := flag.String("services", "", "`URL` of the API for the device itself: unix://PATH")
+	message := flag.String("notify", "", "send a message as this `file` says")
+	authorities := flag.String("authorities", "", "`file` with certificates, in PEM, to trust beside the system's")
 	flag.Parse()
+	if *message != "" {
+		if err := notify(*message, *authorities, os.Stdin); err != nil {
+			log.Fatalf("gvproxy: not sent: %v", err)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := run(ctx, *config, *guests, *services); err != nil {

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+import { type DeviceFolder, type Shell, shells } from './testing/device-folder.ts';
+import { PATIENT, test } from './testing/launcher-test.ts';
+
+/** Stands in for the program that sends, which packages/network tests: what it is given is in `sent`. */
+const SENDER = `#!/bin/sh
+cd "\${0%/store/*}"
+read -r message
+if [ -e refuses ]; then
+  echo "$message" >>refused
+  echo '2026/11/28 gvproxy: not sent: it answers with status 500' >&2
+  exit 1
+fi
+echo "$* $message" >>sent
+`;
+
+/** Makes the owner of this device one who is told, with pauses that are none. */
+function tellOwner(device: DeviceFolder): void {
+  const digest = createHash('sha256').update(SENDER).digest('hex');
+  for (const folder of ['store', 'notify']) mkdirSync(join(device.root, folder), { recursive: true });
+  const path = join(device.root, 'store', digest);
+  writeFileSync(path, SENDER);
+  chmodSync(path, 0o755);
+  device.settings({ network: 'user', gvproxy: digest });
+  device.install('hurried', { notify_rest: ':' });
+  writeFileSync(join(device.root, 'notify', 'settings'), 'schema 1\nntfy https://ntfy.example/planted\n');
+}
+
+const lines = (device: DeviceFolder, name: string): string[] => {
+  const path = join(device.root, name);
+  return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
+};
+const sent = (device: DeviceFolder) => lines(device, 'sent');
+const message = (text: string) => `-notify settings ${text}`;
+const WELL = message('nothing needs attention any more');
+
+describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 300_000 }, (shell) => {
+  test('each thing that needs attention is one message, and so is its end', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    tellOwner(device);
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    device.write('state/attention', 'the new release was taken back: "not" healthy\n');
+    await expect
+      .poll(() => sent(device), PATIENT)
+      .toEqual([message('sql: the new release was taken back: "not" healthy')]);
+    // Whoever begins anew has told it.
+    const { keeper } = await device.status('-');
+    process.kill(Number(keeper), 'SIGKILL');
+    await expect.poll(async () => (await device.status('-')).keeper ?? keeper, PATIENT).not.toBe(keeper);
+    rmSync(join(device.service, 'state/attention'));
+    await expect.poll(() => sent(device), PATIENT).toHaveLength(2);
+    expect(sent(device)[1]).toBe(WELL);
+  });
+
+  test('a service that is given up is the last word, and is told all the same', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'dies', { restarts: '0' });
+    tellOwner(device);
+    await device.start();
+    await device.until({ state: 'failed' });
+    await expect
+      .poll(() => sent(device), PATIENT)
+      .toEqual([expect.stringContaining('sql: gave up after 1 starts')]);
+    await expect.poll(() => device.processes(), PATIENT).toEqual([]);
+  });
+
+  test('who is not reached is tried six times, then it is said, and the next thing is tried again', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    tellOwner(device);
+    writeFileSync(join(device.root, 'refuses'), '');
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    device.write('state/attention', 'one\n');
+    await expect.poll(() => existsSync(join(device.root, 'notify/failed')), PATIENT).toBe(true);
+    expect(lines(device, 'refused')).toEqual(Array<string>(6).fill('sql: one'));
+    expect((await device.status('-')).attention).toBe(
+      'the message of this was not sent: it answers with status 500',
+    );
+    // The service was none the worse.
+    expect(await device.status()).toMatchObject({ state: 'running', health: 'ok' });
+    rmSync(join(device.root, 'refuses'));
+    device.write('state/attention', 'other\n');
+    await expect.poll(() => sent(device), PATIENT).toEqual([message('sql: other')]);
+    expect(lines(device, 'refused')).toHaveLength(6);
+    expect((await device.status('-')).attention).toBeUndefined();
+    expect(readFileSync(join(device.root, 'notify/log'), 'utf8')).not.toContain('planted');
+  });
+
+  test('nothing is sent where the owner did not ask for it, nor by a program that is damaged', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    tellOwner(device);
+    const settings = join(device.root, 'notify/settings');
+    const asked = readFileSync(settings);
+    rmSync(settings);
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    device.write('state/attention', 'one\n');
+    const { gvproxy = '' } = Object.fromEntries(
+      lines(device, 'device.conf').map((line) => line.split(' ')),
+    ) as Record<string, string>;
+    writeFileSync(join(device.root, 'store', gvproxy), `${SENDER}# other\n`);
+    writeFileSync(settings, asked);
+    await expect
+      .poll(async () => (await device.status('-')).attention, PATIENT)
+      .toBe('the message of this was not sent: the program that sends is damaged: deploy again');
+    expect(sent(device)).toEqual([]);
+  });
+});
