@@ -227,17 +227,16 @@ test('a heartbeat that is set while the service runs is heard, and the machine s
   }).listen(0, '127.0.0.1');
   onTestFinished(() => void monitor.close());
   await once(monitor, 'listening');
-  const since = async () => (await service.device.status([service.definition]))[0]?.since;
-  const before = await since();
+  const { since } = await service.status();
   // This machine's loopback, as QEMU's own network shows it to a guest.
   const address = `http://10.0.2.2:${(monitor.address() as AddressInfo).port}/ping/${MONITOR}?status=up`;
   const set = (value: string) => service.device.secrets.set(service.definition, 'heartbeat', value);
   expect(await set(address)).toBe('live');
-  await vi.waitUntil(() => asked.length > 0, { timeout: 120_000 });
+  await service.until('the first heartbeat', () => asked.length > 0);
   expect(asked).toEqual([`/ping/${MONITOR}?status=up`]);
-  const word = async () => inGuest('cat /run/sovereign/heartbeat');
-  await vi.waitUntil(async () => (await word()) === 'heard\n', { timeout: 60_000 });
-  expect(await since()).toBe(before);
+  const heard = async () => (await inGuest('cat /run/sovereign/heartbeat')) === 'heard\n';
+  await service.until('the guest to say that it was heard', heard);
+  expect((await service.status()).since).toBe(since);
 });
 
 test('no password, of now or before, and no address, is anywhere but in its two files and on the config disk', async () => {
