@@ -78,8 +78,9 @@ export async function deploy(
   const running = agent.get(name)?.pid !== undefined;
   const ports = await assignPorts(host, definition, running);
   const plan = await planFor(host, { definition, release }, ports, mode);
-  const sends = release.network !== undefined && (await host.read(NOTIFY_SETTINGS)) !== undefined;
-  const program = mode === 'vsock' || sends ? await gvproxy(host, release, files) : undefined;
+  // It sends messages, too. Asked last: on a phone it is a round trip.
+  const sends = async () => release.network !== undefined && (await host.read(NOTIFY_SETTINGS)) !== undefined;
+  const program = mode === 'vsock' || (await sends()) ? await gvproxy(host, release, files) : undefined;
 
   const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
   const newData = host.kind === 'adb' ? definition.data.size * MIB : NEW_DATA;
