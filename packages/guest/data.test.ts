@@ -50,6 +50,20 @@ describe.each(shells)('the data disk under %s', (_name, shell) => {
     execFileSync('e2fsck', ['-f', '-n', disk], { stdio: 'ignore' });
   });
 
+  test('is unmounted once nobody looks into it any more, and said to be held where somebody goes on', () => {
+    const tries = guest.path('tries');
+    const held = (times: number) =>
+      guest.program(
+        'umount',
+        `echo >>'${tries}'; [ $(wc -l <'${tries}') -gt ${times} ] || { echo held >&2; exit 1; }`,
+      );
+    guest.program('sleep', ':');
+    held(3);
+    expect(run(96, 'data_unmount')).toMatchObject({ status: 0, stderr: '' });
+    held(1000);
+    expect(run(96, 'data_unmount')).toMatchObject({ status: 1, stderr: 'held\n' });
+  });
+
   test('is used as it is where it cannot grow', () => {
     run(96, `data_format '${disk}' ${UUID}`);
     size(160);

@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +29,15 @@ export class TestService {
   private constructor(found: FoundService, bundle: Bundle) {
     this.found = found;
     this.bundle = bundle;
+    // Of its own, as if it had had them before: two files at a time would take each other's while a machine is down.
+    const first = randomInt(2_000, 3_200) * 10;
+    const ports = [...found.definition.ports.map(({ name }) => name), 'ssh'];
+    const chosen = Object.fromEntries(ports.map((name, index) => [name, first + index]));
+    mkdirSync(join(this.folder, 'device'));
+    writeFileSync(
+      join(this.folder, 'device/ports.json'),
+      JSON.stringify({ schema: 1, services: { [found.definition.name]: chosen } }),
+    );
     vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
   }
 

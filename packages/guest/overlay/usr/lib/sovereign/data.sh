@@ -120,6 +120,19 @@ data_mount() {
 	mount -t ext4 -o "$data_options" "$1" "$DATA"
 }
 
+# data_unmount: whoever looks for a file there, as the health watch does every second, holds the disk for a moment.
+data_unmount() {
+	data_tries=0
+	until umount "$DATA" 2>/dev/null; do
+		data_tries=$((data_tries + 1))
+		if [ $data_tries = 100 ]; then
+			umount "$DATA"
+			return
+		fi
+		sleep 0.1
+	done
+}
+
 # data_mount_checked DEVICE: the kernel replays the journal; e2fsck runs where that is not enough, and only as far
 # as it repairs without asking.
 data_mount_checked() {
@@ -127,7 +140,7 @@ data_mount_checked() {
 		data_errors=0
 		[ ! -r "/sys/fs/ext4/${1##*/}/errors_count" ] || read -r data_errors <"/sys/fs/ext4/${1##*/}/errors_count"
 		[ "$data_errors" != 0 ] || return 0
-		umount "$DATA"
+		data_unmount
 	fi
 	e2fsck -p "$1"
 	data_checked=$?
@@ -171,7 +184,7 @@ data_attach() {
 	if [ "$found" = "ext4 $uuid" ] && data_mount_checked "$device" >&2; then
 		if [ -f "$DATA/sovereign.json" ]; then
 			data_fits || {
-				umount "$DATA"
+				data_unmount
 				return 1
 			}
 			data_grow "$device" >&2
@@ -182,11 +195,11 @@ data_attach() {
 				data_record false
 				return
 			fi
-			umount "$DATA"
+			data_unmount
 			echo "data foreign: the disk has files and no sovereign.json"
 			return 1
 		fi
-		umount "$DATA"
+		data_unmount
 	fi
 	if [ "$(first_text "$device" 0)" = "sovereign-new $uuid" ] ||
 		[ "$(first_text "$device" $tail_at)" = "sovereign-formatting $uuid" ]; then
