@@ -8,7 +8,7 @@ import { connect, connectDatabase, databaseOf } from '@sovereign/checks';
 import { localDevice, readBundle, type Bundle, type Device, type ServiceStatus } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
-import { workspaceRoot } from '@sovereign/store';
+import { canonicalJson, workspaceRoot } from '@sovereign/store';
 import { vi } from 'vitest';
 
 /** In milliseconds. */
@@ -36,7 +36,7 @@ export class TestService {
     mkdirSync(join(this.folder, 'device'));
     writeFileSync(
       join(this.folder, 'device/ports.json'),
-      JSON.stringify({ schema: 1, services: { [found.definition.name]: chosen } }),
+      canonicalJson({ schema: 1, services: { [found.definition.name]: chosen } }),
     );
     vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
   }
