@@ -4,7 +4,8 @@ import { SovereignError } from '@sovereign/report';
 export const NO_ADDRESS = 'off';
 
 /**
- * An address on the web that is a secret, or with `off` that word for none, as the programs that call it take it (packages/network, `call`).
+ * An address on the web that is a secret, as the programs that call it take it (packages/network, `call`); with `off`,
+ * also that word, for none.
  * @throws SovereignError `bad-address` with exit 2, without the address
  */
 export function checkAddress(name: string, value: string, { off = true } = {}): string {
