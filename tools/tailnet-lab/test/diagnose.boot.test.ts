@@ -186,7 +186,8 @@ describe('HTTPS with the owner’s certificate', () => {
     /** The firewall is that of a service without HTTPS again: else the layer below would be named. */
     beforeAll(() =>
       sql.inGuest(
-        `sed -i '/^tailnet web/d' /run/service.conf
+        // In place: another file would not be the one that is mounted.
+        `conf=$(sed '/^tailnet web/d' /run/service.conf) && echo "$conf" >/run/service.conf
         . /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open`,
       ),
     );
