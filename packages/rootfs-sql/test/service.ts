@@ -88,7 +88,7 @@ export class TestService {
       while (!(await isSo())) {
         if (performance.now() > end) {
           const log = (await this.text('log/launcher.log')).split('\n').slice(-5).join(' | ');
-          throw new Error(`no ${what}: ${JSON.stringify(await this.status())}; ${log}`);
+          throw new Error(`waited in vain for ${what}: ${JSON.stringify(await this.status())}; ${log}`);
         }
         await sleep(interval);
       }
