@@ -8,12 +8,7 @@ export const agent: Layer = {
   name: 'agent',
   asks: "the guest's agent: a question over the control channel",
   // A guest that has more to do than its device can carry falls silent for moments.
-  probe: (scene) =>
-    patiently(
-      scene,
-      () => hear(scene),
-      ({ result }) => result === 'failed',
-    ),
+  probe: patiently(hear, ({ result }) => result === 'failed'),
 };
 
 async function hear(scene: Scene): Promise<Finding> {

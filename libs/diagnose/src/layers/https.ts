@@ -13,12 +13,7 @@ export const https: Layer = {
   name: 'https',
   asks: 'the guest: a verified handshake with its port for HTTPS',
   // A certificate that the tailnet makes takes its time, and so does what takes TLS.
-  probe: (scene) =>
-    patiently(
-      scene,
-      () => ask(scene),
-      ({ evidence }) => evidence === BEGINS,
-    ),
+  probe: patiently(ask, ({ evidence }) => evidence === BEGINS),
 };
 
 async function ask(scene: Scene): Promise<Finding> {

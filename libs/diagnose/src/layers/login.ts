@@ -11,12 +11,7 @@ export const login: Layer = {
   name: 'login',
   asks: 'the guest: its state in the tailnet',
   // A daemon that has just started knows its state in a moment.
-  probe: (scene) =>
-    patiently(
-      scene,
-      () => ask(scene),
-      ({ evidence }) => evidence === BEGINS,
-    ),
+  probe: patiently(ask, ({ evidence }) => evidence === BEGINS),
 };
 
 async function ask(scene: Scene): Promise<Finding> {
