@@ -32,6 +32,8 @@ launcher=$here/launch.sh
 . "$here/lib/process.sh"
 # shellcheck source=lib/device-conf.sh
 . "$here/lib/device-conf.sh"
+# shellcheck source=lib/store.sh
+. "$here/lib/store.sh"
 # shellcheck source=lib/plan.sh
 . "$here/lib/plan.sh"
 # shellcheck source=lib/control.sh

@@ -74,14 +74,10 @@ vsock_answers() {
 
 vsock_start() {
   vsock_due
-  net_program=$root/store/$net_due
-  net_have=''
-  if [ -r "$net_program" ]; then net_have=$(sha256sum <"$net_program"); fi
-  if [ "${net_have%% *}" != "$net_due" ]; then
-    net_problem "gvproxy is missing or damaged in the store: $net_program"
+  if ! stored_program "$net_due"; then
+    net_problem "gvproxy is missing or damaged in the store: $stored"
     return 1
   fi
-  [ -x "$net_program" ] || chmod 0755 "$net_program"
   if ! [ -r gvproxy.yaml ]; then
     net_problem "gvproxy has no configuration: $PWD/gvproxy.yaml"
     return 1
@@ -92,7 +88,7 @@ vsock_start() {
   # Whose plans say which guests may join. No option: one from before that is gone back to would not know it.
   SOVEREIGN_SERVICES=$root/services
   export SOVEREIGN_SERVICES
-  net_daemon '' gvproxy "$net_program" -config gvproxy.yaml -listen "$net_listen" \
+  net_daemon '' gvproxy "$stored" -config gvproxy.yaml -listen "$net_listen" \
     -services "unix://$PWD/api.sock"
 }
 

@@ -105,19 +105,16 @@ notify_send() {
     problem='the program that sends is not on this device: the next deploy brings it'
     return 1
   fi
-  notify_program=$root/store/$device_gvproxy
-  notify_have=$(sha256sum <"$notify_program")
-  if [ "${notify_have%% *}" != "$device_gvproxy" ]; then
+  if ! stored_program "$device_gvproxy"; then
     problem='the program that sends is damaged: deploy again'
     return 1
   fi
-  [ -x "$notify_program" ] || chmod 0755 "$notify_program"
   if [ "$device_kind" = adb ]; then
     SSL_CERT_DIR=$NOTIFY_AUTHORITIES
     export SSL_CERT_DIR
   fi
   problem=$(printf '%s\n' "${notice:-nothing needs attention any more}" |
-    "$notify_program" -notify settings 2>&1 9>&-) && return 0
+    "$stored" -notify settings 2>&1 9>&-) && return 0
   problem=${problem##*"$LF"}
   problem=${problem##*not sent: }
   problem=${problem:-the program that sends was killed}

@@ -28,7 +28,7 @@ const caller = `
 set -uf
 umask 077
 lib=$1 root=$2 nap=0.1
-for part in say state process logs device-conf net net-vsock net-tap net-rules; do . "$lib/$part.sh"; done
+for part in say state process logs device-conf store net net-vsock net-tap net-rules; do . "$lib/$part.sh"; done
 VSOCK_DEVICE=$3 VSOCK_PROOF=$4 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=5 NET_LOG_INTERVAL=$4
 shift 4
 net_conf || die 1 "$net_error"
