@@ -1,51 +1,27 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer as createHttp, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createServer as createTcp, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { Authority } from './authority.ts';
 import { freePort, listenOnLoopback } from './ports.ts';
 import { program } from './running.ts';
 
 /** What may stand in no word of the program. */
 const TOKEN = 'a2b7-planted-token';
-const folder = mkdtempSync(join(tmpdir(), 'sovereign-call-'));
-const file = (name: string) => join(folder, name);
-const read = (name: string) => readFileSync(file(name), 'utf8');
-
-function openssl(...args: string[]): void {
-  const { status, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`openssl ${args.join(' ')}: ${stderr}`);
-}
-
-const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-const days = (count: number) => ['-days', String(count)];
-
-/** A certificate of the authority of this test, for these names. */
-function certify(name: string, names: string, count: number): void {
-  openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', '/CN=monitor');
-  writeFileSync(file(`${name}.ext`), `subjectAltName=${names}\n`);
-  openssl(
-    ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-    ...['-out', `${name}.crt`, ...days(count), '-extfile', `${name}.ext`],
-  );
-}
+const authority = new Authority();
+const { file, read } = authority;
 
 beforeAll(() => {
-  openssl(
-    ...['req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', ...days(3), '-subj', '/CN=authority'],
-    ...['-addext', 'keyUsage=critical,keyCertSign'],
-  );
-  certify('good', 'IP:127.0.0.1,DNS:localhost', 2);
-  certify('other', 'DNS:elsewhere.example', 2);
-  certify('over', 'IP:127.0.0.1', -1);
+  authority.certify('good', 'IP:127.0.0.1,DNS:localhost', 2);
+  authority.certify('other', 'DNS:elsewhere.example', 2);
+  authority.certify('over', 'IP:127.0.0.1', -1);
 });
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => authority.remove());
 
 interface Said {
   status: unknown;

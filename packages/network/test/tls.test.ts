@@ -1,35 +1,21 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { Authority } from './authority.ts';
 import { freePort } from './ports.ts';
 import { program } from './running.ts';
 
 const NAME = 'vault.example.org';
-const folder = mkdtempSync(join(tmpdir(), 'sovereign-tls-'));
-const file = (name: string) => join(folder, name);
-const read = (name: string) => readFileSync(file(name), 'utf8');
-
-function openssl(...args: string[]): void {
-  const { status, stderr } = spawnSync('openssl', args, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`openssl ${args.join(' ')}: ${stderr}`);
-}
-
-const fresh = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+const authority = new Authority();
+const { file, read } = authority;
 
 /** A certificate of the authority of this test, as an owner gives it: chain, and the key. */
 function certify(name: string, days: number): void {
-  openssl('req', ...fresh, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${NAME}`);
-  writeFileSync(file(`${name}.ext`), `subjectAltName=DNS:${NAME}\n`);
-  openssl(
-    ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-    ...['-out', `${name}.crt`, '-days', String(days), '-extfile', `${name}.ext`],
-  );
+  authority.certify(name, `DNS:${NAME}`, days);
   writeFileSync(file(`${name}.pem`), read(`${name}.crt`) + read('ca.pem') + read(`${name}.key`));
   writeFileSync(file(`${name}-alone.pem`), read(`${name}.crt`) + read(`${name}.key`));
 }
@@ -55,22 +41,6 @@ let echo: Server;
 const port = () => (echo.address() as AddressInfo).port;
 
 beforeAll(async () => {
-  openssl(
-    ...[
-      'req',
-      '-x509',
-      ...fresh,
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.pem',
-      '-days',
-      '3',
-      '-subj',
-      '/CN=authority',
-    ],
-    ...['-addext', 'keyUsage=critical,keyCertSign'],
-  );
   certify('good', 2);
   certify('over', -1);
   // Says back what it is told, once it was told all.
@@ -83,7 +53,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   echo.close();
-  rmSync(folder, { recursive: true, force: true });
+  authority.remove();
 });
 
 /** What is said back over a verified connection. */
