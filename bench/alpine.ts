@@ -20,6 +20,7 @@ import { peakOf, residentBelow } from '@sovereign/store/testing';
 import { makeTestMirror } from '@sovereign/test-mirror';
 import { openToolRoot } from '@sovereign/tools';
 import { execa } from 'execa';
+import { median } from './median.ts';
 
 const { values } = parseArgs({
   options: { runs: { type: 'string', default: '3' }, compose: { type: 'string' } },
@@ -54,8 +55,6 @@ async function measure(folder: string): Promise<{ times: Times; peak: number }> 
   const { result, peak } = await peakOf(residentBelow, Promise.resolve(work));
   return { times: JSON.parse(result.stdout.trim().split('\n').at(-1) ?? '') as Times, peak };
 }
-
-const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
 
 /** Makes the lock of the test mirror's packages, and the image of it `runs` times after one that fills the caches. */
 async function main(runs: number): Promise<void> {

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startServer, WRITE } from '@sovereign/remote-cache/testing';
 import { execa } from 'execa';
+import { median } from './median.ts';
 
 const CLIENTS = 8;
 /** Requests of one client. */
@@ -75,8 +76,6 @@ async function measure(url: string, run: number, verb: 'put' | 'get'): Promise<n
   );
   return (CLIENTS * REQUESTS * megabytes) / ((performance.now() - began) / 1000);
 }
-
-const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
 
 try {
   const ours = await startServer(join(scratch, 'ours'));

@@ -25,6 +25,7 @@ import {
 import { cacheDir } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { boot, makeProbeImages, readReport } from 'kernel/testing';
+import { median } from './median.ts';
 
 const project = join(import.meta.dirname, '../packages/kernel');
 const { values } = parseArgs({
@@ -113,9 +114,7 @@ async function measureBoots(kernels: readonly Kernel[], folder: string): Promise
       times.get(name)?.push(uptime);
     }
   }
-  return new Map(
-    [...times].map(([name, list]) => [name, list.sort((a, b) => a - b)[list.length >> 1] ?? NaN]),
-  );
+  return new Map([...times].map(([name, list]) => [name, median(list)]));
 }
 
 const scratch = await mkdtemp(join(tmpdir(), 'kernel-bench-'));

@@ -16,6 +16,7 @@ import { execInGuest, localDevice, readBundle, selectDevice, type Device } from 
 import { loadService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
+import { median } from './median.ts';
 
 const { values } = parseArgs({
   options: { runs: { type: 'string', default: '5' }, mebibytes: { type: 'string', default: '64' } },
@@ -29,8 +30,6 @@ process.env.XDG_CONFIG_HOME = join(scratch, 'config');
 const found = await loadService(join(root, 'packages/rootfs-sql'));
 const bundle = await readBundle(root, found);
 const { definition } = found;
-const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
-
 /** Seconds that some work took. */
 async function seconds(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();

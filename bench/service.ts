@@ -24,6 +24,7 @@ import { cacheDir, workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { execa } from 'execa';
 import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
+import { median } from './median.ts';
 
 const { values } = parseArgs({
   options: { runs: { type: 'string', default: '3' }, only: { type: 'string' } },
@@ -38,8 +39,6 @@ const env = {
   SOVEREIGN_EVENTS: '',
   NX_DAEMON: 'false',
 };
-
-const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
 
 /** Seconds of one command, as a whole process. */
 async function time(program: string, args: string[], extra: Record<string, string> = {}): Promise<number> {

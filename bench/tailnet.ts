@@ -14,6 +14,7 @@ import { TailnetClient } from 'tailnet-lab/src/client.ts';
 import { Lab } from 'tailnet-lab/src/lab.ts';
 import { control, nats, type Nat, type Room } from 'tailnet-lab/src/topology.ts';
 import { ownSettings, Phone, PhoneService } from 'virtual-phone/testing';
+import { median } from './median.ts';
 
 const { values } = parseArgs({
   options: {
@@ -24,8 +25,6 @@ const { values } = parseArgs({
 });
 const runs = Number(values.runs);
 const mebibytes = Number(values.mebibytes);
-const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1] ?? NaN;
-
 /** Waits for a condition, ten minutes at most. */
 async function until(done: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + 600_000;
