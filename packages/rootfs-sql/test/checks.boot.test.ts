@@ -204,7 +204,7 @@ test('iptables and ip6tables take rules beside those of the guest', async () => 
 
 test('a password that is rotated while the service runs: the old one is refused, the machine stays', async () => {
   const old = await service.password();
-  const pid = async () => (await service.device.status([service.definition]))[0]?.pid;
+  const pid = async () => (await service.status()).pid;
   const before = await pid();
   expect(await service.device.secrets.rotate(service.definition)).toEqual({
     rotated: ['postgres-password'],
@@ -303,7 +303,7 @@ test('the password is in no log either where the owner has all statements logged
   await query(
     [...logged.map((setting) => `ALTER SYSTEM SET ${setting};`), 'SELECT pg_reload_conf();'].join(' '),
   );
-  const console = () => readFile(join(service.folder, 'device/services/sql/log/console.log'), 'utf8');
+  const console = () => readFile(service.file('log/console.log'), 'utf8');
   try {
     // The server takes its new settings a moment after it was told.
     await expect
@@ -354,8 +354,8 @@ test('another service of the device has its own database, at every start, and is
   const config = '/run/sovereign/config/databases';
   const apply = `mkdir -p ${config} && echo "it's 1 password" >${config}/toy && /usr/lib/sovereign/postgresql password`;
   await inGuest(apply);
-  const [state] = await service.device.status([service.definition]);
-  const published = state?.endpoints.find(({ name }) => name === 'postgres')?.url ?? '';
+  const { endpoints } = await service.status();
+  const published = endpoints.find(({ name }) => name === 'postgres')?.url ?? '';
   const as = (database: string) =>
     connect({
       url: published.replace(/\/\/.*@(.*)\/.*/, `//toy@$1/${database}`),

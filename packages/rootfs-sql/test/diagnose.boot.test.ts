@@ -107,7 +107,7 @@ async function expectWell(): Promise<void> {
   await expect.poll(async () => (await ask(false)).failed, PATIENT).toBe(null);
 }
 
-const state = (name: string) => join(service.folder, 'device/services/sql/state', name);
+const state = (name: string) => service.file(`state/${name}`);
 const pidIn = (name: string): number => Number(readFileSync(state(name), 'utf8'));
 
 test('everything is well, and what does not apply is said so', async () => {
@@ -191,9 +191,9 @@ describe('in the guest', () => {
   test('an agent that is gone for good', async () => {
     await inGuest('rc-service agent stop');
     await expectNamed('agent', /(nothing for \d+ s|not said anything)/);
-    const [status] = await service.device.status([service.definition]);
+    const status = await service.status();
     expect(status).toMatchObject({ healthy: null });
-    expect(status?.attention).toMatch(/says nothing/);
+    expect(status.attention).toMatch(/says nothing/);
     await inGuest('rc-service agent start');
     await expectWell();
   });
@@ -219,16 +219,14 @@ describe('on the device', () => {
 
 /** Starts the machine once more, QEMU's arguments being changed. */
 async function restartWith(change: (argv: string) => string): Promise<() => Promise<void>> {
-  const file = join(service.folder, 'device/services/sql/a/argv.1');
+  const file = service.file('a/argv.1');
   const before = readFileSync(file, 'utf8');
   const changed = change(before);
   expect(changed).not.toBe(before);
   writeFileSync(file, changed);
   const killed = pidIn('pid');
   process.kill(killed, 'SIGKILL');
-  await expect
-    .poll(async () => (await service.device.status([service.definition]))[0]?.pid, PATIENT)
-    .not.toBe(killed);
+  await expect.poll(async () => (await service.status()).pid, PATIENT).not.toBe(killed);
   return async () => {
     writeFileSync(file, before);
     await service.device.stop(service.definition, 1);

@@ -106,8 +106,8 @@ export class TestService {
 
   /** One statement with this password. */
   async queryWith(password: string, sql: string): Promise<void> {
-    const [status] = await this.device.status([this.definition]);
-    const client = await connect({ url: status?.endpoints[0]?.url ?? '', password });
+    const { endpoints } = await this.status();
+    const client = await connect({ url: endpoints[0]?.url ?? '', password });
     try {
       await client.query(sql);
     } finally {
