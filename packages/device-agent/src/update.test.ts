@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import { type Shell, shells } from './testing/device-folder.ts';
@@ -53,6 +53,27 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
       expect(device.journal().filter((line) => line.startsWith('power-on'))).toHaveLength(1);
     },
   );
+
+  test('a launcher that is chosen while the keeper looks is not gone over to before it has proven itself', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    // After its look at the services, before it would go over itself.
+    device.install('old', {
+      awake_keep: 'if [ -e hold ]; then : >held; fi; while [ -e hold ]; do sleep 1 9>&-; done',
+    });
+    await device.start();
+    await device.until({ state: 'running' });
+    await expect.poll(() => device.status('-'), PATIENT).toHaveProperty('keeper');
+    const inKeeper = (name: string) => join(device.root, 'keeper', name);
+    writeFileSync(inKeeper('hold'), '');
+    await expect.poll(() => existsSync(inKeeper('held')), PATIENT).toBe(true);
+    device.install('broken', { supervise: 'exit 1' });
+    rmSync(inKeeper('hold'));
+    await device.until({ attention: /broken was taken back: it ended/, state: 'running' });
+    expect(readFileSync(inKeeper('log/keeper.log'), 'utf8')).not.toMatch(/keeper of launcher broken/);
+  });
 
   test('a service that is ill keeps its launcher: nobody could tell whether another one does better', async ({
     expect,

@@ -138,9 +138,10 @@ dead_new_launcher() {
   refuse_launcher "$4" "$1" 'it ended'
 }
 
-# keeper_update: for the keeper, once all supervisors run the new launcher and have proven it.
+# keeper_update: for the keeper, once all supervisors run the new launcher and have proven it. One that was chosen since
+# they were looked at has yet to do so.
 keeper_update() {
-  [ -z "$update_pending" ] && new_launcher || return 0
+  [ -z "$update_pending" ] && new_launcher && [ "$new" = "$current_agent" ] || return 0
   boot_id
   put state/before "$own $boot $new" || return 0
   log "going over to the keeper of launcher $new"
