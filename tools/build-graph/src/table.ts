@@ -193,7 +193,9 @@ export const kinds: readonly Kind[] = [
     files: new RegExp(`^packages/${name}/(service\\.config\\.ts|overlay/.*|\\w+\\.lock\\.json)$`),
     builds: [`${name}:build`],
     checks: 'own',
-    also: new RegExp(`${boots.source}|^@sovereign/(cli|executors|guest):test$|^docker-engine:lint$`),
+    also: new RegExp(
+      `${boots.source}|^@sovereign/(cli|executors|guest):test$|^(docker-engine|virtual-phone|tailnet-lab):lint$`,
+    ),
   })),
   {
     what: 'what all guests have in common',

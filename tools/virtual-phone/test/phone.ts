@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +15,7 @@ import {
 } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
-import { workspaceRoot } from '@sovereign/store';
+import { sha256File, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 
 const command = join(import.meta.dirname, '..', 'phone');
@@ -84,6 +86,24 @@ export class PhoneService {
     const first = { name, address: `192.168.127.${net.index}`, definition: this.definition };
     const bundle = { ...this.bundle, definition, release, neighbours: [first] };
     return new PhoneService(this.phone, this.device, { ...this.#found, definition }, bundle);
+  }
+
+  /** The release that was built, with another file as root file system. */
+  async withRoot(file: string): Promise<Bundle> {
+    const root = { sha256: await sha256File(file), size: statSync(file).size };
+    return {
+      ...this.bundle,
+      release: { ...this.bundle.release, root },
+      files: { ...this.bundle.files, root: file },
+    };
+  }
+
+  /** The same with another digest alone: what stands behind the end of a file system changes nothing. */
+  async padded(folder: string): Promise<Bundle> {
+    const image = join(folder, `padded-${randomBytes(4).toString('hex')}`);
+    copyFileSync(this.bundle.files.root, image);
+    await appendFile(image, randomBytes(4096));
+    return this.withRoot(image);
   }
 
   private constructor(phone: Phone, device: Device, found: FoundService, bundle: Bundle) {

@@ -1,12 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toSovereignError } from '@sovereign/report';
 import { releaseId } from '@sovereign/service';
-import { sha256File } from '@sovereign/store';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectClosedToNeighbours, expectClosedToUplink } from './closed.ts';
 import { documentOf, ownSettings, Phone, PhoneService, psql, sovereign, waiting } from './phone.ts';
@@ -17,16 +14,6 @@ let phone: Phone;
 let sql: PhoneService;
 /** What is current on the phone. */
 let deployed: PhoneService['bundle'];
-
-/** The release that was built, with another file as root file system. */
-async function withRoot(file: string): Promise<PhoneService['bundle']> {
-  const root = { sha256: await sha256File(file), size: statSync(file).size };
-  return {
-    ...sql.bundle,
-    release: { ...sql.bundle.release, root },
-    files: { ...sql.bundle.files, root: file },
-  };
-}
 
 const kept = async (): Promise<void> =>
   expect(await sql.query('select value from kept')).toEqual([{ value: 'a row' }]);
@@ -62,6 +49,36 @@ test('deploying the same release sends nothing and changes nothing', async () =>
 });
 
 test('nothing of the guest is reached from a network that the phone is in', () => expectClosedToUplink(sql));
+
+test('under load the uplink changes: what comes in goes on, and what goes out goes by the new one', async () => {
+  const over = new AbortController();
+  const answered: unknown[] = [];
+  const load = (async () => {
+    while (!over.signal.aborted)
+      answered.push(await sql.query('select count(*)::int as rows from generate_series(1, 10000)'));
+  })();
+  const request = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 10.174.7.1 80";
+  await sql.inGuest(
+    ...['sh', '-c'],
+    `: >/run/load; for n in 1 2 3 4; do while [ -e /run/load ]; do ${request}; done; done </dev/null >/dev/null 2>&1 &`,
+  );
+  const { '- gvproxy': gvproxy } = await sql.told();
+  for (const uplink of ['wlan0', 'v4-rmnet0']) {
+    await phone.run('uplink', uplink);
+    const [, own = uplink] =
+      /inet ([\d.]+)/.exec(await phone.shell(`ip -4 -o address show dev ${uplink}`)) ?? [];
+    await expect
+      .poll(() => sql.inGuest('sh', '-c', `${request} || :`), { timeout: 60_000, interval: 500 })
+      .toContain(`asked by ${own}`);
+    const before = answered.length;
+    await expect.poll(() => answered.length, { timeout: 60_000 }).toBeGreaterThan(before);
+  }
+  over.abort();
+  await load;
+  await sql.inGuest('rm', '/run/load');
+  expect(new Set(answered.map((rows) => JSON.stringify(rows)))).toEqual(new Set(['[{"rows":10000}]']));
+  expect((await sql.told())['- gvproxy']).toBe(gvproxy);
+});
 
 test('a port that is not declared is not reached from a neighbour', { timeout: 600_000 }, () =>
   expectClosedToNeighbours(sql),
@@ -117,36 +134,8 @@ describe('what is killed comes back', () => {
   });
 });
 
-test('a release that panics is taken back with adb unplugged, and status says so afterwards', async () => {
-  const image = join(folder, 'no-file-system');
-  writeFileSync(image, randomBytes(1024 * 1024));
-  await sql.device.deploy(await withRoot(image));
-  await sql.device.start(sql.definition);
-  await phone.run('unplug');
-  await sql.until('the trial to end', (told) => told['sql trial'] === undefined, 240);
-  await sql.healthyThere();
-  await phone.run('plug');
-  const status = await sql.status();
-  expect(status).toMatchObject({
-    healthy: true,
-    trial: false,
-    slot: 'a',
-    release: releaseId(sql.bundle.release),
-  });
-  expect(status.attention).toContain('taken back');
-  await kept();
-});
-
-/** The release that was built with another digest: zeros behind the end of a file system change nothing else. */
-async function padded(): Promise<PhoneService['bundle']> {
-  const image = join(folder, `padded-${randomBytes(4).toString('hex')}`);
-  copyFileSync(sql.bundle.files.root, image);
-  await appendFile(image, randomBytes(4096));
-  return withRoot(image);
-}
-
 test('adb that goes away during a deploy is told, the service goes on, and the next deploy ends it', async () => {
-  const next = await padded();
+  const next = await sql.padded(folder);
   const cuts: unknown[] = [];
   for (const milliseconds of [100, 300, 600]) {
     const cut = sleep(milliseconds).then(() => phone.run('unplug'));
@@ -164,28 +153,12 @@ test('adb that goes away during a deploy is told, the service goes on, and the n
   await kept();
 });
 
-test('a phone that restarts twice during a trial goes back to the release before', async () => {
-  await sql.device.deploy(await padded());
-  await sql.device.start(sql.definition);
-  await phone.run('unplug');
-  for (let restart = 0; restart < 2; restart++) {
-    expect(await sql.told()).toMatchObject({ 'sql trial': 'yes' });
-    await phone.run('reboot');
-  }
-  await sql.healthyThere();
-  await phone.run('plug');
-  const status = await sql.status();
-  expect(status).toMatchObject({ healthy: true, trial: false, release: releaseId(deployed.release) });
-  expect(status.attention).toContain('restarted 2 times');
-  await kept();
-});
-
 /** Leaves so many MiB of /data free; blocks of 4096 bytes make 256 a MiB. */
 const fillUpTo = (free: number): Promise<string> =>
   phone.shell(`fallocate -l $(($(stat -f -c %a /data) / 256 - ${free}))m /data/filler`);
 
 test('a second release on a phone that is nearly full is refused before the first byte, and the service goes on', async () => {
-  const next = await padded();
+  const next = await sql.padded(folder);
   const before = await phone.shell('ls /data/sovereign/store');
   await fillUpTo(520);
   await expect(sql.device.deploy(next)).rejects.toMatchObject({ code: 'no-space' });
@@ -201,7 +174,7 @@ test('a service on a phone that is nearly full stops cleanly, says so, and comes
   const full = await sql.until('the service to stop', (told) => told['sql state'] === 'failed');
   expect(full['sql attention']).toContain('host full');
   expect(full['sql exit']).toBe('0');
-  await expect(sql.device.deploy(await padded())).rejects.toMatchObject({ code: 'no-space' });
+  await expect(sql.device.deploy(await sql.padded(folder))).rejects.toMatchObject({ code: 'no-space' });
   await phone.shell('rm /data/filler');
   await sql.healthyThere();
   await kept();
