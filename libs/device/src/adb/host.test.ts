@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { releaseId } from '@sovereign/service';
+import { releaseId, type Release } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { pruneStore } from '../artifacts.ts';
 import { capabilitiesOf } from '../testing/phone.ts';
@@ -29,6 +29,16 @@ const failure = (code: string, exit = 1): unknown => expect.objectContaining({ c
 const service = ({ root }: PhoneFolder, ...parts: string[]): string =>
   join(root, 'services', 'sql', ...parts);
 const stored = ({ root }: PhoneFolder): string[] => readdirSync(join(root, 'store')).sort();
+
+/** The release in slot a is this one, is current, and has its files. */
+function expectKept(phone: PhoneFolder, release: Release): void {
+  expect(readFileSync(service(phone, 'current'), 'utf8')).toBe('a\n');
+  const kept = JSON.parse(readFileSync(service(phone, 'a', 'release.json'), 'utf8')) as Release;
+  expect(kept).toEqual(release);
+  for (const { sha256 } of [kept.kernel, kept.root, kept.network?.gvproxy.arm64 ?? kept.kernel]) {
+    expect(stored(phone)).toContain(sha256);
+  }
+}
 
 function setUp() {
   const workstation = new Workstation();
@@ -394,6 +404,37 @@ describe('a phone that is full', () => {
   );
 });
 
+test('a phone that is full from any round trip of a second release on keeps the last good one; with space it goes on', async () => {
+  const { phone, workstation } = setUp();
+  const first = await workstation.bundle('healthy one');
+  await phone.device().deploy(first, CONSENT);
+  const uuid = readFileSync(service(phone, 'data.id'), 'utf8');
+  let failures = 0;
+  for (let at = 1; ; at++) {
+    const next = await workstation.bundle(`healthy number ${at}`);
+    phone.count = 0;
+    phone.full = at;
+    const error: unknown = await phone
+      .device()
+      .deploy(next)
+      .then(() => undefined)
+      .catch((thrown: unknown) => thrown);
+    phone.full = Infinity;
+    expectKept(phone, first.release);
+    if (phone.count < at) break;
+    if (error !== undefined) {
+      expect(error).toMatchObject({ exit: 1 });
+      failures += 1;
+    }
+    await phone.device().deploy(next);
+    const [state] = await phone.device().status([definition]);
+    expect(state).toMatchObject({ slot: 'b', release: releaseId(next.release), trial: true });
+  }
+  expect(failures).toBeGreaterThan(4);
+  expect(readFileSync(service(phone, 'data.id'), 'utf8')).toBe(uuid);
+  expect(stored(phone).filter((name) => name.endsWith('.part'))).toEqual([]);
+});
+
 describe('a deploy that is cut off at any round trip', () => {
   test.for(['before', 'after'] as const)(
     '(%s it) leaves the last good release; a second one goes on',
@@ -434,14 +475,7 @@ describe('a deploy that is cut off at any round trip', () => {
             () => true,
           );
         phone.cut = undefined;
-        expect(readFileSync(service(phone, 'current'), 'utf8')).toBe('a\n');
-        const kept = JSON.parse(
-          readFileSync(service(phone, 'a', 'release.json'), 'utf8'),
-        ) as typeof first.release;
-        expect(kept).toEqual(first.release);
-        for (const { sha256 } of [kept.kernel, kept.root, kept.network?.gvproxy.arm64 ?? kept.kernel]) {
-          expect(stored(phone)).toContain(sha256);
-        }
+        expectKept(phone, first.release);
         if (!cut) break;
         cuts += 1;
         await phone.device().deploy(next);

@@ -24,6 +24,8 @@ export class PhoneFolder implements PhoneShell {
   cut: { at: number; when: 'before' | 'after' } | undefined;
   /** Bytes of standard input that reach a script before the connection dies. */
   cutInput: number | undefined;
+  /** The script from which on no byte can be written: files are made, and stay empty. */
+  full = Infinity;
   readonly #bin: string;
   readonly #running = new Set<PhoneProcess>();
 
@@ -85,7 +87,8 @@ export class PhoneFolder implements PhoneShell {
       this.unplug();
       return Promise.reject(adbLost('phone'));
     }
-    const child = spawn(join(this.#bin, 'sh'), ['-c', script, 'sh', ...args], {
+    const limits = this.count >= this.full ? "trap '' XFSZ; ulimit -f 0\n" : '';
+    const child = spawn(join(this.#bin, 'sh'), ['-c', limits + script, 'sh', ...args], {
       env: { PATH: this.#bin },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
