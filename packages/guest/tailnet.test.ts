@@ -177,26 +177,6 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     expect(guest.calls[0]).toBe('gvforwarder -time a.example 192.0.2.5');
   });
 
-  test('tells the service its public name once that is known, and when it is another one', async () => {
-    guest.program('named', `echo "named $*" >>'${guest.path('names')}'`);
-    guest.write('names', '');
-    guest.begin();
-    await told('needs-login');
-    expect(existsSync(guest.path('tailnet-name'))).toBe(false);
-    guest.says('Running', { address: '100.64.0.1' });
-    guest.log('Switching ipn state NeedsLogin -> Running');
-    await told(RUNNING);
-    const names = () => guest.read('names').trim().split('\n');
-    await expect.poll(names, PATIENT).toEqual(['named sql-desk.tail.example']);
-    expect(guest.read('tailnet-name')).toBe('sql-desk.tail.example\n');
-    expect(statSync(guest.path('tailnet-name')).mode & 0o777).toBe(0o644);
-    guest.log('Switching ipn state Running -> Running');
-    guest.says('Running', { address: '100.64.0.1', dns: 'other.tail.example.' });
-    guest.log('Switching ipn state Running -> Running');
-    await expect.poll(names, PATIENT).toEqual(['named sql-desk.tail.example', 'named other.tail.example']);
-    expect(guest.read('tailnet-name')).toBe('other.tail.example\n');
-  });
-
   describe('HTTPS of a web service', () => {
     const NAME = 'sql-desk.tail.example';
     const END = '2027-05-22T10:00:00Z';
@@ -259,6 +239,67 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       );
       await begin(ON);
       await https(`on vault.example.org ${END} own`);
+    });
+
+    describe('and the address under which the service is known', () => {
+      const restarts = () => calls('rc-service');
+      const publicAddress = () => guest.run('public_address domain; echo "$value"').stdout.trim();
+      const withSettings = (...lines: string[]) => {
+        ownCertificate('chain and key');
+        guest.write('config/guest.conf', [guest.read('config/guest.conf'), ...lines, ''].join('\n'));
+        guest.write('service.conf', `${guest.read('service.conf')}units agent data vault\n`);
+        guest.program('rc-service', `echo "rc-service $*" >>'${guest.path('calls')}'`);
+      };
+
+      test('is the one in the tailnet once that is in order, where the settings know none', async () => {
+        withSettings('setting domain http://localhost:18000');
+        expect(publicAddress()).toBe('http://localhost:18000');
+        await begin(ON);
+        await https(`on ${NAME} ${END} own`);
+        await expect.poll(publicAddress, PATIENT).toBe(`https://${NAME}`);
+        // One that has yet to begin is not disturbed.
+        expect(restarts()).toEqual([]);
+        guest.write('started', '');
+        await expect.poll(restarts, PATIENT).toEqual(['rc-service vault restart']);
+        // It knows it from then on, also at the next boot, and learns another one.
+        await guest.end();
+        guest.begin();
+        guest.says('Running', { ...ON, dns: 'other.tail.example.' });
+        settings();
+        await expect.poll(publicAddress, PATIENT).toBe('https://other.tail.example');
+        await expect.poll(restarts, PATIENT).toHaveLength(2);
+      });
+
+      test('is that of the settings, where it is a public one', async () => {
+        withSettings('setting domain https://vault.example.org');
+        guest.write('started', '');
+        await begin(ON);
+        await https(`on vault.example.org ${END} own`);
+        expect(publicAddress()).toBe('https://vault.example.org');
+        expect(restarts()).toEqual([]);
+      });
+
+      test('is no longer the one in the tailnet once the node is logged out, or the tailnet is off', async () => {
+        withSettings('setting domain http://localhost:18000');
+        mkdirSync(guest.path('data/tailscale'), { recursive: true });
+        const known = () => guest.write('data/tailscale/public-address', `https://${NAME}\n`);
+        known();
+        expect(publicAddress()).toBe(`https://${NAME}`);
+        guest.write(
+          'config/guest.conf',
+          guest.read('config/guest.conf').replace('tailnet yes', 'tailnet no'),
+        );
+        expect(publicAddress()).toBe('http://localhost:18000');
+        guest.write(
+          'config/guest.conf',
+          guest.read('config/guest.conf').replace('tailnet no', 'tailnet yes'),
+        );
+        await begin(ON);
+        await https(`on ${NAME} ${END} own`);
+        expect(restarts()).toEqual([]);
+        expect(guest.call('tailnet', ['logout']).status).toBe(0);
+        expect(publicAddress()).toBe('http://localhost:18000');
+      });
     });
 
     test('says why the handshake fails, and that the certificate cannot be used', async () => {

@@ -49,7 +49,8 @@ export default defineService({
       name: 'url',
       kind: 'url',
       default: 'http://localhost:13000/',
-      description: 'Address at which it is reached, for links and clones',
+      description:
+        'Address at which it is reached, for links and clones; while it is this machine’s, the tailnet’s by HTTPS',
     },
     { name: 'admin', kind: 'text', default: 'owner', description: 'Name of the first administrator' },
     {

@@ -57,7 +57,8 @@ export default defineService({
       name: 'domain',
       kind: 'url',
       default: 'http://localhost:18000',
-      description: 'Address at which its clients reach it; https for all but this machine',
+      description:
+        'Address at which its clients reach it; while it is this machine’s, the tailnet’s by HTTPS',
     },
     { name: 'smtp-host', kind: 'text', description: 'Mail server for invitations; none without it' },
     { name: 'smtp-port', kind: 'number', default: '587', description: 'Port of the mail server' },

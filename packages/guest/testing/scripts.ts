@@ -77,7 +77,6 @@ export class StandInGuest {
       SOVEREIGN_APPLY: this.path('bin/apply'),
       SOVEREIGN_OVERCOMMIT: this.path('overcommit'),
       SOVEREIGN_GVFORWARDER: this.path('bin/gvforwarder'),
-      SOVEREIGN_NAMED: this.path('bin/named'),
       SOVEREIGN_PIDFILE: this.path('pid'),
       ...this.hurry,
     };
@@ -93,7 +92,7 @@ export class StandInGuest {
   /** Runs a script with the shared functions loaded, to its end. */
   run(script: string): { status: number | null; stdout: string; stderr: string } {
     const [command = '', ...args] = this.#shell;
-    const sources = ['common', 'firewall'].map((name) => `. '${library}/${name}.sh'`).join('; ');
+    const sources = ['common', 'settings', 'firewall'].map((name) => `. '${library}/${name}.sh'`).join('; ');
     return spawnSync(command, [...args, '-c', `${sources}; ${script}`], { env: this.#env, encoding: 'utf8' });
   }
 

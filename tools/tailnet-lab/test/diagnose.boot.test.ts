@@ -118,24 +118,39 @@ describe('HTTPS with the owner’s certificate', () => {
   const NAME = 'vault.lab.test';
   const settings = '/run/sovereign/config';
   const file = (name: string) => join(lab.folder, 'https', name);
-  const ask = (ca: string, name: string) =>
+  let ca: string;
+  const ask = (trusted: string, name: string) =>
     lab.run(
       'laptop',
       [
-        ...['openssl', 's_client', '-connect', `${sql.node.address}:443`, '-servername', name, '-CAfile', ca],
+        ...[
+          'openssl',
+          's_client',
+          '-connect',
+          `${sql.node.address}:443`,
+          '-servername',
+          name,
+          '-CAfile',
+          trusted,
+        ],
         ...['-verify_hostname', name, '-verify_return_error', '-quiet'],
       ],
       { input: 'GET / HTTP/1.0\r\n\r\n', timeout: PATIENCE },
     );
 
+  /** Gives the guest a certificate of this name, as the owner's. */
+  async function giveCertificate(name: string): Promise<void> {
+    await certify(file(name), name);
+    const parts = ['server.pem', 'ca.pem', 'server.key'].map((part) => join(file(name), part));
+    const pem = (await Promise.all(parts.map((part) => readFile(part, 'utf8')))).join('');
+    await sql.inGuest(`umask 077; cat >${settings}/secrets/certificate`, pem);
+  }
+
   /** A web server in the guest, and what the image of a web service says of it, stand in for a web service. */
   beforeAll(async () => {
     const conf = '/etc/sovereign/service.conf';
-    await certify(file(''), NAME);
-    const pem = (
-      await Promise.all(['server.pem', 'ca.pem', 'server.key'].map((name) => readFile(file(name), 'utf8')))
-    ).join('');
-    await sql.inGuest(`umask 077; cat >${settings}/secrets/certificate`, pem);
+    ca = join(file(NAME), 'ca.pem');
+    await giveCertificate(NAME);
     await sql.inGuest(`
       (while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhere it is' | nc -l -p 8000; done) </dev/null >/dev/null 2>&1 &
       cat ${conf} >/run/service.conf
@@ -156,14 +171,14 @@ describe('HTTPS with the owner’s certificate', () => {
   });
 
   test('a client on the laptop verifies it through the tailnet, and gets the page', async () => {
-    const { status, stdout, stderr } = await ask(file('ca.pem'), NAME);
+    const { status, stdout, stderr } = await ask(ca, NAME);
     expect({ status, stdout }, stderr).toMatchObject({
       status: 0,
       stdout: expect.stringContaining('here it is') as string,
     });
     // The same client refuses what it cannot verify.
     expect((await ask(lab.server.ca, NAME)).status).not.toBe(0);
-    expect((await ask(file('ca.pem'), 'other.lab.test')).status).not.toBe(0);
+    expect((await ask(ca, 'other.lab.test')).status).not.toBe(0);
   });
 
   test('the port behind it is not reached from the tailnet, in the clear', async () => {
@@ -217,6 +232,19 @@ describe('HTTPS with the owner’s certificate', () => {
       await sql.inGuest(`rm ${settings}/secrets/certificate`);
       await expectNamed('https', /there is no certificate/);
     });
+  });
+
+  test('the service learns the address in the tailnet, where its settings know none', async () => {
+    const name = (await sql.told()).tailnet?.name ?? '';
+    await giveCertificate(name);
+    await sql.inGuest(
+      `sed -i '/^setting domain/d' ${settings}/guest.conf; echo '! settings' 1<>/run/tailscale/events`,
+    );
+    const asked = `. /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/settings.sh
+      public_address domain; echo "$value"`;
+    await expect
+      .poll(async () => (await sql.inGuest(asked)).trim(), { timeout: 2 * PATIENCE, interval: 1000 })
+      .toBe(`https://${name}`);
   });
 });
 

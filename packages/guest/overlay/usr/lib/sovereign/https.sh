@@ -4,7 +4,7 @@
 # The line `tls NAME NUMBER GUESTPORT SECRET SETTING` of service.conf asks for it: TLS is taken at NUMBER, and what is
 # in it goes to GUESTPORT. The certificate is the owner's, the secret SECRET, or where there is none one that the tailnet
 # makes for the name of the node, if it makes any. SETTING holds the address under which the owner's clients know the
-# service.
+# service; where it says this machine alone, the service learns the one in the tailnet once that is in order.
 
 GVFORWARDER=${SOVEREIGN_GVFORWARDER:-/usr/lib/sovereign/gvforwarder}
 # Seconds of uptime until a handshake is checked again that was good, or was not.
@@ -14,6 +14,8 @@ HTTPS_BAD_SECONDS=120
 CERTIFICATE_SECONDS=300
 # Go returns memory to the guest from here on.
 HTTPS_MEMORY_LIMIT=16MiB
+# Seconds until a service that starts has begun, before it is started anew.
+HTTPS_BEGIN_SECONDS=600
 # Seconds that a handshake may take; fewer where somebody waits for it.
 https_seconds=25
 HTTPS_NOW_SECONDS=10
@@ -75,6 +77,12 @@ https_look() {
 		https_told=$https_now
 		tell https "$https_now"
 		echo "tailnet: https $https_now"
+		case $https_now in
+		'on '*)
+			# shellcheck disable=SC2086 # its words
+			https_publish $https_now
+			;;
+		esac
 	fi
 	[ ! -e "$BOOT/https-busy" ] || return 0
 	https_choose
@@ -98,6 +106,27 @@ https_look() {
 	) &
 }
 
+# https_publish on NAME …: where the owner's setting names no public address, the service is to know this one: it starts
+# anew with it, aside, since that may take long. Once, because the address outlasts the boot.
+https_publish() {
+	! setting "$tls_setting" || ! is_public "$value" || return 0
+	https_address=https://$2
+	[ "$tls_number" = 443 ] || https_address=$https_address:$tls_number
+	! read -r https_known 2>/dev/null <"$PUBLIC" || [ "$https_known" != "$https_address" ] || return 0
+	printf '%s\n' "$https_address" >"$PUBLIC.new"
+	mv "$PUBLIC.new" "$PUBLIC"
+	echo "tailnet: the service is reached at $https_address"
+	(
+		exec 3>&-
+		https_waited=0
+		while ! [ -e "$RUN/started" ] && [ $https_waited -lt $HTTPS_BEGIN_SECONDS ]; do
+			https_waited=$((https_waited + 1))
+			sleep 1
+		done
+		settings_apply || echo "tailnet: $settings_problem"
+	) </dev/null &
+}
+
 # https_choose: sets $https_from to `own` or `tailnet`, or to nothing, $https_file to where the certificate lies or is
 # to lie, $https_name to the name that it has to have, and $https_is to all that a change of would matter.
 https_choose() {
@@ -110,13 +139,7 @@ https_choose() {
 		https_from=tailnet https_file=$BOOT/certificate.pem
 	fi
 	https_name=$name
-	value "setting $tls_setting" "$CONFIG/guest.conf" || :
-	host=${value#*://}
-	host=${host%%[:/]*}
-	case $host in
-	'' | localhost | 127.*) ;;
-	*) https_name=$host ;;
-	esac
+	! setting "$tls_setting" || ! is_public "$value" || https_name=$public_host
 	https_is="$https_from $https_digest $https_name $address $domain"
 }
 

@@ -3,6 +3,54 @@
 
 # What /etc/hosts leads to.
 HOSTS=${SOVEREIGN_HOSTS:-/run/hosts}
+# The address at which HTTPS in the tailnet was last found in order. It outlasts the boot.
+PUBLIC=${SOVEREIGN_DATA:-/data}/tailscale/public-address
+# A service's own program, if it has one, that takes new settings while the service runs.
+APPLY=${SOVEREIGN_APPLY:-/usr/lib/sovereign/apply}
+
+# setting NAME: sets $value to what holds of the owner's settings; fails where nothing does.
+setting() {
+	value "setting $1" "$CONFIG/guest.conf"
+}
+
+# is_public ADDRESS: others than this guest know it; sets $public_host to its host.
+is_public() {
+	public_host=${1#*://}
+	public_host=${public_host%%[:/]*}
+	case $public_host in
+	'' | localhost | 127.*) return 1 ;;
+	esac
+}
+
+# public_address NAME: sets $value to the address under which clients know the service: what the setting NAME says, or
+# where that is this machine's alone, the one in the tailnet.
+public_address() {
+	setting "$1" || :
+	! is_public "$value" || return 0
+	own_address=$value
+	if ! value tailnet "$CONFIG/guest.conf" || [ "$value" != yes ] || ! read -r value 2>/dev/null <"$PUBLIC"; then
+		value=$own_address
+	fi
+	[ -n "$value" ]
+}
+
+# settings_apply: has the service take its settings: by its own program, else by a restart of its OpenRC services. Sets
+# $settings_problem where it fails.
+settings_apply() {
+	if [ -x "$APPLY" ]; then
+		settings_problem='the service did not take the new settings'
+		"$APPLY"
+		return
+	fi
+	value units "$SERVICE_CONF"
+	for unit in $value; do
+		case $unit in
+		agent | network | ssh | data) continue ;;
+		esac
+		settings_problem="$unit did not start with the new settings"
+		rc-service "$unit" restart >&2 || return
+	done
+}
 
 # settings_unpack TAR FOLDER: unpacks a config disk into a new folder, where nobody but root can look; sets
 # $settings_problem and fails where it holds no settings.
