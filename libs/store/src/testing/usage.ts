@@ -21,27 +21,27 @@ export async function peakOf<T>(look: () => number, work: Promise<T>): Promise<{
 }
 
 /**
- * Bytes of memory that the processes below one hold, itself not counted: the sum of their resident pages, so that what
- * several share counts for each (proc_pid_status(5)).
+ * Bytes of memory that the processes below one hold, itself not counted. A page that several hold counts once among
+ * them (Pss of proc_pid_smaps(5)): a process that has forked, and has yet to become another program, shares them all.
  */
 export function residentBelow(pid = process.pid): number {
-  const processes = new Map<number, { parent: number; resident: number }>();
+  const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
-    const status = readGone(join('/proc', name, 'status'));
-    const [, parent] = /^PPid:\s+(\d+)$/m.exec(status) ?? [];
-    // A process that has just ended has no memory.
-    const [, resident = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
-    if (parent === undefined) continue;
-    processes.set(Number(name), { parent: Number(parent), resident: Number(resident) * 1024 });
+    const [, parent] = /^PPid:\s+(\d+)$/m.exec(readGone(join('/proc', name, 'status'))) ?? [];
+    if (parent !== undefined) parents.set(Number(name), Number(parent));
   }
-  const isBelow = (parent: number): boolean => {
-    if (parent === pid) return true;
-    const above = processes.get(parent);
-    return above !== undefined && isBelow(above.parent);
+  const isBelow = (child: number): boolean => {
+    const parent = parents.get(child);
+    return parent !== undefined && (parent === pid || isBelow(parent));
   };
   let sum = 0;
-  for (const { parent, resident } of processes.values()) if (isBelow(parent)) sum += resident;
+  for (const child of parents.keys()) {
+    if (!isBelow(child)) continue;
+    // A process that has just ended has no memory.
+    const maps = readGone(join('/proc', String(child), 'smaps_rollup'));
+    sum += Number(/^Pss:\s+(\d+) kB$/m.exec(maps)?.[1] ?? 0) * 1024;
+  }
   return sum;
 }
 
