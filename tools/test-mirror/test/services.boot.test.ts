@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execInGuest, localDevice, type Device } from '@sovereign/device';
 import { loadService, type FoundService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
 import { buildCopy, bundleWith, useMirror } from './images.ts';
@@ -74,7 +76,7 @@ test('Vaultwarden is healthy, closed to strangers, and has no more of its admin 
   await device.stop(service.definition, 60);
 });
 
-test('Forgejo is healthy, closed to strangers, and its first administrator has the password of the secrets', async () => {
+test('Forgejo is healthy, closed to strangers, and its first administrator pushes and pulls over HTTP and SSH', async () => {
   const { service, at } = await up('rootfs-forgejo');
   const password = await device.secret(service.definition, 'admin-password');
   const authorization = `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
@@ -87,4 +89,72 @@ test('Forgejo is healthy, closed to strangers, and its first administrator has t
   );
   // Tokens that were made to set the password are gone.
   expect(await inGuest(service, 'cat /data/forgejo/data/forgejo.db')).toContain('"Tokens":{}');
+
+  await expectGit(service, at, password);
 });
+
+/** A real git pushes and pulls over both of Forgejo's ports, as its owner and as nobody else. */
+async function expectGit(
+  { definition }: FoundService,
+  at: (port: string) => string,
+  password: string,
+): Promise<void> {
+  const authorization = `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
+  const create = (path: string, body: Record<string, string>) =>
+    fetch(`${at('web')}api/v1/user/${path}`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const work = join(scratch, 'git');
+  const identity = join(scratch, 'identity');
+  mkdirSync(work);
+  writeFileSync(join(scratch, 'askpass'), '#!/bin/sh\necho "$ASKED"\n', { mode: 0o755 });
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', identity]);
+  expect((await create('repos', { name: 'code' })).status).toBe(201);
+  expect(
+    (await create('keys', { title: 'a key', key: readFileSync(`${identity}.pub`, 'utf8') })).status,
+  ).toBe(201);
+  const ssh = (key: string) =>
+    `ssh -F none -i '${key}' -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new ` +
+    `-o UserKnownHostsFile='${join(scratch, 'known-hosts')}'`;
+  const git = (cwd: string, args: string[], { asked = password, key = identity } = {}) =>
+    execa('git', ['-c', 'user.name=Owner', '-c', 'user.email=owner@example.org', ...args], {
+      cwd,
+      env: {
+        GIT_CONFIG_GLOBAL: '/dev/null',
+        GIT_CONFIG_NOSYSTEM: '1',
+        GIT_ASKPASS: join(scratch, 'askpass'),
+        GIT_SSH_COMMAND: ssh(key),
+        ASKED: asked,
+      },
+    });
+  const http = `${at('web').replace('//', '//owner@')}owner/code.git`;
+  const overSsh = `${at('git').replace(/\/$/, '')}/owner/code.git`;
+  const here = join(work, 'here');
+  const there = join(work, 'there');
+  await git(work, ['init', '--quiet', '--initial-branch=main', here]);
+  writeFileSync(join(here, 'code'), 'one\n');
+  writeFileSync(join(here, 'blob'), randomBytes(300_000));
+  await git(here, ['add', '.']);
+  await git(here, ['commit', '--quiet', '--message', 'one']);
+  await git(here, ['push', '--quiet', http, 'main']);
+  await git(work, ['clone', '--quiet', overSsh, there]);
+  writeFileSync(join(there, 'code'), 'two\n');
+  await git(there, ['commit', '--quiet', '--all', '--message', 'two']);
+  await git(there, ['push', '--quiet']);
+  await git(here, ['pull', '--quiet', http, 'main']);
+  expect(readFileSync(join(here, 'code'), 'utf8')).toBe('two\n');
+  const stranger = join(scratch, 'stranger');
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', stranger]);
+  await expect(git(work, ['ls-remote', http], { asked: 'wrong' })).rejects.toThrow(/Authentication failed/);
+  await expect(git(work, ['ls-remote', overSsh], { key: stranger })).rejects.toThrow(/Permission denied/);
+  // After a restart it is the same host, and has all that was pushed.
+  await device.stop(definition, 60);
+  await device.start(definition);
+  await device.waitHealthy(definition, 300);
+  const [head = ''] = (await git(there, ['rev-parse', 'HEAD'])).stdout.split('\n');
+  for (const address of [http, overSsh]) {
+    expect((await git(work, ['ls-remote', address])).stdout).toContain(`${head}\trefs/heads/main`);
+  }
+}

@@ -1,9 +1,10 @@
 // A stand-in for Forgejo, for tests without Alpine's package: it takes the same commands, flags and app.ini, lays out
 // its data in the same way, refuses keys of app.ini that it does not know, fails where the real program fails, and
-// answers the paths that health and the first administrator need. It keeps no repository.
+// answers the paths that health and the first administrator need. Its repositories are in git.go.
 //
 // Sources, of Forgejo 15: custom/conf/app.example.ini (keys), docs/admin/command-line.md (commands and flags),
-// docs/user/api-usage.md (tokens, PATCH /admin/users), routers/web/healthcheck (200 or 503).
+// docs/user/api-usage.md (tokens, PATCH /admin/users, /user/repos, /user/keys), routers/web/healthcheck (200 or 503),
+// modules/ssh/ssh.go (the user is that of the settings, a key is of one user).
 package main
 
 import (
@@ -76,6 +77,8 @@ type user struct {
 	Email, Password string
 	Admin           bool
 	Tokens          map[string]string
+	// Fingerprints of SSH keys.
+	Keys []string `json:",omitempty"`
 }
 
 type store struct {
@@ -152,26 +155,9 @@ func serve(ini map[string]string) {
 		fail("the installer is open")
 	}
 	open(ini).save()
-	host := ini["server.SSH_SERVER_HOST_KEYS"]
-	if _, err := os.Stat(host); err != nil {
-		if err := os.WriteFile(host, []byte("a stand-in for a host key\n"), 0o600); err != nil {
-			fail("the host key cannot be written: %v", err)
-		}
-	}
-	ssh, err := net.Listen("tcp", ":"+ini["server.SSH_LISTEN_PORT"])
-	if err != nil {
-		fail("%v", err)
-	}
-	go func() {
-		for {
-			connection, err := ssh.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprint(connection, "SSH-2.0-Go\r\n")
-			connection.Close()
-		}
-	}()
+	served := forge{ini, filepath.Join(ini[".WORK_PATH"], repositories)}
+	served.serveSSH()
+	served.handle()
 	http.HandleFunc("GET /api/healthz", func(answer http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(answer, `{"status":"pass"}`)
 	})
@@ -279,7 +265,7 @@ func main() {
 			fail("CreateUser: name is reserved or user already exists [name: %s]", given["username"])
 		}
 		password := random()
-		kept.Users[given["username"]] = &user{given["email"], digest(password), given["admin"] == "true", map[string]string{}}
+		kept.Users[given["username"]] = &user{Email: given["email"], Password: digest(password), Admin: given["admin"] == "true", Tokens: map[string]string{}}
 		kept.save()
 		fmt.Printf("generated random password is '%s'\n", password)
 	case "admin user generate-access-token":
