@@ -327,6 +327,8 @@ export interface ServiceStatus {
   endpoints: Endpoint[];
   /** Bytes of the data disk, and those that the service can still write, as the guest told last. */
   data?: { size: number; free: number };
+  /** Bytes of memory that its machine has, and those of the device that it holds by now; while it runs. */
+  memory?: { size: number; held: number };
   /** Its node in the owner's tailnet, where it is to have one or still has. */
   tailnet?: TailnetStatus;
   /** What a person should know: why it failed, that it was rolled back. */

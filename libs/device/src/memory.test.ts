@@ -34,7 +34,7 @@ test('what runs already is never refused, and a device that does not tell is bel
 });
 
 test('a device tells its memory with everything else, in kB of /proc', async () => {
-  expect(parseMemory('available 2048 kB\nguest 1024 kB\nguest 512 kB\n')).toEqual({
+  expect(parseMemory('available 2048 kB\nguest sql 1024 kB\nguest vault 512 kB\n')).toEqual({
     available: 2,
     guests: 1,
   });

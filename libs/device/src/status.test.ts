@@ -59,3 +59,12 @@ test('a state that is not known is unknown, and nothing at all is stopped', () =
     endpoints: [],
   });
 });
+
+test('memory is told while the machine runs: a pid that is used again says nothing', () => {
+  const of = (seen: Record<string, string>) => toStatus(definition, seen, {}, false, 5_000_000).memory;
+  expect(of({ state: 'running', pid: '7' })).toEqual({
+    size: definition.resources.memory * 1024 * 1024,
+    held: 5_000_000,
+  });
+  expect(of({ state: 'stopped' })).toBeUndefined();
+});

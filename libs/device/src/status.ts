@@ -34,6 +34,8 @@ export interface DeviceReport {
   platformChanged: boolean;
   /** MiB that it could still give, and that the processes of guests hold; undefined where it does not tell. */
   memory: { available: number; guests: number } | undefined;
+  /** Bytes that the process of a guest holds, by service. */
+  held: ReadonlyMap<string, number>;
   /** The boot hook that was installed is gone, as after an update of the root manager. */
   hookMissing: boolean;
 }
@@ -69,8 +71,10 @@ while read -r key value; do
 done </proc/meminfo 2>/dev/null
 for file in "$root"/services/*/state/pid; do
   [ -f "$file" ] && read -r pid <"$file" && [ -r "/proc/$pid/status" ] || continue
+  service=\${file%/state/pid}
+  service=\${service##*/}
   while read -r key value; do
-    [ "$key" != VmRSS: ] || echo "guest $value"
+    [ "$key" != VmRSS: ] || echo "guest $service $value"
   done <"/proc/$pid/status" 2>/dev/null
 done
 :
@@ -99,19 +103,24 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
     ports: parsePorts(host, ports.trim() === '' ? undefined : ports),
     identity: identity.trim() === '' ? undefined : parseIdentity(identity, host),
     memory: parseMemory(memory),
+    held: parseHeld(memory),
     platformChanged: agent.get('-')?.platform === 'changed',
     hookMissing: agent.get('-')?.hook === 'missing',
   };
 }
 
-/** Reads `available N kB` and a `guest N kB` for each guest. Pure. */
+/** Reads `guest SERVICE N kB` for each guest. Pure. */
+const parseHeld = (text: string): Map<string, number> =>
+  new Map(
+    [...text.matchAll(/^guest (\S+) +(\d+) kB$/gm)].map(([, name = '', kib]) => [name, Number(kib) * 1024]),
+  );
+
+/** Reads `available N kB`, and what the guests hold. Pure. */
 export function parseMemory(text: string): DeviceReport['memory'] {
-  const of = (key: string) =>
-    [...text.matchAll(new RegExp(`^${key} +(\\d+) kB$`, 'gm'))].map(([, kib]) => Number(kib));
-  const [available] = of('available');
+  const [, available] = /^available +(\d+) kB$/m.exec(text) ?? [];
   if (available === undefined) return undefined;
-  const guests = of('guest').reduce((total, kib) => total + kib, 0);
-  return { available: Math.floor(available / 1024), guests: Math.floor(guests / 1024) };
+  const guests = [...parseHeld(text).values()].reduce((total, bytes) => total + bytes, 0);
+  return { available: Math.floor(Number(available) / 1024), guests: Math.floor(guests / MIB) };
 }
 
 /** What the launcher says, by service. */
@@ -139,7 +148,7 @@ export async function serviceStatus(
   host: Host,
   definitions: readonly ServiceDefinition[],
 ): Promise<ServiceStatus[]> {
-  const { agent, ports, identity, platformChanged, hookMissing } = await askDevice(host);
+  const { agent, ports, identity, held, platformChanged, hookMissing } = await askDevice(host);
   const tailnetOn = isOn((await deviceSettings(identity?.id)).tailnet);
   const device = [
     ...(platformChanged ? [PLATFORM_CHANGED] : []),
@@ -154,6 +163,7 @@ export async function serviceStatus(
         seen,
         await forwarded(host, ports.services[definition.name]),
         tailnetOn,
+        held.get(definition.name),
       );
       const attention = [...(status.attention === undefined ? [] : [status.attention]), ...device].join('; ');
       return seen === undefined || attention === '' ? status : { ...status, attention };
@@ -179,6 +189,7 @@ export function toStatus(
   agent: AgentStatus | undefined,
   ports: ServicePorts,
   tailnetOn = false,
+  held?: number,
 ): ServiceStatus {
   const seen = agent ?? {};
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
@@ -207,6 +218,9 @@ export function toStatus(
     restarts: Number(seen.restarts ?? 0),
     endpoints: [...endpoints(definition, ports), ...tailnetEndpoints(definition, tailnet)],
     ...(data === undefined ? {} : { data }),
+    ...(seen.pid === undefined || held === undefined
+      ? {}
+      : { memory: { size: definition.resources.memory * MIB, held } }),
     ...(tailnet === undefined ? {} : { tailnet }),
     ...(attention === '' ? {} : { attention }),
   };

@@ -91,6 +91,7 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
   expect(await inGuest(service, 'cat /data/forgejo/data/forgejo.db')).toContain('"Tokens":{}');
 
   await expectGit(service, at, password);
+  await device.stop(service.definition, 60);
 });
 
 /** A real git pushes and pulls over both of Forgejo's ports, as its owner and as nobody else. */

@@ -34,8 +34,21 @@ export function describeStatus({ devices }: StatusDocument): string {
 }
 
 function describeService(service: ServiceStatus): string[] {
-  const { name, state, healthy, release, slot, trial, since, restarts, endpoints, data, tailnet, attention } =
-    service;
+  const {
+    name,
+    state,
+    healthy,
+    release,
+    slot,
+    trial,
+    since,
+    restarts,
+    endpoints,
+    data,
+    memory,
+    tailnet,
+    attention,
+  } = service;
   const health = { true: 'healthy', false: 'not healthy', null: 'health unknown' }[`${healthy}`];
   const facts = [
     ...(release === null
@@ -54,10 +67,16 @@ function describeService(service: ServiceStatus): string[] {
         `  ${''.padEnd(12)} ${port}${via === undefined ? '' : `, ${via}`}: ${url}`,
     ),
     ...(data === undefined ? [] : [`  ${''.padEnd(12)} data: ${describeSpace(data)}`]),
+    ...(memory === undefined ? [] : [`  ${''.padEnd(12)} memory: ${describeMemory(memory)}`]),
     ...(tailnet === undefined ? [] : [`  ${''.padEnd(12)} tailnet: ${describeTailnet(tailnet)}`]),
     ...(attention === undefined ? [] : [`  ${''.padEnd(12)} ! ${attention}`]),
   ];
 }
 
+const describeMemory = ({ size, held }: NonNullable<ServiceStatus['memory']>): string =>
+  `${mebibytes(held)} MiB held by a machine of ${describeSize(size)}`;
+
 const describeSpace = ({ size, free }: NonNullable<ServiceStatus['data']>): string =>
-  `${Math.floor(free / 2 ** 20)} MiB free of ${describeSize(size)}`;
+  `${mebibytes(free)} MiB free of ${describeSize(size)}`;
+
+const mebibytes = (bytes: number): number => Math.floor(bytes / 2 ** 20);
