@@ -2,7 +2,14 @@ import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { readBundle, type Bundle } from '@sovereign/device';
 import { buildRoot, lockRoot } from '@sovereign/executors/testing';
-import { loadService, makeRelease, readManifest, type Base, type FoundService } from '@sovereign/service';
+import {
+  guestAddress,
+  loadService,
+  makeRelease,
+  readManifest,
+  type Base,
+  type FoundService,
+} from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { vi } from 'vitest';
 import type { TestMirror } from '../src/index.ts';
@@ -43,6 +50,11 @@ export async function bundleWith({ definition }: FoundService, copy: string): Pr
   ]);
   const release = makeRelease(definition, { kernel, root, agent, network });
   const files = { ...built.files, root: join(copy, 'dist', root.image.name) };
-  const neighbours = built.neighbours.filter(({ name }) => name !== definition.name);
+  const sql = {
+    name: built.definition.name,
+    address: guestAddress(built.definition),
+    definition: built.definition,
+  };
+  const neighbours = [...built.neighbours, sql].filter(({ name }) => name !== definition.name);
   return { definition, release, files, neighbours };
 }

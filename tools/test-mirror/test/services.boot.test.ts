@@ -1,20 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { execInGuest, localDevice, type Device } from '@sovereign/device';
-import { loadService, type FoundService } from '@sovereign/service';
+import { basename, join } from 'node:path';
+import { databaseOf } from '@sovereign/checks';
+import { execInGuest, localDevice, readBundle, type Device } from '@sovereign/device';
+import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
-import { buildCopy, bundleWith, useMirror } from './images.ts';
+import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
 
 /** Vaultwarden and Forgejo as stand-ins (docs/test-mirror.md): what is real are their images, scripts and machines. */
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-services-'));
 const device: Device = localDevice(join(scratch, 'device'));
 const copies = join(import.meta.dirname, '../dist/services');
-const started: FoundService[] = [];
+const started: [device: Device, service: ServiceDefinition][] = [];
 // Each test makes an image before it starts a machine.
 vi.setConfig({ testTimeout: 600_000 });
 let mirror: TestMirror;
@@ -26,7 +27,7 @@ beforeAll(async () => {
 }, 600_000);
 
 afterAll(async () => {
-  for (const { definition } of started) await device.stop(definition, 60);
+  for (const [on, service] of started.toReversed()) await on.stop(service, 60);
   await mirror.close();
   vi.unstubAllEnvs();
   for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
@@ -34,7 +35,7 @@ afterAll(async () => {
 
 async function up(project: string): Promise<{ service: FoundService; at: (port: string) => string }> {
   const service = await loadService(join(workspaceRoot(), 'packages', project));
-  started.push(service);
+  started.push([device, service.definition]);
   const copy = join(copies, project);
   await buildCopy(service, 'alpine', copy);
   await device.deploy(await bundleWith(service, copy));
@@ -92,6 +93,41 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
 
   await expectGit(service, at, password);
   await device.stop(service.definition, 60);
+});
+
+test('all three serve on one device, two of them from the third’s database, also after every secret was rotated', async () => {
+  const three = localDevice(join(scratch, 'three'));
+  const sql = await loadSql();
+  const others = await Promise.all(
+    ['rootfs-vaultwarden', 'rootfs-forgejo'].map((name) =>
+      loadService(join(workspaceRoot(), 'packages', name)),
+    ),
+  );
+  for (const service of others) {
+    await three.changeSettings(service.definition, { database: 'sql' });
+    await three.deploy(await bundleWith(service, join(copies, basename(service.folder))));
+  }
+  await three.deploy(await readBundle(workspaceRoot(), sql));
+  const all = [...others, sql].map(({ definition }) => definition);
+  const ordered = await three.startOrder(all, all);
+  expect(ordered[0]).toBe(sql.definition);
+  const allServe = async () => {
+    for (const definition of ordered) await three.waitHealthy(definition, 300);
+  };
+  for (const definition of ordered) {
+    started.push([three, definition]);
+    await three.start(definition);
+    await three.waitHealthy(definition, 300);
+  }
+  await allServe();
+  for (const { name, memory } of await three.status(all)) expect(memory?.held, name).toBeGreaterThan(0);
+  const names = await databaseOf(three, sql.definition).query('select datname from pg_database');
+  expect(names.map(({ datname }) => datname)).toEqual(expect.arrayContaining(['vaultwarden', 'forgejo']));
+
+  for (const definition of ordered) {
+    expect((await three.secrets.rotate(definition)).rotated, definition.name).not.toEqual([]);
+    await allServe();
+  }
 });
 
 /** A real git pushes and pulls over both of Forgejo's ports, as its owner and as nobody else. */
