@@ -282,8 +282,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       test('is no longer the one in the tailnet once the node is logged out, or the tailnet is off', async () => {
         withSettings('setting domain http://localhost:18000');
         mkdirSync(guest.path('data/tailscale'), { recursive: true });
-        const known = () => guest.write('data/tailscale/public-address', `https://${NAME}\n`);
-        known();
+        guest.write('data/tailscale/public-address', `https://${NAME}\n`);
         expect(publicAddress()).toBe(`https://${NAME}`);
         guest.write(
           'config/guest.conf',

@@ -79,8 +79,8 @@ https_look() {
 		echo "tailnet: https $https_now"
 		case $https_now in
 		'on '*)
-			# shellcheck disable=SC2086 # its words
-			https_publish $https_now
+			https_now_name=${https_now#on }
+			https_publish "${https_now_name%% *}"
 			;;
 		esac
 	fi
@@ -106,11 +106,11 @@ https_look() {
 	) &
 }
 
-# https_publish on NAME …: where the owner's setting names no public address, the service is to know this one: it starts
+# https_publish NAME: where the owner's setting names no public address, the service is to know this one: it starts
 # anew with it, aside, since that may take long. Once, because the address outlasts the boot.
 https_publish() {
-	! setting "$tls_setting" || ! is_public "$value" || return 0
-	https_address=https://$2
+	! public_setting "$tls_setting" || return 0
+	https_address=https://$1
 	[ "$tls_number" = 443 ] || https_address=$https_address:$tls_number
 	! read -r https_known 2>/dev/null <"$PUBLIC" || [ "$https_known" != "$https_address" ] || return 0
 	printf '%s\n' "$https_address" >"$PUBLIC.new"
@@ -139,7 +139,7 @@ https_choose() {
 		https_from=tailnet https_file=$BOOT/certificate.pem
 	fi
 	https_name=$name
-	! setting "$tls_setting" || ! is_public "$value" || https_name=$public_host
+	! public_setting "$tls_setting" || https_name=$public_host
 	https_is="$https_from $https_digest $https_name $address $domain"
 }
 

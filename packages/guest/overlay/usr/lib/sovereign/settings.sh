@@ -13,9 +13,11 @@ setting() {
 	value "setting $1" "$CONFIG/guest.conf"
 }
 
-# is_public ADDRESS: others than this guest know it; sets $public_host to its host.
-is_public() {
-	public_host=${1#*://}
+# public_setting NAME: sets $value as `setting` does, and $public_host to the host of the address that it says; fails
+# where that is none, or one that nobody else knows.
+public_setting() {
+	setting "$1" || return
+	public_host=${value#*://}
 	public_host=${public_host%%[:/]*}
 	case $public_host in
 	'' | localhost | 127.*) return 1 ;;
@@ -25,8 +27,7 @@ is_public() {
 # public_address NAME: sets $value to the address under which clients know the service: what the setting NAME says, or
 # where that is this machine's alone, the one in the tailnet.
 public_address() {
-	setting "$1" || :
-	! is_public "$value" || return 0
+	! public_setting "$1" || return 0
 	own_address=$value
 	if ! value tailnet "$CONFIG/guest.conf" || [ "$value" != yes ] || ! read -r value 2>/dev/null <"$PUBLIC"; then
 		value=$own_address
