@@ -10,14 +10,7 @@ vi.setConfig({ testTimeout: 1_200_000, hookTimeout: 600_000 });
 /** What `up` and `status` print, in part. */
 interface Status {
   devices: {
-    services: {
-      state: string;
-      healthy: boolean | null;
-      pid: number | null;
-      endpoints: { url: string }[];
-      data?: unknown;
-      memory?: unknown;
-    }[];
+    services: { state: string; healthy: boolean | null; pid: number | null; endpoints: { url: string }[] }[];
   }[];
 }
 

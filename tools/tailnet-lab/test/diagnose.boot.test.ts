@@ -118,22 +118,13 @@ describe('HTTPS with the owner’s certificate', () => {
   const NAME = 'vault.lab.test';
   const settings = '/run/sovereign/config';
   const file = (name: string) => join(lab.folder, 'https', name);
-  let ca: string;
+  const ca = () => file(`${NAME}/ca.pem`);
   const ask = (trusted: string, name: string) =>
     lab.run(
       'laptop',
       [
-        ...[
-          'openssl',
-          's_client',
-          '-connect',
-          `${sql.node.address}:443`,
-          '-servername',
-          name,
-          '-CAfile',
-          trusted,
-        ],
-        ...['-verify_hostname', name, '-verify_return_error', '-quiet'],
+        ...['openssl', 's_client', '-connect', `${sql.node.address}:443`, '-CAfile', trusted],
+        ...['-servername', name, '-verify_hostname', name, '-verify_return_error', '-quiet'],
       ],
       { input: 'GET / HTTP/1.0\r\n\r\n', timeout: PATIENCE },
     );
@@ -149,7 +140,6 @@ describe('HTTPS with the owner’s certificate', () => {
   /** A web server in the guest, and what the image of a web service says of it, stand in for a web service. */
   beforeAll(async () => {
     const conf = '/etc/sovereign/service.conf';
-    ca = join(file(NAME), 'ca.pem');
     await giveCertificate(NAME);
     await sql.inGuest(`
       (while :; do printf 'HTTP/1.0 200 OK\r\n\r\nhere it is' | nc -l -p 8000; done) </dev/null >/dev/null 2>&1 &
@@ -171,14 +161,14 @@ describe('HTTPS with the owner’s certificate', () => {
   });
 
   test('a client on the laptop verifies it through the tailnet, and gets the page', async () => {
-    const { status, stdout, stderr } = await ask(ca, NAME);
+    const { status, stdout, stderr } = await ask(ca(), NAME);
     expect({ status, stdout }, stderr).toMatchObject({
       status: 0,
       stdout: expect.stringContaining('here it is') as string,
     });
     // The same client refuses what it cannot verify.
     expect((await ask(lab.server.ca, NAME)).status).not.toBe(0);
-    expect((await ask(ca, 'other.lab.test')).status).not.toBe(0);
+    expect((await ask(ca(), 'other.lab.test')).status).not.toBe(0);
   });
 
   test('the port behind it is not reached from the tailnet, in the clear', async () => {

@@ -80,7 +80,7 @@ test('Vaultwarden is healthy, closed to strangers, and has no more of its admin 
 test('Forgejo is healthy, closed to strangers, and its first administrator pushes and pulls over HTTP and SSH', async () => {
   const { service, at } = await up('rootfs-forgejo');
   const password = await device.secret(service.definition, 'admin-password');
-  const authorization = `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
+  const authorization = basic(password);
   const who = await fetch(`${at('web')}api/v1/user`, { headers: { authorization } });
   expect(await who.json()).toMatchObject({ login: 'owner', is_admin: true });
   expect(await (await fetch(`${at('web')}user/sign_up`)).text()).toContain('Registration is disabled');
@@ -130,13 +130,16 @@ test('all three serve on one device, two of them from the third’s database, al
   }
 });
 
+/** The credentials of the first administrator. */
+const basic = (password: string) => `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
+
 /** A real git pushes and pulls over both of Forgejo's ports, as its owner and as nobody else. */
 async function expectGit(
   { definition }: FoundService,
   at: (port: string) => string,
   password: string,
 ): Promise<void> {
-  const authorization = `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
+  const authorization = basic(password);
   const create = (path: string, body: Record<string, string>) =>
     fetch(`${at('web')}api/v1/user/${path}`, {
       method: 'POST',
@@ -190,7 +193,7 @@ async function expectGit(
   await device.stop(definition, 60);
   await device.start(definition);
   await device.waitHealthy(definition, 300);
-  const [head = ''] = (await git(there, ['rev-parse', 'HEAD'])).stdout.split('\n');
+  const { stdout: head } = await git(there, ['rev-parse', 'HEAD']);
   for (const address of [http, overSsh]) {
     expect((await git(work, ['ls-remote', address])).stdout).toContain(`${head}\trefs/heads/main`);
   }

@@ -14,7 +14,7 @@ import {
   type TailnetChange,
 } from '@sovereign/device';
 import { step } from '@sovereign/report';
-import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
+import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { sha256File, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 
@@ -83,7 +83,7 @@ export class PhoneService {
     };
     const { name, net } = this.definition;
     const release = { ...this.bundle.release, service: definition.name };
-    const first = { name, address: `192.168.127.${net.index}`, definition: this.definition };
+    const first = { name, address: guestAddress({ net }), definition: this.definition };
     const bundle = { ...this.bundle, definition, release, neighbours: [first] };
     return new PhoneService(this.phone, this.device, { ...this.#found, definition }, bundle);
   }
