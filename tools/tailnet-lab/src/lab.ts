@@ -157,6 +157,11 @@ export class Lab {
     return this.rooms.must(room, argv, inside);
   }
 
+  /** Command lines of what runs in a room, each word ended by NUL. What ends meanwhile is left out. */
+  commandLines(room: Room): Promise<string> {
+    return this.must(room, ['sh', '-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null || :']);
+  }
+
   /** The command line of the checkout, at home, with settings and data of the lab alone. */
   sovereign(args: readonly string[], inside: Inside = {}): Promise<Outcome> {
     // Past the script that brings dependencies: at home there is nowhere to bring them from.

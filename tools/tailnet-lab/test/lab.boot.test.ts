@@ -68,12 +68,10 @@ describe('routers', () => {
 });
 
 describe('everything ends, also what detached itself', () => {
-  const commands = (lab: Lab) => lab.must('home', ['sh', '-c', 'cat /proc/[0-9]*/cmdline']);
-
   test('with the lab', async () => {
     const own = await Lab.start();
     await own.must('home', ['sh', '-c', 'setsid sleep 987654 >/dev/null 2>&1 &']);
-    await expect.poll(() => commands(own), { timeout: 120_000 }).toContain('sleep\x00987654\x00');
+    await expect.poll(() => own.commandLines('home'), { timeout: 120_000 }).toContain('sleep\x00987654\x00');
     const proc = `/proc/${own.rooms.pid('home')}`;
     await own.remove();
     expect(existsSync(proc)).toBe(false);
