@@ -15,7 +15,7 @@ const STOP = 10;
 
 /**
  * Checks the repository, then restores the newest backup into a virtual machine of this workstation that is thrown
- * away: it is closed, in no tailnet, and has secrets of its own.
+ * away: it is closed to clients, reaches nothing, is in no tailnet, and has secrets of its own.
  * @param bundle what was built, which has to be able to take the backup
  */
 export async function verifyBackup(
@@ -38,7 +38,7 @@ export async function verifyBackup(
 async function withThrowAway<T>(bundle: Bundle, work: (device: Device) => Promise<T>): Promise<T> {
   const folder = dataDir('verify');
   return withLock(dataDir('verify.lock'), async () => {
-    const device = localDevice(folder);
+    const device = localDevice(folder, { closed: true });
     await throwAway(device, folder, bundle);
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -37,7 +37,8 @@ function tellOthers(phones: readonly Attached[], known: readonly Attached[]): vo
 }
 
 /** This machine as a device; its folder is docs/interface.md's, "Where things are". */
-export const localDevice = (root: string = dataDir('local')): Device => new HostedDevice(new LocalHost(root));
+export const localDevice = (root: string = dataDir('local'), options?: { closed: boolean }): Device =>
+  new HostedDevice(new LocalHost(root, options));
 
 const phoneDevice = (phone: Attached): Device => new HostedDevice(phoneHost(phone));
 

@@ -26,9 +26,12 @@ export class LocalHost implements Host {
   readonly id = 'local';
   readonly kind = 'local';
   readonly root: string;
+  readonly #closed: boolean;
 
-  constructor(root: string) {
+  /** @param options whether its guests reach nothing and nobody: their published ports alone lead to them */
+  constructor(root: string, { closed = false }: { closed?: boolean } = {}) {
     this.root = root;
+    this.#closed = closed;
   }
 
   #path(path: string): string {
@@ -233,7 +236,7 @@ export class LocalHost implements Host {
   async command(machine: Machine): Promise<VmmCommand> {
     const { binary, version } = await findQemu();
     const accelerator = await this.#accelerator(binary, version, machine.kernel);
-    const argv = toArgs(machine, { binary, accelerator });
+    const argv = toArgs(machine, { binary, accelerator, closed: this.#closed });
     return { variants: [{ argv, cpus: machine.cpus }], control: 'stdio', extendedExit: false };
   }
 

@@ -61,6 +61,16 @@ describe('the arguments', () => {
     expect(all.match(/mcast=\S+/g)).toEqual(['mcast=239.255.7.9:30000,localaddr=127.0.0.1']);
   });
 
+  test('take everything but its ports from a guest that is closed', () => {
+    const args = toArgs(machine, { binary: qemu, accelerator: 'tcg', closed: true });
+    const networks = args.filter((_, index) => args[index - 1] === '-netdev');
+    expect(networks).toEqual([
+      'user,id=net,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:15432-10.0.2.15:5432,hostfwd=tcp:127.0.0.1:12202-10.0.2.15:22',
+      'user,id=neighbours,ipv6=off,restrict=on',
+    ]);
+    expect(args.filter((word) => word.startsWith('virtio-net'))).toHaveLength(2);
+  });
+
   test('lock every disk, pass flushes on, and write to the data disk alone', () => {
     const disks = all.split('\n').filter((word) => word.startsWith('if=none'));
     expect(disks).toHaveLength(3);

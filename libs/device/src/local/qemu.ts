@@ -5,6 +5,8 @@ export interface QemuOptions {
   /** Absolute path of qemu-system-aarch64. */
   binary: string;
   accelerator: 'tcg' | 'kvm';
+  /** The guest reaches neither this machine, nor the outside, nor its neighbours. */
+  closed?: boolean;
 }
 
 /** The address that QEMU's user network gives the guest. */
@@ -17,7 +19,9 @@ const value = (text: string): string => text.replaceAll(',', ',,');
  * QEMU's arguments for one machine, the binary first. Standard input is the control channel's FIFO and standard
  * output its file (docs/formats.md, "Control channel"). Pure.
  */
-export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): string[] {
+export function toArgs(machine: Machine, { binary, accelerator, closed = false }: QemuOptions): string[] {
+  // QEMU's manual, `restrict`: neither host nor outside are reached; forwarded ports are not affected.
+  const userNetwork = `ipv6=off${closed ? ',restrict=on' : ''}`;
   return [
     binary,
     ...['-name', `sovereign-${machine.name}`],
@@ -48,9 +52,10 @@ export function toArgs(machine: Machine, { binary, accelerator }: QemuOptions): 
     ...['-object', 'rng-random,id=rng,filename=/dev/urandom'],
     ...['-device', 'virtio-rng-pci,rng=rng'],
     ...['-device', 'pvpanic-pci'],
-    ...['-netdev', ['user,id=net,ipv6=off', ...forwards(machine).map(forward)].join(',')],
+    ...['-netdev', [`user,id=net,${userNetwork}`, ...forwards(machine).map(forward)].join(',')],
     // Without a ROM: not every distribution installs QEMU's option ROMs.
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ...(closed ? ['-netdev', `user,id=neighbours,${userNetwork}`] : neighbours(machine)),
     ...neighbourCard(machine),
   ];
 }
@@ -72,15 +77,16 @@ function disk(name: string, path: string, readOnly: boolean): string[] {
 /** This machine's guests have QEMU's user network and no other. */
 const forwards = ({ network }: Machine): Forward[] => (network.mode === 'user' ? network.forwards : []);
 
-/** eth1: frames go to every machine in the group, and leave this host by its loopback interface alone. */
-function neighbourCard({ network }: Machine): string[] {
-  if (network.mode !== 'user') return [];
-  const { group, mac } = network.neighbours;
-  return [
-    ...['-netdev', `socket,id=neighbours,mcast=${group},localaddr=127.0.0.1`],
-    ...['-device', `virtio-net-pci,netdev=neighbours,mac=${mac},romfile=`],
-  ];
-}
+/** What eth1 is in: frames go to every machine in the group, and leave this host by its loopback interface alone. */
+const neighbours = ({ network }: Machine): string[] =>
+  network.mode === 'user'
+    ? ['-netdev', `socket,id=neighbours,mcast=${network.neighbours.group},localaddr=127.0.0.1`]
+    : [];
+
+const neighbourCard = ({ network }: Machine): string[] =>
+  network.mode === 'user'
+    ? ['-device', `virtio-net-pci,netdev=neighbours,mac=${network.neighbours.mac},romfile=`]
+    : [];
 
 const forward = ({ host, guest }: Forward): string =>
   `hostfwd=tcp:127.0.0.1:${host}-${GUEST_ADDRESS}:${guest}`;
