@@ -27,6 +27,12 @@ export interface CheckContext {
   definition: ServiceDefinition;
   guest: Guest;
   database: Database;
+  /** Address of a published port, for the workstation. Rejects where there is none. */
+  endpoint: (port: string) => Promise<URL>;
+  /** Values of a secret that the guest may have, the newest first: more than one while a change is not done. */
+  secrets: (name: string) => Promise<string[]>;
+  /** What the owner decided, else the default. */
+  setting: (name: string) => Promise<string>;
   /** Stops the service, starts it and waits until it is healthy. */
   restart: () => Promise<void>;
   /** Addresses of a name, asked of the workstation's own name server. Rejects where it knows none. */

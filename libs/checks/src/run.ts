@@ -1,15 +1,17 @@
 import { Resolver } from 'node:dns/promises';
 import { execInGuest, type Device } from '@sovereign/device';
 import { SovereignError, step, toSovereignError } from '@sovereign/report';
-import type { ServiceDefinition } from '@sovereign/service';
+import { settingValues, type ServiceDefinition } from '@sovereign/service';
 import type { Check, CheckContext, CheckResult, Database } from './contract.ts';
 import { connect, openDatabase, passwordThatWorks, type Connection } from './database.ts';
 import { deviceChecks } from './devices.ts';
+import { forgejoChecks } from './forgejo.ts';
 import { kernelChecks } from './kernel.ts';
 import { networkChecks } from './network.ts';
 import { openrcServices } from './openrc.ts';
 import { postgresqlChecks } from './postgresql.ts';
 import { tailnetChecks } from './tailnet.ts';
+import { vaultwardenChecks } from './vaultwarden.ts';
 
 export interface RunOptions {
   /** Longest time for the service to stop, and again to become healthy, in seconds. */
@@ -23,16 +25,22 @@ const DOCUMENTATION_NAME = 'example.com';
 /** Seconds for a clean stop. */
 const STOP_SECONDS = 60;
 
+/** By the kind of data that a service keeps. */
+const ownChecks: Readonly<Record<string, readonly Check[]>> = {
+  postgresql: postgresqlChecks,
+  vaultwarden: vaultwardenChecks,
+  forgejo: forgejoChecks,
+};
+
 /** The checks of a service, in the order in which they run; the last may restart it. */
 export function checksOf(definition: ServiceDefinition): Check[] {
-  const service = definition.data.kind === 'postgresql' ? postgresqlChecks : [];
   return [
     ...kernelChecks(definition.kernel),
     ...deviceChecks,
     openrcServices,
     ...networkChecks,
     ...tailnetChecks,
-    ...service,
+    ...(ownChecks[definition.data.kind] ?? []),
   ];
 }
 
@@ -78,6 +86,11 @@ export async function liveContext(
     definition,
     guest: { exec: (argv) => execInGuest(target, argv) },
     database: databaseOf(device, definition),
+    endpoint: (port) => endpointOf(device, definition, port),
+    secrets: (name) => device.secrets.candidates(definition, name),
+    async setting(name) {
+      return settingValues(definition, await device.settings(definition))[name] ?? '';
+    },
     async restart() {
       await device.stop(definition, STOP_SECONDS);
       await device.start(definition);
@@ -88,7 +101,6 @@ export async function liveContext(
   };
 }
 
-/** Address and password, asked anew each time: a restart may change the port. */
 /** A service's database with its own credentials, over the published port. */
 export const databaseOf = (device: Device, definition: ServiceDefinition): Database =>
   openDatabase(() => connection(device, definition));
@@ -97,17 +109,22 @@ export const databaseOf = (device: Device, definition: ServiceDefinition): Datab
 export const connectDatabase = async (device: Device, definition: ServiceDefinition) =>
   connect(await connection(device, definition));
 
-async function connection(device: Device, definition: ServiceDefinition): Promise<Connection> {
+/** Asked anew each time: a restart may change the port. */
+async function endpointOf(device: Device, definition: ServiceDefinition, port: string): Promise<URL> {
   const [status] = await device.status([definition]);
-  const url = status?.endpoints.find((endpoint) => endpoint.name === 'postgres')?.url;
-  if (url === undefined) {
-    throw new SovereignError({
-      code: 'no-endpoint',
-      what: 'the service publishes no database',
-      on: `${definition.name} on ${device.id}`,
-      hint: 'Start it with `sovereign up`',
-    });
-  }
+  const url = status?.endpoints.find(({ name }) => name === port)?.url;
+  if (url !== undefined) return new URL(url);
+  throw new SovereignError({
+    code: 'no-endpoint',
+    what: `the service publishes no port ${port}`,
+    on: `${definition.name} on ${device.id}`,
+    hint: 'Start it with `sovereign up`',
+  });
+}
+
+/** Address and password. */
+async function connection(device: Device, definition: ServiceDefinition): Promise<Connection> {
+  const { href: url } = await endpointOf(device, definition, 'postgres');
   const candidates = await device.secrets.candidates(definition, 'postgres-password');
   return { url, password: await passwordThatWorks(url, candidates) };
 }

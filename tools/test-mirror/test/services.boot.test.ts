@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { databaseOf } from '@sovereign/checks';
+import { databaseOf, runChecks } from '@sovereign/checks';
 import { execInGuest, localDevice, readBundle, type Device } from '@sovereign/device';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
@@ -52,6 +52,12 @@ async function inGuest({ definition }: FoundService, script: string): Promise<st
   return stdout;
 }
 
+/** What `sovereign test` finds wrong. No name outside is looked up: there is no outside. */
+async function wrong({ definition }: FoundService): Promise<string[]> {
+  const results = await runChecks(device, definition);
+  return results.filter(({ result }) => result === 'fail').map(({ name, detail }) => `${name}: ${detail}`);
+}
+
 const everything = 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/cmdline; dmesg';
 
 test('Vaultwarden is healthy, closed to strangers, and has no more of its admin token than a hash', async () => {
@@ -74,6 +80,7 @@ test('Vaultwarden is healthy, closed to strangers, and has no more of its admin 
   expect(await inGuest(service, 'stat -c "%U %a" /data/vaultwarden /run/vaultwarden')).toBe(
     'vaultwarden 700\nvaultwarden 700\n',
   );
+  expect(await wrong(service)).toEqual([]);
   await device.stop(service.definition, 60);
 });
 
@@ -91,6 +98,7 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
   // Tokens that were made to set the password are gone.
   expect(await inGuest(service, 'cat /data/forgejo/data/forgejo.db')).toContain('"Tokens":{}');
 
+  expect(await wrong(service)).toEqual([]);
   await expectGit(service, at, password);
   await device.stop(service.definition, 60);
 });

@@ -113,6 +113,9 @@ export function standInContext(parts: Partial<CheckContext> = {}): CheckContext 
     definition,
     guest,
     database: standInDatabase(),
+    endpoint: (port) => Promise.reject(new Error(`there is no port ${port}`)),
+    secrets: (name) => Promise.reject(new Error(`there is no secret ${name}`)),
+    setting: (name) => Promise.reject(new Error(`there is no setting ${name}`)),
     restart: () => {
       guest.boots += 1;
       return Promise.resolve();

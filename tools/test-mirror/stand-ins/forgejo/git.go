@@ -12,18 +12,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
@@ -188,15 +190,21 @@ func (f forge) handle() {
 		if kept == nil {
 			return
 		}
-		var wanted struct{ Name string }
+		var wanted struct {
+			Name     string
+			AutoInit bool `json:"auto_init"`
+		}
 		if err := json.NewDecoder(request.Body).Decode(&wanted); err != nil || !safeName.MatchString(wanted.Name) {
 			http.Error(answer, "unprocessable", http.StatusUnprocessableEntity)
 			return
 		}
-		_, err := git.PlainInitWithOptions(filepath.Join(f.root, name, wanted.Name+".git"), &git.PlainInitOptions{
+		made, err := git.PlainInitWithOptions(filepath.Join(f.root, name, wanted.Name+".git"), &git.PlainInitOptions{
 			Bare:        true,
 			InitOptions: git.InitOptions{DefaultBranch: plumbing.Main},
 		})
+		if err == nil && wanted.AutoInit {
+			err = firstCommit(made, name)
+		}
 		if err != nil {
 			http.Error(answer, err.Error(), http.StatusConflict)
 			return
@@ -204,26 +212,84 @@ func (f forge) handle() {
 		answer.WriteHeader(http.StatusCreated)
 		fmt.Fprint(answer, "{}")
 	})
-	http.HandleFunc("POST /api/v1/user/keys", func(answer http.ResponseWriter, request *http.Request) {
+	http.HandleFunc("DELETE /api/v1/repos/{owner}/{repository}", func(answer http.ResponseWriter, request *http.Request) {
 		name, kept := f.signed(answer, request)
 		if kept == nil {
 			return
 		}
-		var given struct{ Key string }
-		if err := json.NewDecoder(request.Body).Decode(&given); err != nil {
-			http.Error(answer, err.Error(), http.StatusUnprocessableEntity)
-			return
+		repository, err := f.repository(name, request.PathValue("owner")+"/"+request.PathValue("repository"))
+		if err == nil {
+			err = os.RemoveAll(filepath.Join(f.root, repository))
 		}
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(given.Key))
 		if err != nil {
-			http.Error(answer, err.Error(), http.StatusUnprocessableEntity)
+			http.Error(answer, err.Error(), http.StatusNotFound)
 			return
 		}
-		kept.Users[name].Keys = append(kept.Users[name].Keys, ssh.FingerprintSHA256(key))
+		maps.DeleteFunc(kept.Users[name].Keys, func(_, opens string) bool { return opens == repository })
 		kept.save()
-		answer.WriteHeader(http.StatusCreated)
-		fmt.Fprint(answer, "{}")
+		answer.WriteHeader(http.StatusNoContent)
 	})
+	http.HandleFunc("POST /api/v1/user/keys", func(answer http.ResponseWriter, request *http.Request) {
+		f.addKey(answer, request, func(string) (string, error) { return "", nil })
+	})
+	http.HandleFunc("POST /api/v1/repos/{owner}/{repository}/keys", func(answer http.ResponseWriter, request *http.Request) {
+		f.addKey(answer, request, func(name string) (string, error) {
+			return f.repository(name, request.PathValue("owner")+"/"+request.PathValue("repository"))
+		})
+	})
+}
+
+// firstCommit gives an empty repository its branch.
+func firstCommit(made *git.Repository, name string) error {
+	tree := made.Storer.NewEncodedObject()
+	if err := (&object.Tree{}).Encode(tree); err != nil {
+		return err
+	}
+	treeHash, err := made.Storer.SetEncodedObject(tree)
+	if err != nil {
+		return err
+	}
+	by := object.Signature{Name: name, Email: name + "@localhost", When: time.Now()}
+	commit := made.Storer.NewEncodedObject()
+	first := object.Commit{Author: by, Committer: by, Message: "Initial commit", TreeHash: treeHash}
+	if err := first.Encode(commit); err != nil {
+		return err
+	}
+	hash, err := made.Storer.SetEncodedObject(commit)
+	if err != nil {
+		return err
+	}
+	return made.Storer.SetReference(plumbing.NewHashReference(plumbing.Main, hash))
+}
+
+// addKey takes an SSH key of a user, which opens what the request says: one repository, or all of the user's.
+func (f forge) addKey(answer http.ResponseWriter, request *http.Request, opened func(name string) (string, error)) {
+	name, kept := f.signed(answer, request)
+	if kept == nil {
+		return
+	}
+	opens, err := opened(name)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusNotFound)
+		return
+	}
+	var given struct{ Key string }
+	if err := json.NewDecoder(request.Body).Decode(&given); err != nil {
+		http.Error(answer, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(given.Key))
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	if kept.Users[name].Keys == nil {
+		kept.Users[name].Keys = map[string]string{}
+	}
+	kept.Users[name].Keys[ssh.FingerprintSHA256(key)] = opens
+	kept.save()
+	answer.WriteHeader(http.StatusCreated)
+	fmt.Fprint(answer, "{}")
 }
 
 // hostKey is made once, and kept.
@@ -254,8 +320,8 @@ func (f forge) serveSSH() {
 		PublicKeyCallback: func(connection ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			if connection.User() == f.ini["server.BUILTIN_SSH_SERVER_USER"] {
 				for name, one := range open(f.ini).Users {
-					if slices.Contains(one.Keys, ssh.FingerprintSHA256(key)) {
-						return &ssh.Permissions{Extensions: map[string]string{"name": name}}, nil
+					if opens, known := one.Keys[ssh.FingerprintSHA256(key)]; known {
+						return &ssh.Permissions{Extensions: map[string]string{"name": name, "opens": opens}}, nil
 					}
 				}
 			}
@@ -305,7 +371,11 @@ func (f forge) overSSH(accepted net.Conn, config *ssh.ServerConfig) {
 				var command struct{ Line string }
 				_ = ssh.Unmarshal(request.Payload, &command)
 				service, path, _ := strings.Cut(command.Line, " ")
-				repository, err := f.repository(connection.Permissions.Extensions["name"], strings.Trim(path, "'"))
+				may := connection.Permissions.Extensions
+				repository, err := f.repository(may["name"], strings.Trim(path, "'"))
+				if err == nil && may["opens"] != "" && may["opens"] != repository {
+					err = errNoRepository
+				}
 				if err == nil {
 					err = f.talk(context.Background(), service, repository, false, true, channel, channel)
 				}

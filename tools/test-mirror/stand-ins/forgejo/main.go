@@ -3,8 +3,8 @@
 // answers the paths that health and the first administrator need. Its repositories are in git.go.
 //
 // Sources, of Forgejo 15: custom/conf/app.example.ini (keys), docs/admin/command-line.md (commands and flags),
-// docs/user/api-usage.md (tokens, PATCH /admin/users, /user/repos, /user/keys), routers/web/healthcheck (200 or 503),
-// modules/ssh/ssh.go (the user is that of the settings, a key is of one user).
+// docs/user/api-usage.md (tokens, PATCH /admin/users, /user/repos, /user/keys, /repos/OWNER/NAME/keys),
+// routers/web/healthcheck (200 or 503), modules/ssh/ssh.go (the user is that of the settings, a key is of one user).
 package main
 
 import (
@@ -77,8 +77,8 @@ type user struct {
 	Email, Password string
 	Admin           bool
 	Tokens          map[string]string
-	// Fingerprints of SSH keys.
-	Keys []string `json:",omitempty"`
+	// Fingerprints of SSH keys; a deploy key opens one repository, the others all of the user's.
+	Keys map[string]string `json:",omitempty"`
 }
 
 type store struct {
