@@ -199,8 +199,11 @@ export interface RotateReport {
   applied: Applied;
 }
 
-/** How a message is sent: to a topic of ntfy, or as JSON with a `text`, as chat servers take it. */
-export type NotifyKind = 'ntfy' | 'webhook';
+/**
+ * How a message is sent: to a topic of ntfy, or as JSON with a `text`, as chat servers take it. A phone shows it on its
+ * screen too; with `phone` there alone.
+ */
+export type NotifyKind = 'ntfy' | 'webhook' | 'phone';
 
 /** Who is told by the device itself when something there needs attention. */
 export interface DeviceNotify {
@@ -209,10 +212,11 @@ export interface DeviceNotify {
 
   /**
    * From now on it is told there.
+   * @param address for a message; none for `phone`
    * @returns whether the device has the program that sends already
-   * @throws SovereignError `bad-address` with exit 2, without the address; `not-deployed`
+   * @throws SovereignError `bad-address` with exit 2, without the address; `no-screen` with exit 2; `not-deployed`
    */
-  set(kind: NotifyKind, address: string): Promise<'now' | 'next-deploy'>;
+  set(kind: NotifyKind, address?: string): Promise<'now' | 'next-deploy'>;
 
   /** Nobody is told any more. */
   off(): Promise<void>;

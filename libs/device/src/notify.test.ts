@@ -43,6 +43,12 @@ test('who is told lies on the device alone, private, and the next deploy brings 
   expect(existsSync(settings)).toBe(false);
 });
 
+test('only a phone has a screen', async () => {
+  const home = new Workstation();
+  await expect(home.device.notify.set('phone')).rejects.toMatchObject({ code: 'no-screen', exit: 2 });
+  expect(existsSync(home.root)).toBe(false);
+});
+
 test('what cannot be called is refused, and nothing is changed', async () => {
   const home = new Workstation();
   for (const address of ['planted', 'off', '']) {

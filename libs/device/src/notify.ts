@@ -9,7 +9,7 @@ export const NOTIFY_SETTINGS = 'notify/settings';
 /** What was told, or was not, under the settings of before. */
 const LEFT_OVER = ['notify/told', 'notify/tries', 'notify/failed', 'notify/problem'];
 
-export const notifyKinds = ['ntfy', 'webhook'] as const satisfies readonly NotifyKind[];
+export const notifyKinds = ['ntfy', 'webhook', 'phone'] as const satisfies readonly NotifyKind[];
 
 export class NotifyControl implements DeviceNotify {
   readonly #host: Host;
@@ -23,13 +23,22 @@ export class NotifyControl implements DeviceNotify {
     return notifyKinds.find((kind) => text.includes(`\n${kind} `));
   }
 
-  async set(kind: NotifyKind, address: string): Promise<'now' | 'next-deploy'> {
-    const kept = checkAddress(kind, address, { off: false });
+  async set(kind: NotifyKind, address = ''): Promise<'now' | 'next-deploy'> {
+    if (kind === 'phone' && this.#host.kind !== 'adb') {
+      throw new SovereignError({
+        code: 'no-screen',
+        what: 'this machine shows no notifications',
+        on: this.#host.id,
+        hint: 'On a phone: sovereign notify phone -s SERIAL. Here: ntfy or webhook',
+        exit: 2,
+      });
+    }
+    const kept = kind === 'phone' ? 'yes' : checkAddress(kind, address, { off: false });
     return this.#host.exclusively(async () => {
       await this.#requireIdentity();
       await this.#host.write(NOTIFY_SETTINGS, await this.#settings(kind, kept), 0o600);
       await this.#forget();
-      return (await this.#hasProgram()) ? 'now' : 'next-deploy';
+      return kind === 'phone' || (await this.#hasProgram()) ? 'now' : 'next-deploy';
     });
   }
 

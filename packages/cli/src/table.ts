@@ -429,9 +429,10 @@ export const table: readonly CommandEntry[] = [
     name: 'notify',
     services: 'none',
     words: '[kind]',
-    wordsUsage: '[ntfy|webhook|off]',
+    wordsUsage: '[ntfy|webhook|phone|off]',
     summary: 'have the device itself tell you when something there needs attention',
-    description: 'Asks for the address on a terminal, unseen, else reads it from standard input.',
+    description:
+      'Asks for the address on a terminal, unseen, else reads it from standard input. A phone shows it on its screen too; with `phone` there alone.',
     example: 'sovereign notify ntfy',
     flags: ['serial', 'dryRun'],
     needs: [],

@@ -17,16 +17,18 @@ fi
 echo "$* $message" >>sent
 `;
 
-/** Makes the owner of this device one who is told, with pauses that are none. */
-function tellOwner(device: DeviceFolder): void {
+/** Makes the owner of this device one who is told, with pauses that are none. Gives the device its settings. */
+function tellOwner(device: DeviceFolder): { network: string; gvproxy: string } {
   const digest = createHash('sha256').update(SENDER).digest('hex');
   for (const folder of ['store', 'notify']) mkdirSync(join(device.root, folder), { recursive: true });
   const path = join(device.root, 'store', digest);
   writeFileSync(path, SENDER);
   chmodSync(path, 0o755);
-  device.settings({ network: 'user', gvproxy: digest });
+  const settings = { network: 'user', gvproxy: digest };
+  device.settings(settings);
   device.install('hurried', { notify_rest: ':' });
   writeFileSync(join(device.root, 'notify', 'settings'), 'schema 1\nntfy https://ntfy.example/planted\n');
+  return settings;
 }
 
 const lines = (device: DeviceFolder, name: string): string[] => {
@@ -93,6 +95,29 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     expect(lines(device, 'refused')).toHaveLength(6);
     expect((await device.status('-')).attention).toBeUndefined();
     expect(readFileSync(join(device.root, 'notify/log'), 'utf8')).not.toContain('planted');
+  });
+
+  test('a phone shows it on its screen, beside what is sent or alone', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    device.asPhone(tellOwner(device));
+    const shown = (text: string) => `notification post -S bigtext -t Sovereign on a phone sovereign ${text}`;
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    writeFileSync(join(device.root, 'refuses'), '');
+    device.write('state/attention', 'one\n');
+    await expect.poll(() => existsSync(join(device.root, 'notify/failed')), PATIENT).toBe(true);
+    // Once, however often the message had to be tried.
+    expect(lines(device, 'asked')).toEqual([shown('sql: one').replace(' on a phone', '')]);
+    writeFileSync(join(device.root, 'notify/settings'), 'schema 1\nphone yes\ntitle Sovereign on a phone\n');
+    device.write('state/attention', '-t "two"\n');
+    await expect.poll(() => lines(device, 'asked').slice(1), PATIENT).toEqual([shown('sql: -t "two"')]);
+    await expect.poll(() => lines(device, 'notify/told'), PATIENT).toEqual(['sql: -t "two"']);
+    expect(sent(device)).toEqual([]);
+    device.program('cmd', 'echo "error: permission denied" >&2; exit 255');
+    device.write('state/attention', 'three\n');
+    await expect
+      .poll(async () => (await device.status('-')).attention, PATIENT)
+      .toBe('the message of this was not sent: Android does not show it: error: permission denied');
   });
 
   test('nothing is sent where the owner did not ask for it, nor by a program that is damaged', async ({

@@ -1,21 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import { type DeviceFolder, type Shell, shells } from './testing/device-folder.ts';
 import { PATIENT, test } from './testing/launcher-test.ts';
 
-/** Makes the folder look like a phone: its own /sys, and programs of Android's that keep a journal. */
-function phone(device: DeviceFolder): void {
-  const sys = join(device.root, 'sys');
-  for (const folder of ['power', 'fs/cgroup']) mkdirSync(join(sys, folder), { recursive: true });
-  for (const file of ['power/wake_lock', 'power/wake_unlock', 'fs/cgroup/cgroup.procs']) {
-    writeFileSync(join(sys, file), '');
-  }
-  device.mount(sys, '/sys');
-  device.settings({ kind: 'adb', awake: 'yes' });
-  device.program('getprop', 'echo');
-  device.program('cmd', `echo "$*" >>'${join(device.root, 'wifi')}'`);
-}
 const text = (device: DeviceFolder, file: string): string => {
   try {
     return readFileSync(join(device.root, file), 'utf8').trim();
@@ -37,26 +25,26 @@ describe.concurrent.for(Object.keys(shells) as Shell[])(
   (shell) => {
     test('is kept awake while a service is wanted, and no longer', async ({ expect, service }) => {
       const device = service(shell, 'healthy');
-      phone(device);
+      device.asPhone({ awake: 'yes' });
       await device.start();
       await device.until({ state: 'running' });
-      await expect.poll(() => text(device, 'wifi'), PATIENT).toBe(ENABLED);
+      await expect.poll(() => text(device, 'asked'), PATIENT).toBe(ENABLED);
       expect(text(device, 'sys/power/wake_lock')).toBe('sovereign');
       expect(text(device, 'sys/power/wake_unlock')).toBe('');
       expect((await device.stop(10)).status).toBe(0);
-      expect(text(device, 'wifi')).toBe(`${ENABLED}\n${DISABLED}`);
+      expect(text(device, 'asked')).toBe(`${ENABLED}\n${DISABLED}`);
       expect(text(device, 'sys/power/wake_unlock')).toBe('sovereign');
     });
 
     test('whose keeper was killed can fall asleep again after a halt', async ({ expect, service }) => {
       const device = service(shell, 'healthy');
-      phone(device);
+      device.asPhone({ awake: 'yes' });
       await device.start();
       await device.until({ state: 'running' });
-      await expect.poll(() => text(device, 'wifi'), PATIENT).toBe(ENABLED);
+      await expect.poll(() => text(device, 'asked'), PATIENT).toBe(ENABLED);
       await device.abandon();
       expect((await device.launch('halt', device.root, '10')).status).toBe(0);
-      expect(text(device, 'wifi')).toBe(`${ENABLED}\n${DISABLED}`);
+      expect(text(device, 'asked')).toBe(`${ENABLED}\n${DISABLED}`);
       expect(text(device, 'sys/power/wake_unlock')).toBe('sovereign');
     });
 
@@ -65,7 +53,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])(
       service,
     }) => {
       const device = service(shell, 'healthy');
-      phone(device);
+      device.asPhone({ awake: 'yes' });
       await device.start();
       const { pid, launcher } = await device.until({ state: 'running' });
       await expect.poll(async () => (await device.status('-')).keeper, PATIENT).toBeDefined();

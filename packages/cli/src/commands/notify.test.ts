@@ -6,7 +6,7 @@ import { notify } from './notify.ts';
 const ADDRESS = 'https://ntfy.example/planted';
 
 it('reads the address from standard input, and repeats it nowhere', async () => {
-  const given: string[] = [];
+  const given: unknown[] = [];
   const device = fakeDevice();
   device.notify.set = (kind, address) => {
     given.push(kind, address);
@@ -19,6 +19,18 @@ it('reads the address from standard input, and repeats it nowhere', async () => 
   expect(json).toEqual({ device: 'local', kind: 'ntfy', begins: 'next-deploy' });
   expect(text).toBe('ntfy is told when something needs attention, from the next sovereign up or deploy on');
   expect(JSON.stringify([json, text, out(), err()])).not.toContain('planted');
+});
+
+it('asks for no address where the phone shows it itself', async () => {
+  const given: unknown[] = [];
+  const device = fakeDevice();
+  device.notify.set = (...words) => {
+    given.push(...words);
+    return Promise.resolve('now');
+  };
+  const { text } = await notify(fakeSession({ device, words: ['phone'] }).session);
+  expect(given).toEqual(['phone', undefined]);
+  expect(text).toBe('the phone shows it when something needs attention');
 });
 
 it('says who is told, and tells nobody any more', async () => {

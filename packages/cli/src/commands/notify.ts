@@ -11,7 +11,7 @@ export const notify: Run = async (session) => {
   if (word !== undefined && word !== 'off' && kind === undefined) {
     throw new SovereignError({
       code: 'usage',
-      what: 'a message goes to ntfy or to a webhook, and off ends it',
+      what: 'a message goes to ntfy, to a webhook or to the screen of the phone, and off ends it',
       on: word,
       hint: 'The address is asked for, or read from standard input',
       exit: 2,
@@ -28,13 +28,19 @@ export const notify: Run = async (session) => {
     await device.notify.off();
     return said(device.id, null);
   }
-  const address = await askSecret(session, `address of ${kind}`);
+  const address = kind === 'phone' ? undefined : await askSecret(session, `address of ${kind}`);
   const begins = await step('notify', () => device.notify.set(kind, address));
   return said(device.id, kind, begins);
 };
 
+const told: Record<NotifyKind, string> = {
+  ntfy: 'ntfy is told',
+  webhook: 'webhook is told',
+  phone: 'the phone shows it',
+};
+
 function said(device: string, kind: NotifyKind | null, begins?: 'now' | 'next-deploy'): Result {
-  const who = kind === null ? 'nobody is told' : `${kind} is told when something needs attention`;
+  const who = kind === null ? 'nobody is told' : `${told[kind]} when something needs attention`;
   const when = begins === 'next-deploy' ? ', from the next sovereign up or deploy on' : '';
   return { json: { device, kind, ...(begins === undefined ? {} : { begins }) }, text: who + when };
 }

@@ -78,8 +78,9 @@ notify_try() {
   # Before it is tried: one that is killed has tried.
   tries=$((tries + 1))
   put tries "$tries $notice"
+  notify_words=${notice:-nothing needs attention any more}
   if notify_send; then
-    log "told: ${notice:-nothing needs attention any more}"
+    log "told: $notify_words"
     put told "$notice"
     rm -f tries failed problem
     return
@@ -99,8 +100,16 @@ notify_rest() {
   sleep "$1" 9>&-
 }
 
-# notify_send: fails with $problem, which never holds the address.
+# notify_send: fails with $problem, which never holds the address. A phone shows what it sends, too.
 notify_send() {
+  notify_read
+  if [ "$notify_by" = phone ]; then
+    notify_show
+    return
+  fi
+  if [ "$device_kind" = adb ] && [ "$tries" -eq 1 ]; then
+    notify_show || log "not shown: $problem"
+  fi
   if [ -z "$device_gvproxy" ] || ! [ -r "$root/store/$device_gvproxy" ]; then
     problem='the program that sends is not on this device: the next deploy brings it'
     return 1
@@ -113,11 +122,30 @@ notify_send() {
     SSL_CERT_DIR=$NOTIFY_AUTHORITIES
     export SSL_CERT_DIR
   fi
-  problem=$(printf '%s\n' "${notice:-nothing needs attention any more}" |
-    "$stored" -notify settings 2>&1 9>&-) && return 0
+  problem=$(printf '%s\n' "$notify_words" | "$stored" -notify settings 2>&1 9>&-) && return 0
   problem=${problem##*"$LF"}
   problem=${problem##*not sent: }
   problem=${problem:-the program that sends was killed}
+  return 1
+}
+
+# notify_read: sets what the settings say: $notify_by and $notify_title.
+notify_read() {
+  notify_by=''
+  notify_title=Sovereign
+  while read -r notify_key notify_value; do
+    case $notify_key in
+      ntfy | webhook | phone) notify_by=$notify_key ;;
+      title) notify_title=$notify_value ;;
+    esac
+  done <settings
+}
+
+# notify_show: on Android's own screen, in the place of what it showed before (AOSP, NotificationShellCmd.java: a tag's
+# notification is replaced; root may).
+notify_show() {
+  problem=$(cmd notification post -S bigtext -t "$notify_title" sovereign "$notify_words" 2>&1 9>&-) && return 0
+  problem="Android does not show it: ${problem##*"$LF"}"
   return 1
 }
 

@@ -124,6 +124,19 @@ export class DeviceFolder {
     chmodSync(path, 0o755);
   }
 
+  /** Makes the folder look like a phone: its own /sys, and programs of Android's. What `cmd` is asked is in `asked`. */
+  asPhone(settings: Record<string, string>): void {
+    const sys = join(this.root, 'sys');
+    for (const folder of ['power', 'fs/cgroup']) mkdirSync(join(sys, folder), { recursive: true });
+    for (const file of ['power/wake_lock', 'power/wake_unlock', 'fs/cgroup/cgroup.procs']) {
+      writeFileSync(join(sys, file), '');
+    }
+    this.mount(sys, '/sys');
+    this.settings({ kind: 'adb', ...settings });
+    this.program('getprop', 'echo');
+    this.program('cmd', `echo "$*" >>'${join(this.root, 'asked')}'`);
+  }
+
   /** Installs the launcher under this name, some of its functions replaced by others, and makes it the current one. */
   install(name: string, changed: Record<string, string> = {}): void {
     const folder = join(this.root, 'agent', name);
