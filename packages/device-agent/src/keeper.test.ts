@@ -74,6 +74,21 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     expect(await device.launch('halt', device.root, '10')).toMatchObject({ status: 0, stderr: '' });
   });
 
+  test('launcher and keeper killed a moment after the VM: all are back', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid, launcher } = await device.until({ state: 'running', health: 'ok' });
+    await expect.poll(() => keeper(device), PATIENT).toBeDefined();
+    // Both look alive, and see nothing.
+    kill(launcher, 'SIGSTOP');
+    kill(await keeper(device), 'SIGSTOP');
+    kill(pid, 'SIGKILL');
+    await expect.poll(() => device.read('state/exit'), PATIENT).toMatch(/^137 /);
+    await device.killSupervision();
+    await device.until({ state: 'running', health: 'ok', launcher: another(launcher), pid: another(pid) });
+    expect(starts(device)).toBe(2);
+  });
+
   test('what is not wanted is brought back by nobody', async ({ expect, service }) => {
     const device = service(shell, 'healthy');
     await device.start();

@@ -50,7 +50,7 @@ describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { tim
     expect(network.phone.listens(15432)).toBe(true);
 
     expect(await network.launch('stop', network.root, 'sql', '5')).toMatchObject({ status: 0, stderr: '' });
-    expect(network.processes()).toEqual([]);
+    await expect.poll(() => network.processes(), PATIENT).toEqual([]);
     expect(snapshot(network)).toEqual(before);
   });
 
@@ -74,7 +74,7 @@ describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { tim
     await expect.poll(() => status(network), PATIENT).toMatchObject({ 'sql state': 'running' });
     await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
     await network.launch('remove', network.root);
-    expect(network.processes()).toEqual([]);
+    await expect.poll(() => network.processes(), PATIENT).toEqual([]);
   });
 });
 

@@ -203,13 +203,16 @@ test('after a restart of the phone the service is back without the workstation',
 test('rounds of start and stop leave rules, interfaces and processes as they were', async () => {
   await sql.device.stop(sql.definition, 60);
   const rounds = process.env.SOVEREIGN_LONG === '1' ? 20 : 3;
+  // The shell that waited for the VM goes once the launcher has seen the end.
+  const patient = { timeout: 60_000 };
+  await expect.poll(left, patient).not.toContainEqual(expect.stringContaining('launch.sh'));
   const before = await left();
   for (let round = 0; round < rounds; round++) {
     await sql.device.start(sql.definition);
     await sql.healthy();
     await sql.device.stop(sql.definition, 60);
   }
-  expect(await left()).toEqual(before);
+  await expect.poll(left, patient).toEqual(before);
 });
 
 test('removing the last service takes back what was set, and nothing else', async () => {

@@ -141,11 +141,13 @@ respawn() {
   spawn
 }
 
-# keeper_ensure: for a supervisor, which brings back a killed keeper as that brings back a killed supervisor.
+# keeper_ensure [MESSAGE]: for a supervisor, which brings back a killed keeper as that brings back a killed supervisor.
+# The message is logged where a keeper is started.
 keeper_ensure() {
   alive '' "$root/keeper/state" && return
   [ "$now" -ge "${keeper_spawn_at:-0}" ] || return
   keeper_spawn_at=$((now + RESPAWN))
+  [ $# -eq 0 ] || log "$1"
   keeper_script=$launcher
   dead_new_keeper
   spawn_keeper "$keeper_script"

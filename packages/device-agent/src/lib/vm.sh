@@ -9,6 +9,9 @@
 # Seconds between two looks of the guard.
 VM_GUARD=10
 
+# Seconds in which somebody has to see that the VM ended.
+VM_SEEN=8
+
 # A VM that was neither recorded nor ended after this many seconds of uptime is given up.
 VM_APPEARS=20
 
@@ -60,10 +63,14 @@ vm_start() {
     put state/exit "$vmm_status $vm_token"
     # A shell cannot listen to what was ignored when it was started, and the keeper has to.
     trap - HUP INT TERM
-    # A child of a killed one may hold its lock for a moment.
-    for pause in 1 2 4; do
-      if vm_cared_for; then break; fi
-      sleep $pause
+    # Until somebody has seen the end: whoever is killed with the VM looks alive for a moment, and a child of theirs may
+    # hold a lock.
+    uptime_now
+    give_up_at=$((now + VM_SEEN))
+    while get state/vm && [ "$value" = "$vm_token" ] && [ "$now" -lt $give_up_at ]; do
+      vm_cared_for
+      sleep "$nap"
+      uptime_now
     done
   ) </dev/null &
 }
@@ -90,9 +97,8 @@ vm_cared_for() {
   service_needs
   [ "$needs" = launcher ] || return 0
   is_free lock && is_free "$root/keeper/lock" || return 1
-  log "nobody supervises $service: starting a keeper"
   uptime_now
-  keeper_ensure
+  keeper_ensure "nobody supervises $service: starting a keeper"
 }
 
 # is_free LOCK
