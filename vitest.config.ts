@@ -9,7 +9,8 @@ export default defineConfig({
     // They are fast, and a machine that has other work is not: this ends only what hangs.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Tests that run side by side are the launcher's, and those wait most of their time.
+    // Tests that run side by side are the launcher's, and those wait most of their time: the two projects that have them
+    // also run two files at a time.
     maxConcurrency: 12,
     // The selftest counts the tests of every project from these reports.
     reporters: ['default', 'json'],
