@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { backupService, restoreService, verifyBackup } from '@sovereign/backup';
-import { databaseOf } from '@sovereign/checks';
-import { execInGuest, localDevice } from '@sovereign/device';
 import { dataDir } from '@sovereign/store';
+import { TestService } from 'rootfs-sql/testing/service';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { TestService } from './service.ts';
+import { Phone, PhoneService } from './phone.ts';
+
+// Four machines, one after the other.
+vi.setConfig({ testTimeout: 600_000 });
 
 /** Clients that write while the backup is made. */
 const WRITERS = 2;
@@ -13,8 +15,11 @@ const WRITERS = 2;
 const ROWS = 5_000;
 
 let service: TestService;
+let phone: Phone;
 
 beforeAll(async () => {
+  phone = await Phone.start('restore-test');
+  // With settings of its own, which the phone's side has from here on too.
   service = await TestService.prepare();
   // Where the machine for the check is, too.
   vi.stubEnv('XDG_DATA_HOME', join(service.folder, 'data'));
@@ -27,7 +32,10 @@ beforeAll(async () => {
   await service.query("create role app login password 'of the app'");
 });
 
-afterAll(() => service.remove());
+afterAll(async () => {
+  await phone.stop();
+  await service.remove();
+});
 
 /** What the server said it had stored: per writer, its last entry. */
 const acknowledged = Array.from({ length: WRITERS }, () => 0);
@@ -46,7 +54,7 @@ async function write(writer: number, until: AbortSignal): Promise<void> {
   }
 }
 
-test('a backup under writes is verified, restored on another device, and taken back', async () => {
+test('a backup under writes is verified, restored on a phone, and taken back', async () => {
   const { device, definition, bundle, folder } = service;
   const end = new AbortController();
   const writers = acknowledged.map((_, writer) => write(writer, end.signal));
@@ -66,31 +74,25 @@ test('a backup under writes is verified, restored on another device, and taken b
   expect(verified.rows).toBeGreaterThanOrEqual(ROWS + before.reduce((sum, entry) => sum + entry, 0));
   expect(existsSync(dataDir('verify'))).toBe(false);
 
-  const other = localDevice(join(folder, 'another device'));
-  try {
-    await other.deploy(bundle);
-    const { id: of } = await device.inventory();
-    expect(await restoreService(other, definition, { of })).toMatchObject({ rows: verified.rows });
-    const query = (sql: string) => databaseOf(other, definition).query(sql);
-    // Each writer wrote in order: what one snapshot saw of it has no gap.
-    const ledger = await query(
-      'select writer, count(*)::int as count, max(entry) as last from ledger group by 1',
-    );
-    for (const { count, last } of ledger) expect(count).toBe(last);
-    const [role] = await query(
-      "select rolpassword like 'SCRAM-SHA-256$%' as known from pg_authid where rolname = 'app'",
-    );
-    expect(role).toEqual({ known: true });
-    const check =
-      'read -r _ bin <<E\n$(grep ^postgresql-programs /etc/sovereign/base.conf)\nE\nexec "$bin/pg_amcheck" -h /run/postgresql -U postgres --all --install-missing --heapallindexed';
-    const amcheck = await execInGuest(await other.ssh(definition), ['sh', '-c', check]);
-    expect(amcheck).toMatchObject({ status: 0, stdout: '' });
+  const there = await PhoneService.on(phone);
+  await there.device.deploy(there.bundle, { consent: true });
+  const { id: of } = await device.inventory();
+  expect(await restoreService(there.device, definition, { of })).toMatchObject({ rows: verified.rows });
+  // Each writer wrote in order: what one snapshot saw of it has no gap.
+  const ledger = await there.query(
+    'select writer, count(*)::int as count, max(entry) as last from ledger group by 1',
+  );
+  for (const { count, last } of ledger) expect(count).toBe(last);
+  const [role] = await there.query(
+    "select rolpassword like 'SCRAM-SHA-256$%' as known from pg_authid where rolname = 'app'",
+  );
+  expect(role).toEqual({ known: true });
+  const check =
+    'read -r _ bin <<E\n$(grep ^postgresql-programs /etc/sovereign/base.conf)\nE\n"$bin/pg_amcheck" -h /run/postgresql -U postgres --all --install-missing --heapallindexed 2>&1 && echo clean';
+  expect(await there.inGuest('sh', '-c', check)).toBe('clean\n');
 
-    await other.undoRestore(definition);
-    await other.waitHealthy(definition, definition.health.deadline);
-    // The data from before: none.
-    expect(await query("select 1 from pg_tables where tablename = 'ledger'")).toEqual([]);
-  } finally {
-    await other.stop(definition, 60);
-  }
+  await there.device.undoRestore(definition);
+  await there.healthy();
+  // The data from before: none.
+  expect(await there.query("select 1 from pg_tables where tablename = 'ledger'")).toEqual([]);
 });
