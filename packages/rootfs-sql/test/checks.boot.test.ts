@@ -163,6 +163,10 @@ test('a restart that was none', async () => {
   });
 });
 
+test('memory that is not there is refused, and no process of the server is killed for it', async () => {
+  expect(await inGuest('cat /proc/sys/vm/overcommit_memory')).toBe('2\n');
+});
+
 test('the firewall admits SSH and the declared port, and no other', async () => {
   const rules = await inGuest('nft list chain inet sovereign input');
   expect(rules).toMatch(/policy drop/);
