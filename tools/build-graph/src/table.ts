@@ -194,7 +194,7 @@ export const kinds: readonly Kind[] = [
     builds: [`${name}:build`],
     checks: 'own',
     also: new RegExp(
-      `${boots.source}|^@sovereign/(cli|executors|guest):test$|^(docker-engine|virtual-phone|tailnet-lab):lint$`,
+      `${boots.source}|^@sovereign/(cli|executors|guest):test$|^(docker-engine|virtual-phone|tailnet-lab|test-mirror):lint$`,
     ),
   })),
   {

@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { databaseOf, runChecks } from '@sovereign/checks';
-import { execInGuest, localDevice, readBundle, type Device } from '@sovereign/device';
+import { execInGuest, localDevice, readBundle, selectDevice, type Device } from '@sovereign/device';
 import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
+import { Phone } from 'virtual-phone/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
 import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
@@ -19,6 +20,7 @@ const started: [device: Device, service: ServiceDefinition][] = [];
 // Each test makes an image before it starts a machine.
 vi.setConfig({ testTimeout: 600_000 });
 let mirror: TestMirror;
+let phone: Phone | undefined;
 
 beforeAll(async () => {
   vi.stubEnv('XDG_CONFIG_HOME', join(scratch, 'config'));
@@ -28,6 +30,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const [on, service] of started.toReversed()) await on.stop(service, 60);
+  await phone?.stop();
   await mirror.close();
   vi.unstubAllEnvs();
   for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
@@ -103,39 +106,57 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
   await device.stop(service.definition, 60);
 });
 
-test('all three serve on one device, two of them from the third’s database, also after every secret was rotated', async () => {
-  const three = localDevice(join(scratch, 'three'));
+/** All three, started in their order; the two that keep their data on the third know it by its name. */
+async function upAll(on: Device): Promise<{ ordered: ServiceDefinition[]; allServe: () => Promise<void> }> {
   const sql = await loadSql();
   const others = await Promise.all(
     ['rootfs-vaultwarden', 'rootfs-forgejo'].map((name) =>
       loadService(join(workspaceRoot(), 'packages', name)),
     ),
   );
+  // The device is known from its first deploy on.
+  await on.deploy(await readBundle(workspaceRoot(), sql), { consent: true });
   for (const service of others) {
-    await three.changeSettings(service.definition, { database: 'sql' });
-    await three.deploy(await bundleWith(service, join(copies, basename(service.folder))));
+    await on.changeSettings(service.definition, { database: 'sql' });
+    await on.deploy(await bundleWith(service, join(copies, basename(service.folder))));
   }
-  await three.deploy(await readBundle(workspaceRoot(), sql));
   const all = [...others, sql].map(({ definition }) => definition);
-  const ordered = await three.startOrder(all, all);
+  const ordered = await on.startOrder(all, all);
   expect(ordered[0]).toBe(sql.definition);
-  const allServe = async () => {
-    for (const definition of ordered) await three.waitHealthy(definition, 300);
-  };
   for (const definition of ordered) {
-    started.push([three, definition]);
-    await three.start(definition);
-    await three.waitHealthy(definition, 300);
+    started.push([on, definition]);
+    await on.start(definition);
+    await on.waitHealthy(definition, 300);
   }
+  const allServe = async () => {
+    for (const definition of ordered) await on.waitHealthy(definition, 300);
+  };
   await allServe();
-  for (const { name, memory } of await three.status(all)) expect(memory?.held, name).toBeGreaterThan(0);
-  const names = await databaseOf(three, sql.definition).query('select datname from pg_database');
+  for (const { name, memory } of await on.status(all)) expect(memory?.held, name).toBeGreaterThan(0);
+  const names = await databaseOf(on, sql.definition).query('select datname from pg_database');
   expect(names.map(({ datname }) => datname)).toEqual(expect.arrayContaining(['vaultwarden', 'forgejo']));
+  return { ordered, allServe };
+}
 
+test('all three serve on one device, two of them from the third’s database, also after every secret was rotated', async () => {
+  const three = localDevice(join(scratch, 'three'));
+  const { ordered, allServe } = await upAll(three);
   for (const definition of ordered) {
     expect((await three.secrets.rotate(definition)).rotated, definition.name).not.toEqual([]);
     await allServe();
   }
+  // The next test has them on a phone, and this machine has two cores.
+  for (const definition of ordered.toReversed()) await three.stop(definition, 60);
+});
+
+test('all three serve on a phone, and are back after its restart without the workstation', async () => {
+  phone = await Phone.start('services-test');
+  const device = await selectDevice({ serial: phone.serial });
+  const { ordered } = await upAll(device);
+  await phone.run('reboot');
+  // Stopped at first: the boot hook is not waited for.
+  const healthy = async () => (await device.status(ordered)).map((status) => status.healthy);
+  await expect.poll(healthy, { timeout: 300_000, interval: 1_000 }).toEqual([true, true, true]);
 });
 
 /** The credentials of the first administrator. */
