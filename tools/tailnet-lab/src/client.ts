@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
@@ -83,6 +83,9 @@ export class TailnetClient {
     // By this name the program is the client.
     await symlink(program, this.#cli);
   }
+
+  /** What the daemon said since its last start. */
+  log = (): Promise<string> => readFile(join(this.#folder, 'log'), 'utf8');
 
   async stop(): Promise<void> {
     await this.#end?.();
