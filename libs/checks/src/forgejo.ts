@@ -90,8 +90,7 @@ const overSsh: Check = {
       // It opens this repository alone, and goes with it.
       const made = { title: 'sovereign test', key: await readFile(`${key}.pub`, 'utf8'), read_only: true };
       await make(context, owner, `repos/${path}/keys`, made);
-      const base = await context.endpoint('git');
-      return listed(new URL(`${path}.git`, base.href.replace(/\/*$/, '/')), folder, {
+      return listed(new URL(`/${path}.git`, await context.endpoint('git')), folder, {
         GIT_SSH_COMMAND:
           `ssh -F none -i '${key}' -o IdentitiesOnly=yes -o BatchMode=yes ` +
           `-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile='${join(folder, 'known-hosts')}'`,

@@ -38,16 +38,14 @@ test('killed in the middle of 100 uploads, nothing wrong is ever served', { time
   const first = await startServer(home);
   const bodies = Array.from({ length: 100 }, (_, index) => `${index} `.repeat(50_000));
   let answered = 0;
-  let kill: () => void = () => undefined;
-  const half = new Promise<void>((resolve) => (kill = resolve));
-  let killed: () => void = () => undefined;
-  const end = new Promise<void>((resolve) => (killed = resolve));
+  const some = Promise.withResolvers<undefined>();
+  const killed = Promise.withResolvers<undefined>();
   /** Sends the second half when the server is gone: however fast it is, these are in the middle. */
   const slowly = (body: string): ReadableStream =>
     new ReadableStream({
       async start(controller) {
         controller.enqueue(Buffer.from(body.slice(0, body.length / 2)));
-        await end;
+        await killed.promise;
         controller.enqueue(Buffer.from(body.slice(body.length / 2)));
         controller.close();
       },
@@ -60,15 +58,15 @@ test('killed in the middle of 100 uploads, nothing wrong is ever served', { time
   const uploads = bodies.map((body, index) =>
     send(body, index).then(
       ({ status }) => {
-        if (++answered === 20) kill();
+        if (++answered === 20) some.resolve(undefined);
         return status === 200;
       },
       () => false,
     ),
   );
-  await half;
+  await some.promise;
   await first.end('SIGKILL');
-  killed();
+  killed.resolve(undefined);
   const stored = await Promise.all(uploads);
   expect(stored.filter((_, index) => index % 20 === 0)).toEqual(Array(5).fill(false));
 

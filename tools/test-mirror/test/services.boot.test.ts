@@ -106,8 +106,12 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
   await device.stop(service.definition, 60);
 });
 
-/** All three, started in their order; the two that keep their data on the third know it by its name. */
-async function upAll(on: Device): Promise<{ ordered: ServiceDefinition[]; allServe: () => Promise<void> }> {
+async function allServe(on: Device, services: readonly ServiceDefinition[]): Promise<void> {
+  for (const definition of services) await on.waitHealthy(definition, 300);
+}
+
+/** Starts all three, two of which keep their data on the third; gives them in the order of their start. */
+async function upAll(on: Device): Promise<ServiceDefinition[]> {
   const sql = await loadSql();
   const others = await Promise.all(
     ['rootfs-vaultwarden', 'rootfs-forgejo'].map((name) =>
@@ -128,22 +132,19 @@ async function upAll(on: Device): Promise<{ ordered: ServiceDefinition[]; allSer
     await on.start(definition);
     await on.waitHealthy(definition, 300);
   }
-  const allServe = async () => {
-    for (const definition of ordered) await on.waitHealthy(definition, 300);
-  };
-  await allServe();
+  await allServe(on, ordered);
   for (const { name, memory } of await on.status(all)) expect(memory?.held, name).toBeGreaterThan(0);
   const names = await databaseOf(on, sql.definition).query('select datname from pg_database');
   expect(names.map(({ datname }) => datname)).toEqual(expect.arrayContaining(['vaultwarden', 'forgejo']));
-  return { ordered, allServe };
+  return ordered;
 }
 
 test('all three serve on one device, two of them from the third’s database, also after every secret was rotated', async () => {
   const three = localDevice(join(scratch, 'three'));
-  const { ordered, allServe } = await upAll(three);
+  const ordered = await upAll(three);
   for (const definition of ordered) {
     expect((await three.secrets.rotate(definition)).rotated, definition.name).not.toEqual([]);
-    await allServe();
+    await allServe(three, ordered);
   }
   // The next test has them on a phone, and this machine has two cores.
   for (const definition of ordered.toReversed()) await three.stop(definition, 60);
@@ -152,7 +153,7 @@ test('all three serve on one device, two of them from the third’s database, al
 test('all three serve on a phone, and are back after its restart without the workstation', async () => {
   phone = await Phone.start('services-test');
   const device = await selectDevice({ serial: phone.serial });
-  const { ordered } = await upAll(device);
+  const ordered = await upAll(device);
   await phone.run('reboot');
   // Stopped at first: the boot hook is not waited for.
   const healthy = async () => (await device.status(ordered)).map((status) => status.healthy);

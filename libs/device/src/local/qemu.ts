@@ -55,8 +55,7 @@ export function toArgs(machine: Machine, { binary, accelerator, closed = false }
     ...['-netdev', [`user,id=net,${userNetwork}`, ...forwards(machine).map(forward)].join(',')],
     // Without a ROM: not every distribution installs QEMU's option ROMs.
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
-    ...(closed ? ['-netdev', `user,id=neighbours,${userNetwork}`] : neighbours(machine)),
-    ...neighbourCard(machine),
+    ...neighbourCard(machine, closed ? `user,id=neighbours,${userNetwork}` : undefined),
   ];
 }
 
@@ -77,16 +76,18 @@ function disk(name: string, path: string, readOnly: boolean): string[] {
 /** This machine's guests have QEMU's user network and no other. */
 const forwards = ({ network }: Machine): Forward[] => (network.mode === 'user' ? network.forwards : []);
 
-/** What eth1 is in: frames go to every machine in the group, and leave this host by its loopback interface alone. */
-const neighbours = ({ network }: Machine): string[] =>
-  network.mode === 'user'
-    ? ['-netdev', `socket,id=neighbours,mcast=${network.neighbours.group},localaddr=127.0.0.1`]
-    : [];
-
-const neighbourCard = ({ network }: Machine): string[] =>
-  network.mode === 'user'
-    ? ['-device', `virtio-net-pci,netdev=neighbours,mac=${network.neighbours.mac},romfile=`]
-    : [];
+/**
+ * eth1: frames go to every machine in the group, and leave this host by its loopback interface alone.
+ * @param instead another network for it
+ */
+function neighbourCard({ network }: Machine, instead?: string): string[] {
+  if (network.mode !== 'user') return [];
+  const { group, mac } = network.neighbours;
+  return [
+    ...['-netdev', instead ?? `socket,id=neighbours,mcast=${group},localaddr=127.0.0.1`],
+    ...['-device', `virtio-net-pci,netdev=neighbours,mac=${mac},romfile=`],
+  ];
+}
 
 const forward = ({ host, guest }: Forward): string =>
   `hostfwd=tcp:127.0.0.1:${host}-${GUEST_ADDRESS}:${guest}`;
