@@ -9,6 +9,8 @@ export default defineConfig({
     // They are fast, and a machine that has other work is not: this ends only what hangs.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Nor does a wait for what comes end earlier because the machine is slow.
+    expect: { poll: { timeout: 20_000 } },
     // Tests that run side by side are the launcher's, and those wait most of their time: the two projects that have them
     // also run two files at a time.
     maxConcurrency: 12,

@@ -25,7 +25,7 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
   }
 
   const says = (pattern: RegExp) =>
-    vi.waitUntil(() => guest.lines.some((line) => pattern.test(line)), { timeout: 5000, interval: 10 });
+    vi.waitUntil(() => guest.lines.some((line) => pattern.test(line)), { timeout: 20_000, interval: 10 });
 
   test('begins with its protocol, counts its lines, and names the boot in each', async () => {
     await says(/^1 hello 1$/);
@@ -75,7 +75,7 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/hello/);
     guest.order('stop');
     await says(/ stage stopping$/);
-    await vi.waitUntil(() => guest.read('calls').includes('poweroff'), { timeout: 5000 });
+    await vi.waitUntil(() => guest.read('calls').includes('poweroff'), { timeout: 20_000 });
   });
 
   test('ignores what it does not know, and a time that is none', async () => {
@@ -100,7 +100,7 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     guest.order('time 86500');
     const calls = () => guest.read('calls').trim().split('\n');
     const set = ['asked -time a.example b.example', 'date -u -s @1795000000'];
-    await vi.waitUntil(() => calls().length === 2, { timeout: 9000 });
+    await vi.waitUntil(() => calls().length === 2, { timeout: 20_000 });
     expect(calls()).toEqual(set);
     // It has a time now, and the device still has none.
     guest.order('time 86600');
@@ -108,7 +108,7 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     await says(/ pong$/);
     expect(calls()).toEqual(set);
     guest.order('time 1795000060');
-    await vi.waitUntil(() => calls().length === 3, { timeout: 9000 });
+    await vi.waitUntil(() => calls().length === 3, { timeout: 20_000 });
     expect(calls().at(-1)).toBe('date -u -s @1795000060');
   }, 15_000);
 
@@ -128,12 +128,12 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     const helpers = guest.read('helpers').trim().split(' ').map(Number);
     agent = guest.start('agent');
     await vi.waitUntil(() => guest.lines.slice(before).some((line) => line.endsWith(' stage service')), {
-      timeout: 5000,
+      timeout: 20_000,
     });
     const numbers = guest.lines.map((line) => Number(line.split(' ')[0]));
     expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
     for (const helper of helpers) {
-      await vi.waitUntil(() => !existsSync(`/proc/${helper}`), { timeout: 5000 });
+      await vi.waitUntil(() => !existsSync(`/proc/${helper}`), { timeout: 20_000 });
     }
   });
 
@@ -146,7 +146,7 @@ describe.each(shells)('the agent under %s', (_name, shell) => {
     guest.program('health', 'echo "no answer: \\$(x) é"; exit 1');
     // Asked again after five seconds when all was well.
     await vi.waitUntil(() => guest.lines.some((line) => line.includes(' health bad no answer: ')), {
-      timeout: 9000,
+      timeout: 20_000,
     });
     expect(guest.lines.at(-1)).not.toMatch(/[^\x20-\x7e]/);
   }, 15_000);

@@ -128,7 +128,7 @@ describe.each(shells)('under %s', (shell) => {
     );
     const ended = once(child, 'close') as Promise<[number | null]>;
     const [out, err] = [text(child.stdout), text(child.stderr)];
-    await expect.poll(() => existsSync(join(scratch, 'begun')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(scratch, 'begun'))).toBe(true);
     if (child.pid !== undefined) process.kill(-child.pid, signal);
     const [status] = await ended;
     await writeFile(join(scratch, 'go'), '');

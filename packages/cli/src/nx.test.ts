@@ -140,11 +140,11 @@ describe('a run', () => {
       setInterval(() => {}, 1000);`);
     const controller = new AbortController();
     const running = run({ signal: controller.signal });
-    await expect.poll(() => existsSync(join(root, 'pid')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(root, 'pid'))).toBe(true);
     const pid = await readFile(join(root, 'pid'), 'utf8');
     controller.abort();
     await expect(running).rejects.toThrow();
-    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
   });
 
   it('that is interrupted leaves nothing that ignores the interruption either', async () => {
@@ -155,11 +155,11 @@ describe('a run', () => {
       setInterval(() => {}, 1000);`);
     const controller = new AbortController();
     const running = run({ signal: controller.signal });
-    await expect.poll(() => existsSync(join(root, 'pid')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(root, 'pid'))).toBe(true);
     const pid = await readFile(join(root, 'pid'), 'utf8');
     controller.abort();
     await expect(running).rejects.toThrow();
-    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
   });
 
   it('waits for another one in the same checkout, says so, and is not kept waiting by an interruption', async () => {
@@ -173,7 +173,7 @@ describe('a run', () => {
       }, 20);`);
     const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     const first = run();
-    await expect.poll(() => existsSync(join(root, 'busy')), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(root, 'busy'))).toBe(true);
     const env = { PATH: process.env.PATH };
     const stop = new AbortController();
     const begin = (own: AbortSignal, more = {}) =>
@@ -181,7 +181,7 @@ describe('a run', () => {
     const interrupted = begin(stop.signal);
     const second = begin(signal);
     const waits = () => said.mock.calls.filter(([text]) => String(text).includes('waiting: ')).length;
-    await expect.poll(waits, { timeout: 5_000 }).toBe(2);
+    await expect.poll(waits).toBe(2);
     stop.abort(new Error('Ctrl-C'));
     await expect(interrupted).rejects.toThrow('Ctrl-C');
     expect(existsSync(join(root, 'both'))).toBe(false);

@@ -304,7 +304,7 @@ describe.concurrent('with mode tap', { timeout: 180_000 }, () => {
     place: { network, phone, guest },
   }) => {
     const holder = phone.spawn('toybox', 'nc', '-L', '-s', '127.0.0.1', '-p', '15432', 'true');
-    await sleep(200);
+    await expect.poll(() => phone.listens(15432), PATIENT).toBe(true);
     await up(network, network.service('sql', 2, ['15432 5432']));
     await (await guest(2)).serve('0.0.0.0', 5432, 'guest');
     expect((await network.status()).attention).toMatch(

@@ -30,6 +30,7 @@ export class StandInGuest {
   /** Held open both ways, as the launcher holds it. */
   readonly #orders: number;
   readonly #console: number;
+  readonly #started: ChildProcess[] = [];
 
   constructor(shell: readonly string[]) {
     this.#shell = shell;
@@ -99,10 +100,14 @@ export class StandInGuest {
   /** Starts one of the guest's programs; what it complains of is in the file `console`. */
   start(program: string, ...words: string[]): ChildProcess {
     const [command = '', ...args] = this.#shell;
-    return spawn(command, [...args, join(library, program), ...words], {
+    const started = spawn(command, [...args, join(library, program), ...words], {
       env: this.#env,
       stdio: ['ignore', 'ignore', this.#console],
+      // In a group of its own, with all that it does aside.
+      detached: true,
     });
+    this.#started.push(started);
+    return started;
   }
 
   /**
@@ -136,9 +141,20 @@ export class StandInGuest {
       .map((line) => line.slice(line.indexOf(' ') + 1));
   }
 
+  /** Ends whatever still runs for this guest and removes it. */
   remove(): void {
+    for (const { pid } of this.#started) if (pid !== undefined) endGroup(pid);
     closeSync(this.#orders);
     closeSync(this.#console);
-    rmSync(this.folder, { recursive: true, force: true });
+    // Tried again where a process that was killed right now ends its last call.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+function endGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // All of it ended by itself.
   }
 }

@@ -80,7 +80,8 @@ const hello = () => {
   socket.setTimeout(300, () => socket.destroy());
   return text(socket).catch(() => '');
 };
-const answers = () => vi.waitUntil(async () => (await hello()) === 'hello', { timeout: 8000, interval: 50 });
+const answers = () =>
+  vi.waitUntil(async () => (await hello()) === 'hello', { timeout: 20_000, interval: 50 });
 const addresses = () =>
   spawnSync('nsenter', [...inGuest, String(guest.pid), 'ip', '-4', '-o', 'address', 'show', 'dev', 'eth0'], {
     encoding: 'utf8',

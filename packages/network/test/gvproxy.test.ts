@@ -6,8 +6,11 @@ import { dhcpAnswer, dhcpRequest, framesOf, onTheWire, synFrame } from './frames
 import { freePort, listenOnLoopback } from './ports.ts';
 import { ask, endOf, runGvproxy, type Running } from './running.ts';
 
-/** Whether a packet that a guest sends there opens a connection to this machine's loopback address. */
-async function reachesLoopback({ guests }: Running, to: string): Promise<boolean> {
+/**
+ * Whether a packet that a guest sends there opens a connection to this machine's loopback address.
+ * @param within milliseconds that it may take: much more where it should get there than where it should not
+ */
+async function reachesLoopback({ guests }: Running, to: string, within = 300): Promise<boolean> {
   let reached = false;
   const server = createServer((socket) => {
     reached = true;
@@ -17,7 +20,7 @@ async function reachesLoopback({ guests }: Running, to: string): Promise<boolean
   const guest = connect(guests);
   // Often, as TCP itself does.
   const sending = setInterval(() => guest.write(onTheWire(synFrame(to, port))), 20);
-  await vi.waitUntil(() => reached, { timeout: 300, interval: 5 }).catch(() => undefined);
+  await vi.waitUntil(() => reached, { timeout: within, interval: 5 }).catch(() => undefined);
   clearInterval(sending);
   guest.destroy();
   server.close();
@@ -35,7 +38,7 @@ async function lease({ guests }: Running, mac: string, wanted: string): Promise<
     given ??= came.frames.map((frame) => dhcpAnswer(frame, mac)).find((address) => address !== undefined);
   });
   guest.write(onTheWire(dhcpRequest(mac, wanted)));
-  await vi.waitUntil(() => given !== undefined, { timeout: 10_000, interval: 5 });
+  await vi.waitUntil(() => given !== undefined, { timeout: 20_000, interval: 5 });
   guest.destroy();
   return given ?? '';
 }
@@ -121,7 +124,7 @@ describe('gvproxy with our configuration', () => {
 test('a configuration that leads to the loopback address is seen to do so', async () => {
   const gvproxy = await runGvproxy(`${gvproxyConfig()}  nat:\n    192.168.127.254: 127.0.0.1\n`);
   try {
-    expect(await reachesLoopback(gvproxy, '192.168.127.254')).toBe(true);
+    expect(await reachesLoopback(gvproxy, '192.168.127.254', 20_000)).toBe(true);
   } finally {
     await gvproxy.stop();
   }

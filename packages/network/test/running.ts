@@ -32,7 +32,7 @@ export interface Running {
 export async function runGvproxy(config: string, socket?: string): Promise<Running> {
   const { child, folder, api, guests } = await start(config, socket);
   const ended = once(child, 'exit');
-  await vi.waitUntil(() => listens(api), { timeout: 5000, interval: 10 });
+  await vi.waitUntil(() => listens(api), { timeout: 20_000, interval: 10 });
   return {
     api,
     guests,
@@ -57,7 +57,7 @@ const listens = (path: string): Promise<boolean> =>
 /** The exit status of a gvproxy that ends by itself; `socket` is where its guests would connect. */
 export async function endOf(config: string, socket?: string): Promise<unknown> {
   const { child, folder } = await start(config, socket);
-  const [status] = (await once(child, 'exit', { signal: AbortSignal.timeout(5000) })) as unknown[];
+  const [status] = (await once(child, 'exit', { signal: AbortSignal.timeout(20_000) })) as unknown[];
   rmSync(folder, { recursive: true, force: true });
   return status;
 }

@@ -40,7 +40,8 @@ export class PhoneFolder implements PhoneShell {
     }
     onTestFinished(() => {
       this.unplug();
-      rmSync(this.folder, { recursive: true, force: true });
+      // Tried again where a process that was cut off right now ends its last call.
+      rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
     });
   }
 

@@ -270,7 +270,8 @@ export class DeviceFolder {
   async remove(): Promise<void> {
     await this.launch('halt', this.root, '0');
     this.powerCut();
-    rmSync(this.root, { recursive: true, force: true });
+    // Tried again where a process that was killed right now ends its last call.
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

@@ -71,7 +71,7 @@ export class Namespace {
       env: { PATH: hostPath },
     });
     const namespace = new Namespace(holder);
-    const end = Date.now() + 10_000;
+    const end = Date.now() + 20_000;
     while (!namespace.#ready(own)) {
       if (Date.now() > end || holder.exitCode !== null) {
         throw new Error(
@@ -109,7 +109,7 @@ export class Namespace {
   /** Answers every connection to this port with one word. */
   async serve(address: string, port: number, word: string): Promise<void> {
     this.spawn('toybox', 'nc', '-L', '-s', address, '-p', String(port), 'toybox', 'echo', word);
-    const end = Date.now() + 5000;
+    const end = Date.now() + 20_000;
     while (!this.listens(port, address)) {
       if (Date.now() > end) throw new Error(`nothing listens on port ${port}`);
       await sleep(20);
@@ -340,7 +340,8 @@ export class PhoneNetwork {
     if (existsSync(join(this.root, 'keeper'))) await this.launch('halt', this.root, '0');
     await this.call('net_down');
     this.phone.remove();
-    rmSync(this.root, { recursive: true, force: true });
+    // Tried again where a process that was killed right now ends its last call.
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
