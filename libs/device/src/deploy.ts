@@ -107,7 +107,10 @@ export async function deploy(
   );
   if (mode === 'vsock') await writeIfChanged(host, GVPROXY_CONFIG, gvproxyConfig());
   const platform = await host.platform();
-  if (platform !== undefined) await writeIfChanged(host, 'platform', `${platform}\n`);
+  if (platform !== undefined) {
+    await writeIfChanged(host, 'platform.sh', platform.script);
+    await writeIfChanged(host, 'platform', `${platform.line}\n`);
+  }
   const { slot, changed } = await place(host, name, before, releaseId(release), plan);
   // A trial that fails goes back to a release that has the config disk of today too, and needs the machine that fits.
   const other = otherSlot(slot);

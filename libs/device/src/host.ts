@@ -73,8 +73,8 @@ export interface Host {
   name(): Promise<string>;
   /** The device's processor, as Go and Debian spell it. */
   arch(): Promise<'amd64' | 'arm64'>;
-  /** One line that changes with what virtual machines run on here; undefined where that is no matter. */
-  platform(): Promise<string | undefined>;
+  /** What virtual machines run on here; undefined where that is no matter. */
+  platform(): Promise<Platform | undefined>;
   /** How guests are networked here, with the resolvers that they are told. */
   network(): Promise<NetworkPlan>;
   /** The first half of {@link network}, which needs no network to be there now. */
@@ -98,6 +98,14 @@ export interface Host {
 
   /** Lines of a text file from its beginning; with `follow` also those that are appended later. */
   lines(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string>;
+}
+
+/** What virtual machines run on. */
+export interface Platform {
+  /** Changes with it. */
+  line: string;
+  /** Shell script that prints the line. */
+  script: string;
 }
 
 export interface ScriptOptions {

@@ -1,6 +1,5 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import { platformScript } from './adb/probe-script.ts';
 import type { Endpoint, ServiceState, ServiceStatus } from './contract.ts';
 import type { Host } from './host.ts';
 import { parseIdentity, type Identity } from './identity.ts';
@@ -48,10 +47,9 @@ const MEMORY = '= memory';
 /** One script, so that a phone is asked once. */
 const REPORT = `
 root=$1
-${platformScript}
-if [ -f "$root/platform" ]; then
+if [ -f "$root/platform.sh" ] && [ -f "$root/platform" ]; then
   read -r before <"$root/platform"
-  [ "$(platform)" = "$before" ] || echo '- platform changed'
+  [ "$(sh "$root/platform.sh")" = "$before" ] || echo '- platform changed'
 fi
 [ ! -f "$root/device.conf" ] || while read -r key value; do
   [ "$key" != hook ] || [ -f "$value" ] || echo '- hook missing'

@@ -6,7 +6,15 @@ import { pack } from 'tar-stream';
 import type { Probe } from '../contract.ts';
 import { crosvmCommand } from '../crosvm/command.ts';
 import { deviceSettings } from '../device-settings.ts';
-import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
+import type {
+  DeviceSettings,
+  Host,
+  Machine,
+  Platform,
+  ScriptOptions,
+  ScriptResult,
+  VmmCommand,
+} from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import type { Capabilities } from './capabilities.ts';
@@ -16,7 +24,7 @@ import { bootHook, hookPath } from './hook.ts';
 import { phoneLines } from './lines.ts';
 import { lockDevice, type DeviceLock } from './lock.ts';
 import { parseProbe } from './probe.ts';
-import { probeScript } from './probe-script.ts';
+import { platformScript, probeScript } from './probe-script.ts';
 import { probes } from './probes.ts';
 import { notWritten, upload } from './put.ts';
 import { runScript, type PhoneResult, type PhoneScript } from './script.ts';
@@ -54,7 +62,7 @@ export interface AdbHostOptions {
 const LEAVE = `
 [ -z "$2" ] || rm -f "$2" "$2.tmp"
 cd "$1" 2>/dev/null || exit 0
-rm -rf device.conf platform net keeper notify device.conf.tmp platform.tmp || exit 1
+rm -rf device.conf platform platform.sh net keeper notify device.conf.tmp platform.tmp platform.sh.tmp || exit 1
 [ "$3" = all ] || exit 0
 rm -rf device.json ports.json agent store lock lock.owner device.json.tmp ports.json.tmp || exit 1
 rmdir services 2>/dev/null
@@ -316,8 +324,8 @@ export class AdbHost implements Host {
     return (await this.capabilities()).arch;
   }
 
-  async platform(): Promise<string> {
-    return (await this.capabilities()).platform;
+  async platform(): Promise<Platform> {
+    return { line: (await this.capabilities()).platform, script: `${platformScript}platform\n` };
   }
 
   /** gvproxy finds no resolver on Android: guests are told those of the settings, else those of the phone's uplink. */

@@ -3,7 +3,8 @@ const CROSVM = '/apex/com.android.virt/bin/crosvm';
 
 /**
  * Shell function `platform`: prints the one line that changes when Android, its virtualization module or its VMM does.
- * For `status`, which compares it with the line that stood there at deploy; {@link probeScript} prints the same one.
+ * Kept on the phone, beside the line that it printed at deploy, for `status` and the launcher, which compare;
+ * {@link probeScript} prints the same one.
  */
 export const platformScript = `platform() {
 	virt=none

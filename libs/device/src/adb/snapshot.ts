@@ -26,7 +26,7 @@ echo "space $(stat -f -c '%a %S' .)"
 grep -h ' 0A ' /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ address _; do echo "listens $address"; done
 echo
 set --
-for file in device.json device.conf ports.json platform agent/current net/gvproxy.yaml net/good \\
+for file in device.json device.conf ports.json platform platform.sh agent/current net/gvproxy.yaml net/good \\
   services/*/current services/*/trial services/*/data.id services/*/a/* services/*/b/*; do
   [ -f "$file" ] && set -- "$@" "$file"
 done
@@ -49,7 +49,7 @@ export interface Snapshot {
 
 /** Files that are in a snapshot whenever they are on the device. */
 const covered =
-  /^(device\.json|device\.conf|ports\.json|platform|agent\/current|net\/(?:gvproxy\.yaml|good)|services\/[^/]+\/(current|trial|data\.id|[ab]\/[^/]+))$/;
+  /^(device\.json|device\.conf|ports\.json|platform(?:\.sh)?|agent\/current|net\/(?:gvproxy\.yaml|good)|services\/[^/]+\/(current|trial|data\.id|[ab]\/[^/]+))$/;
 export const coversFile = (path: string): boolean => covered.test(path);
 
 /** Folders that are in a snapshot whenever they are on the device. */
