@@ -22,6 +22,7 @@ test('a backup is made, listed, and restored on the device and on another one', 
   const device = guest.device();
   const first = await backupService(device, definition, { to: guest.repository });
   expect(first).toMatchObject({ repository: guest.repository, bytes: guest.read('stream').length });
+  expect(guest.reminders).toEqual([expect.stringContaining('sql: the last good backup is of ')]);
   guest.write('stream', stream({ rows: 4 }));
   // Where it goes is said once.
   const second = await backupService(device, definition, { keep: { daily: 1, weekly: 0, monthly: 0 } });
@@ -64,11 +65,14 @@ test('a backup that was cut leaves none, and the last good one counts', async ()
   const device = guest.device();
   const good = await backupService(device, definition, { to: guest.repository });
   guest.write('fails', '');
+  guest.reminders.length = 0;
   await expect(backupService(device, definition)).rejects.toMatchObject({
     code: 'cut-backup',
     what: 'the backup was cut: the disk is gone',
   });
   expect((await listBackups(device, definition)).map(({ id }) => id)).toEqual([good.id]);
+  // The device goes on reminding of the good one.
+  expect(guest.reminders).toEqual([]);
 });
 
 test('a service that is not healthy is not backed up, and nothing is made', async () => {

@@ -1,6 +1,7 @@
 import { notDeployed, remoteCommand, sshArgs, type Device } from '@sovereign/device';
 import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
+import { remindOfBackup } from './age.ts';
 import { chooseTarget, openRepository, type Tools } from './repository.ts';
 import { backupCommand, forget, type NewSnapshot, type Repository, type Snapshot } from './restic.ts';
 import { backupSettings, changeBackupSettings, changeServiceBackups, type Keep } from './settings.ts';
@@ -70,6 +71,7 @@ export async function backupService(
     return made;
   });
   await changeServiceBackups(deviceId, name, { last: { at: new Date().toISOString(), snapshot: done.id } });
+  await remindOfBackup(device, deviceId, name);
   await prune(repository, snapshot, (await backupSettings(deviceId)).keep, signal);
   return { ...done, repository: repository.name };
 }

@@ -1,4 +1,4 @@
-export { backupAge, type BackupAge } from './age.ts';
+export { backupAge, remindOfBackup, type BackupAge } from './age.ts';
 export { backupService, deviceIdOf, megabytes, type BackupDone, type BackupOptions } from './create.ts';
 export { lockRestic, resticProgram } from './program.ts';
 export { listBackups, restoreService, type Restored, type RestoreOptions, type Source } from './restore.ts';

@@ -220,6 +220,19 @@ export interface DeviceNotify {
 
   /** Nobody is told any more. */
   off(): Promise<void>;
+
+  /**
+   * Leaves something with the device that it shall tell its owner of later, in the place of what was left before; one
+   * that does not have the service is left nothing.
+   */
+  remind(service: string, reminder: Reminder): Promise<void>;
+}
+
+/** What is to be said of a service from some time on, unless another word comes before: that its backup is old. */
+export interface Reminder {
+  from: Date;
+  /** One line of ASCII. */
+  text: string;
 }
 
 /** A device's services as nodes of the owner's tailnet. `login`, `logout` and `rename` ask the guest, over SSH. */

@@ -11,6 +11,7 @@ export type {
   Inventory,
   LogOptions,
   NotifyKind,
+  Reminder,
   Probe,
   ResizeReport,
   RotateReport,

@@ -43,6 +43,18 @@ test('who is told lies on the device alone, private, and the next deploy brings 
   expect(existsSync(settings)).toBe(false);
 });
 
+test('a reminder is left with a device that has the service, in the place of the one before', async () => {
+  const home = new Workstation();
+  const { notify } = home.device;
+  const file = join(home.root, 'services/sql/reminder');
+  const from = new Date('2026-11-29T12:00:00.900Z');
+  await notify.remind('sql', { from, text: 'of nothing' });
+  expect(existsSync(home.root)).toBe(false);
+  await home.device.deploy(await home.bundle('healthy'));
+  for (const text of ['of one thing', 'of another']) await notify.remind('sql', { from, text });
+  expect(readFileSync(file, 'utf8')).toBe('1795953600 of another\n');
+});
+
 test('only a phone has a screen', async () => {
   const home = new Workstation();
   await expect(home.device.notify.set('phone')).rejects.toMatchObject({ code: 'no-screen', exit: 2 });

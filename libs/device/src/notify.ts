@@ -1,8 +1,9 @@
 import { SovereignError } from '@sovereign/report';
 import { checkAddress } from './address.ts';
-import type { DeviceNotify, NotifyKind } from './contract.ts';
+import type { DeviceNotify, NotifyKind, Reminder } from './contract.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
+import { writeIfChanged } from './write-if-changed.ts';
 
 /** Where the launcher finds who is to be told (docs/formats.md, "Messages"). The address in it is the owner's secret. */
 export const NOTIFY_SETTINGS = 'notify/settings';
@@ -47,6 +48,14 @@ export class NotifyControl implements DeviceNotify {
       await this.#host.remove(NOTIFY_SETTINGS);
       await this.#forget();
     });
+  }
+
+  async remind(service: string, { from, text }: Reminder): Promise<void> {
+    const folder = `services/${service}`;
+    if ((await this.#host.read(`${folder}/current`)) === undefined) return;
+    await this.#host.exclusively(() =>
+      writeIfChanged(this.#host, `${folder}/reminder`, `${Math.floor(from.getTime() / 1000)} ${text}\n`),
+    );
   }
 
   /** A static program finds no name servers on Android: it is given those of the guests. */

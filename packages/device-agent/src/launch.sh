@@ -70,6 +70,8 @@ launcher=$here/launch.sh
 . "$here/lib/space.sh"
 # shellcheck source=lib/awake.sh
 . "$here/lib/awake.sh"
+# shellcheck source=lib/soon.sh
+. "$here/lib/soon.sh"
 # shellcheck source=lib/notify.sh
 . "$here/lib/notify.sh"
 # shellcheck source=lib/update.sh

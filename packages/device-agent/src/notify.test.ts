@@ -17,7 +17,7 @@ fi
 echo "$* $message" >>sent
 `;
 
-/** Makes the owner of this device one who is told, with pauses that are none. Gives the device its settings. */
+/** Makes the owner of this device one who is told, with pauses that are none and a look ahead in every round. Gives the device its settings. */
 function tellOwner(device: DeviceFolder): { network: string; gvproxy: string } {
   const digest = createHash('sha256').update(SENDER).digest('hex');
   for (const folder of ['store', 'notify']) mkdirSync(join(device.root, folder), { recursive: true });
@@ -26,7 +26,7 @@ function tellOwner(device: DeviceFolder): { network: string; gvproxy: string } {
   chmodSync(path, 0o755);
   const settings = { network: 'user', gvproxy: digest };
   device.settings(settings);
-  device.install('hurried', { notify_rest: ':' });
+  device.install('hurried', { notify_rest: ':', soon_due: ':' });
   writeFileSync(join(device.root, 'notify', 'settings'), 'schema 1\nntfy https://ntfy.example/planted\n');
   return settings;
 }
@@ -95,6 +95,65 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     expect(lines(device, 'refused')).toHaveLength(6);
     expect((await device.status('-')).attention).toBeUndefined();
     expect(readFileSync(join(device.root, 'notify/log'), 'utf8')).not.toContain('planted');
+  });
+
+  test('what will need attention soon is told once each, whatever else changes', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    tellOwner(device);
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    const told: string[] = [];
+    const tells = async (text: string) => {
+      told.push(text === '' ? WELL : message(text));
+      await expect.poll(() => sent(device), PATIENT).toEqual(told);
+    };
+    const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
+    const epoch = () => Math.floor(Date.now() / 1000);
+    device.write('state/data', '8000000000000 900000000000\n');
+    device.write('reminder', `${epoch() + 86_400} nobody is told of this\n`);
+    const node = (expiry: string) => `running 100.64.0.1 sql-desk.tail.example ${expiry} n1\n`;
+    device.write('state/tailnet', node(inDays(29)));
+    const key = `sql: its node's key in the tailnet ends on ${inDays(29).slice(0, 10)}`;
+    await tells(key);
+    // A tenth, in bytes that no shell of 32 bits can count; it goes up to more, and it is still the same word.
+    device.write('state/data', '8000000000000 799000000000\n');
+    await tells(key.replace('sql: ', 'sql: the data disk is nearly full; '));
+    device.write('state/data', '8000000000000 1100000000000\n');
+    device.write('state/tailnet', node('never'));
+    await tells('sql: the data disk is nearly full');
+    device.write('state/data', '8000000000000 1300000000000\n');
+    await tells('');
+    device.write('state/https', `on vault.example ${inDays(40)} own\n`);
+    device.write('state/data', '90000 700\n');
+    device.write('reminder', `${epoch() - 10} the last good backup is of 2026-11-01\n`);
+    await tells('sql: the last good backup is of 2026-11-01');
+    device.write('state/https', `on vault.example ${inDays(20)} own\n`);
+    await tells(
+      `sql: its certificate ends on ${inDays(20).slice(0, 10)}; the last good backup is of 2026-11-01`,
+    );
+  });
+
+  test('a platform that changed since the last deploy is told, until the next one', async ({
+    expect,
+    service,
+  }) => {
+    const device = service(shell, 'healthy');
+    tellOwner(device);
+    writeFileSync(join(device.root, 'platform.sh'), `cat '${join(device.root, 'runs on')}'\n`);
+    for (const name of ['runs on', 'platform']) writeFileSync(join(device.root, name), 'new\n');
+    await device.start();
+    await device.until({ state: 'running', health: 'ok' });
+    device.write('state/attention', 'one\n');
+    await expect.poll(() => sent(device), PATIENT).toEqual([message('sql: one')]);
+    device.write('../../platform', 'old\n');
+    await expect
+      .poll(() => sent(device).slice(1), PATIENT)
+      .toEqual([expect.stringMatching(/ sql: one; this device: platform changed: .*deploy again/)]);
+    device.write('../../platform', 'new\n');
+    await expect.poll(() => sent(device).slice(2), PATIENT).toEqual([message('sql: one')]);
   });
 
   test('a phone shows it on its screen, beside what is sent or alone', async ({ expect, service }) => {

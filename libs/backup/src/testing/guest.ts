@@ -38,6 +38,8 @@ export class StandInGuest {
   readonly repository = join(this.folder, 'repository');
   /** What was done with the device's disk. */
   readonly did: string[] = [];
+  /** What the device shall tell its owner of later. */
+  readonly reminders: string[] = [];
 
   constructor() {
     const bin = join(this.folder, 'bin');
@@ -81,7 +83,7 @@ export class StandInGuest {
       identityFile: '/nowhere',
       knownHostsFile: '/nowhere',
     } as const;
-    const known: Pick<Device, 'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore'> = {
+    const known: Pick<Device, 'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore' | 'notify'> = {
       id: 'local',
       kind: 'local',
       inventory: () => Promise.resolve({ id, services: ['sql'] }),
@@ -102,6 +104,15 @@ export class StandInGuest {
           },
         ]),
       ssh: () => Promise.resolve(guest),
+      notify: {
+        kind: () => Promise.resolve(undefined),
+        set: () => Promise.resolve('now'),
+        off: () => Promise.resolve(),
+        remind: (service, { from, text }) => {
+          this.reminders.push(`${from.toISOString()} ${service}: ${text}`);
+          return Promise.resolve();
+        },
+      },
       restore: async (_service, fill, { keep = true } = {}) => {
         this.did.push('new disk');
         try {

@@ -87,7 +87,8 @@ export const schedule: Run = async (session) => {
       ? `${word} on ${device.id} is not backed up by a timer any more`
       : `${word} on ${device.id} is backed up ${when.every === 'daily' ? 'every day' : 'every Sunday'} at ${when.at}, while this workstation’s user is logged in or lingers`;
   if (session.flags.dryRun === true) return planned(text);
-  const { chosenRepository, deviceIdOf, scheduleBackups, unscheduleBackups } = await backupLibrary();
+  const { chosenRepository, deviceIdOf, remindOfBackup, scheduleBackups, unscheduleBackups } =
+    await backupLibrary();
   const { name } = service.definition;
   const deviceId = await deviceIdOf(device, name);
   const scheduled = { device: { id: device.id, deviceId }, service: name, workspace: session.root };
@@ -95,6 +96,7 @@ export const schedule: Run = async (session) => {
   else {
     if ((await chosenRepository(deviceId)) === undefined) throw noTarget(word, device.id);
     await scheduleBackups(scheduled, when);
+    await remindOfBackup(device, deviceId, name);
   }
   return { json: { device: device.id, service: name, schedule: when ?? null }, text };
 };

@@ -87,6 +87,10 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
         did.push('notify off');
         return Promise.resolve();
       },
+      remind: (service) => {
+        did.push(`remind ${service}`);
+        return Promise.resolve();
+      },
     },
     inspector: {
       inspect: () => Promise.reject(new Error('nothing is known')),

@@ -78,6 +78,7 @@ keeper_round() {
     return 1
   fi
   watch_space
+  soon_watch
   notify_watch
   keeper_looks
   if [ -z "$active" ]; then

@@ -20,8 +20,10 @@ notify_text() {
   set -f
   for notify_folder; do
     notify_add "${notify_folder##*/}" "$notify_folder/state/attention"
+    notify_add "${notify_folder##*/}" "$notify_folder/state/soon"
   done
   notify_add 'this device' "$root/keeper/state/attention"
+  notify_add 'this device' "$root/keeper/state/soon"
   notify_add network "$root/net/state/attention"
 }
 

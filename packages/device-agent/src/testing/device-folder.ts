@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -93,8 +94,11 @@ export class DeviceFolder {
     return existsSync(this.#journal) ? readFileSync(this.#journal, 'utf8').trim().split('\n') : [];
   }
 
+  /** In one step, as the launcher does. */
   write(path: string, content: string): void {
-    writeFileSync(join(this.service, path), content);
+    const file = join(this.service, path);
+    writeFileSync(`${file}.new`, content);
+    renameSync(`${file}.new`, file);
   }
 
   read(path: string): string | undefined {
