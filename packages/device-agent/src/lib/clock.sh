@@ -25,6 +25,8 @@ clock_begin() {
 
 # clock_look: once in a while. It starts a process.
 clock_look() {
+  # Both clocks of one moment: the round may have begun a while ago.
+  uptime_now
   clock_wall=$(date +%s)
   clock_moved=$((clock_wall - now - ${clock_offset:-0}))
   clock_offset=$((clock_wall - now))

@@ -29,7 +29,13 @@ start_supervisor() {
 
 # A supervisor of a launcher from before there were keepers would refuse the plans of today. Its VM is adopted.
 end_ancient_launcher() {
-  if alive launcher- && ! [ -e state/launcher-agent ]; then kill -KILL "$pid"; fi
+  # What was killed looks alive for a moment, and would pass for the one that was asked for.
+  while alive launcher- && ! [ -e state/launcher-agent ]; do
+    kill -KILL "$pid" 2>/dev/null
+    uptime_now
+    [ "$now" -lt "$give_up_at" ] || die 1 "the launcher of $service (pid $pid) cannot be killed"
+    sleep "$nap"
+  done
 }
 
 # The phase is this supervisor's: it clears what an earlier one left before it is recorded.

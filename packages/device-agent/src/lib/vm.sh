@@ -12,6 +12,9 @@ VM_GUARD=10
 # Seconds in which somebody has to see that the VM ended.
 VM_SEEN=8
 
+# Seconds that its wrapper has to write how a VM ended, on a busy machine too; without a wrapper, that it takes to notice.
+VM_WRITES=6
+
 # A VM that was neither recorded nor ended after this many seconds of uptime is given up.
 VM_APPEARS=20
 
@@ -130,7 +133,7 @@ vm_ended() {
   if vm_status; then return 0; fi
   # Not alive and no status: either it was not recorded yet, or its wrapper is about to write, or was killed too.
   [ -n "$vm_gone_at" ] || vm_gone_at=$now
-  if [ -e state/pid ]; then grace=3; else grace=$VM_APPEARS; fi
+  if [ -e state/pid ]; then grace=$VM_WRITES; else grace=$VM_APPEARS; fi
   [ $((now - vm_gone_at)) -ge $grace ] || return 1
   exit_status=unknown
 }
