@@ -17,7 +17,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runAgent } from './agent.ts';
 import { HostedDevice } from './device.ts';
 import type { Host } from './host.ts';
-import { definition, Workstation } from './testing/workstation.ts';
+import { definition, postgresPort, Workstation } from './testing/workstation.ts';
 
 // Each test runs the real launcher, on a machine that may have other work.
 vi.setConfig({ testTimeout: 180_000 });
@@ -45,7 +45,7 @@ test('a service is deployed, started, found healthy, stopped; each a second time
     slot: 'a',
     trial: false,
     restarts: 0,
-    endpoints: [{ name: 'postgres', url: 'postgresql://postgres@127.0.0.1:25432/postgres' }],
+    endpoints: [{ name: 'postgres', url: `postgresql://postgres@127.0.0.1:${postgresPort}/postgres` }],
   });
   await device.start(definition);
   expect(await device.deploy(bundle)).toMatchObject({ changed: false });
@@ -229,9 +229,13 @@ test('a port that is taken is replaced by the next free one, which is kept', asy
   await squat();
   await device.start(definition);
   await device.waitHealthy(definition, 60);
-  const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
+  const url = `postgresql://postgres@127.0.0.1:${postgresPort + 1}/postgres`;
   expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
-  expect(await device.ssh(definition)).toMatchObject({ host: '127.0.0.1', port: 12_390, user: 'root' });
+  expect(await device.ssh(definition)).toMatchObject({
+    host: '127.0.0.1',
+    port: 12_200 + definition.net.index,
+    user: 'root',
+  });
 });
 
 test('a port that somebody takes just before the machine starts is replaced too', async () => {
@@ -244,7 +248,7 @@ test('a port that somebody takes just before the machine starts is replaced too'
   // Without the look that a start of ours takes.
   await runAgent(workstation.host, 'start', ['sql'], 60_000);
   await device.waitHealthy(definition, 60);
-  const url = 'postgresql://postgres@127.0.0.1:25433/postgres';
+  const url = `postgresql://postgres@127.0.0.1:${postgresPort + 1}/postgres`;
   expect((await status(workstation))?.endpoints).toEqual([{ name: 'postgres', url }]);
 });
 
@@ -252,7 +256,7 @@ test('a port that somebody takes just before the machine starts is replaced too'
 async function squat(): Promise<void> {
   const squatter = createServer();
   onTestFinished(() => void squatter.close());
-  await new Promise<void>((resolve) => squatter.listen(25_432, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => squatter.listen(postgresPort, '127.0.0.1', resolve));
 }
 
 describe('data', () => {
@@ -594,5 +598,6 @@ test('the log shows the launcher’s lines, the boot log the console', async () 
     return lines;
   };
   expect(await read(true)).toEqual(['Linux', 'ready']);
-  expect((await read(false)).join('\n')).toMatch(/starting slot a[^]*Linux\nready/);
+  // The launcher says so just after it has noted that it starts, which is what was waited for.
+  await expect.poll(async () => (await read(false)).join('\n')).toMatch(/starting slot a[^]*Linux\nready/);
 });

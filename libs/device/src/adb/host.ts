@@ -64,7 +64,7 @@ const LEAVE = `
 cd "$1" 2>/dev/null || exit 0
 rm -rf device.conf platform platform.sh net keeper notify device.conf.tmp platform.tmp platform.sh.tmp || exit 1
 [ "$3" = all ] || exit 0
-rm -rf device.json ports.json agent store lock lock.owner device.json.tmp ports.json.tmp || exit 1
+rm -rf device.json ports.json agent store lock lock.owner lock.owner.tmp device.json.tmp ports.json.tmp || exit 1
 rmdir services 2>/dev/null
 cd / && rmdir "$1" 2>/dev/null || ls -1A "$1"
 `;

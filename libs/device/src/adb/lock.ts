@@ -25,7 +25,8 @@ while :; do
   # Whoever had it may have removed all there was.
   [ "$(stat -c %i "$1/lock" 2>/dev/null)" != "$(stat -L -c %i /proc/$$/fd/9)" ] || break
 done
-echo "$2 $$" >"$1/lock.owner"
+# In one step: who waits reads it.
+echo "$2 $$" >"$1/lock.owner.tmp" && mv -f "$1/lock.owner.tmp" "$1/lock.owner"
 echo held
 read -r _
 [ ! -d "$1" ] || rm -f "$1/lock.owner"

@@ -111,13 +111,13 @@ describe('the machine’s QEMU', () => {
 });
 
 describe('KVM', () => {
-  const ask = (script: string, arch = 'arm64') =>
+  const ask = (script: string, { arch = 'arm64', deadline = 60_000 } = {}) =>
     chooseAccelerator({
       binary: join(folderWith(qemu, script), qemu),
       kernel: '/store/kernel',
       arch,
       device: '/dev/null',
-      deadline: 1000,
+      deadline,
     });
 
   test('is used where a kernel really boots under it', async () => {
@@ -126,12 +126,12 @@ describe('KVM', () => {
 
   test('is not used where the device opens but nothing runs, within the deadline', async () => {
     const begin = performance.now();
-    expect(await ask('exec sleep 60')).toBe('tcg');
-    expect(performance.now() - begin).toBeLessThan(10_000);
+    expect(await ask('exec sleep 60', { deadline: 1000 })).toBe('tcg');
+    expect(performance.now() - begin).toBeLessThan(30_000);
   });
 
   test('is not used where QEMU refuses it, nor on another architecture', async () => {
     expect(await ask('echo "failed to initialize kvm" >&2; exit 1')).toBe('tcg');
-    expect(await ask('echo "Linux version"', 'x64')).toBe('tcg');
+    expect(await ask('echo "Linux version"', { arch: 'x64' })).toBe('tcg');
   });
 });

@@ -1,4 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +28,7 @@ export class PhoneFolder implements PhoneShell {
   /** The script from which on no byte can be written: files are made, and stay empty. */
   full = Infinity;
   readonly #bin: string;
-  readonly #running = new Set<PhoneProcess>();
+  readonly #running = new Map<PhoneProcess, { child: ChildProcess; ended: Promise<unknown> }>();
 
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'sovereign-phone-'));
@@ -38,10 +39,12 @@ export class PhoneFolder implements PhoneShell {
     for (const tool of execFileSync('/usr/bin/toybox', { encoding: 'utf8' }).trim().split(/\s+/)) {
       symlinkSync('/usr/bin/toybox', join(this.#bin, tool));
     }
-    onTestFinished(() => {
+    onTestFinished(async () => {
       this.unplug();
-      // Tried again where a process that was cut off right now ends its last call.
-      rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+      // A script goes on without its connection, and so does what it waits for: it would write into what is removed.
+      for (const { child } of this.#running.values()) killGroup(child);
+      await this.quiet();
+      rmSync(this.folder, { recursive: true, force: true });
     });
   }
 
@@ -76,7 +79,12 @@ export class PhoneFolder implements PhoneShell {
 
   /** Ends every connection that is open now. */
   unplug(): void {
-    for (const process of this.#running) process.end();
+    for (const process of this.#running.keys()) process.end();
+  }
+
+  /** Until every script that was started has ended, and all that it started: one that is cut off goes on for a while. */
+  async quiet(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
   }
 
   start(script: string, args: readonly string[]): Promise<PhoneProcess> {
@@ -92,6 +100,8 @@ export class PhoneFolder implements PhoneShell {
     const child = spawn(join(this.#bin, 'sh'), ['-c', limits + script, 'sh', ...args], {
       env: { PATH: this.#bin },
       stdio: ['pipe', 'pipe', 'pipe'],
+      // A group of its own, by which it is ended with all that it started.
+      detached: true,
     });
     let ended = false;
     child.stdin.on('error', () => undefined);
@@ -120,7 +130,7 @@ export class PhoneFolder implements PhoneShell {
         stderr.end();
       },
     };
-    this.#running.add(process);
+    this.#running.set(process, { child, ended: once(child, 'close') });
     this.#limitInput(process, () => (ended = true));
     return Promise.resolve(process);
   }
@@ -144,5 +154,14 @@ export class PhoneFolder implements PhoneShell {
       end();
       return process.stdin;
     }) as typeof process.stdin.end;
+  }
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has just ended.
   }
 }

@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineService, makeRelease, type ServiceDefinition } from '@sovereign/service';
@@ -11,11 +12,37 @@ import { LocalHost } from '../local/host.ts';
 
 const launcher = join(import.meta.dirname, '../../../../packages/device-agent/src');
 
+/** Where the ports begin that are held for {@link ownNumber}, and how many there are. */
+const HELD = 25_000;
+const NUMBERS = 40;
+
+/**
+ * Test files run side by side, those of another checkout too, and their machines listen on this machine: no two of them
+ * want the same port. A file has its number for as long as its process holds the port that stands for it.
+ */
+async function ownNumber(): Promise<number> {
+  for (let number = 0; number < NUMBERS; number++) {
+    const held = createServer();
+    const isOurs = await new Promise<boolean>((resolve) => {
+      held.once('error', () => resolve(false));
+      held.listen({ port: HELD + number, host: '127.0.0.1', exclusive: true }, () => resolve(true));
+    });
+    held.unref();
+    if (isOurs) return number;
+  }
+  throw new Error(`all ports from ${HELD} to ${HELD + NUMBERS - 1} are taken`);
+}
+
+const number = await ownNumber();
+/** The one after it is nobody's, either. */
+export const postgresPort = 25_432 + 2 * number;
+
 /** A service for tests; its ports are far from those of real ones. */
 export const definition = defineService({
   name: 'sql',
   title: 'A service for tests',
-  net: { index: 190 },
+  // Its SSH port follows from it.
+  net: { index: 190 - 2 * number },
   bases: { debian: { packages: ['none'] } },
   accounts: [],
   resources: { memory: 64, cpus: 1 },
@@ -24,7 +51,7 @@ export const definition = defineService({
     {
       name: 'postgres',
       guest: 5432,
-      host: 25_432,
+      host: postgresPort,
       tailnet: 5432,
       scheme: 'postgresql',
       user: 'postgres',
