@@ -1,16 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe } from 'vitest';
+import { describe, vi } from 'vitest';
 import { type Shell, shells, type DeviceFolder } from './testing/device-folder.ts';
 import { PATIENT, test } from './testing/launcher-test.ts';
 
 const times = (device: DeviceFolder) => device.journal().filter((line) => line === 'time EPOCH').length;
+/** How often a healthy guest was sent the time: not before that of its hello has come. */
+const timesAtFirst = async (device: DeviceFolder): Promise<number> => {
+  await vi.waitUntil(() => times(device) > 0, { ...PATIENT, interval: 50 });
+  return times(device);
+};
 
 describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 180_000 }, (shell) => {
   test('a guest is sent the time again after the device slept', async ({ expect, service }) => {
     const device = service(shell, 'healthy');
     await device.start();
     const { pid, launcher } = await device.until({ health: 'ok' });
-    const before = times(device);
+    const before = await timesAtFirst(device);
     // A stand-in for sleep: everything stands still while the uptime goes on.
     for (const id of [launcher, pid]) process.kill(Number(id), 'SIGSTOP');
     await sleep(18_000);
@@ -28,7 +33,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const device = service(shell, 'healthy');
     await device.start();
     await device.until({ health: 'ok' });
-    const before = times(device);
+    const before = await timesAtFirst(device);
     const tells = (seconds: number) => device.write('guest-clock', `${Math.floor(seconds)}\n`);
     tells(Date.now() / 1000);
     await expect
@@ -49,7 +54,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const device = service(shell, 'healthy', { 'log-interval': '1' });
     await device.start();
     await device.until({ health: 'ok' });
-    const before = times(device);
+    const before = await timesAtFirst(device);
     // A stand-in for a clock: a year ahead.
     device.program(
       'date',

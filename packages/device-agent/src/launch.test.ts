@@ -35,7 +35,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const running = await device.until({ state: 'running', health: 'ok' });
     expect(running).toMatchObject({ slot: 'a', stage: 'ready', restarts: '0' });
     expect(running.tailnet).toBe('running 100.64.0.7 demo-phone.tail.example never n1');
-    expect(running.https).toBe('on demo-phone.tail.example 2027-05-22T10:00:00Z own');
+    expect(running.https).toBe('on demo-phone.tail.example 2099-05-22T10:00:00Z own');
     expect(running.release).toMatch(/^[0-9a-f]{64}$/);
     expect(Math.abs(Number(running.since) - Date.now() / 1000)).toBeLessThan(20);
 
@@ -116,7 +116,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     process.kill(Number(pid), 'SIGSTOP');
     appendFileSync(join(device.service, 'agent.in'), 'stop\n');
     process.kill(Number(pid), 'SIGKILL');
-    const again = await device.until({ state: 'running', restarts: '1' }, 30);
+    const again = await device.until({ state: 'running', restarts: '1' });
     expect(again.pid).not.toBe(pid);
     expect(device.journal()).not.toContain('stop');
     expect(device.read('log/launcher.log')).toMatch(/exit status 137/);
@@ -268,9 +268,11 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     const { pid, launcher } = await device.until({ state: 'running' });
     await device.until({ health: 'ok' });
     process.kill(Number(pid), 'SIGSTOP');
-    process.kill(Number(launcher), 'SIGKILL');
+    // It looks alive until all of it is written: to the next one, this is the past.
+    process.kill(Number(launcher), 'SIGSTOP');
     const line = `${device.read('state/guest-boot')} 9 health ok\n`;
     appendFileSync(join(device.service, 'agent.out'), line.repeat(1000));
+    process.kill(Number(launcher), 'SIGKILL');
     const { state, health } = await device.until({ silent: /./ });
     process.kill(Number(pid), 'SIGCONT');
     expect([state, health]).toEqual(['starting', 'unknown']);

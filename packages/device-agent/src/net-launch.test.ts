@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test as base } from 'vitest';
-import { commandLine, signal } from './testing/device-folder.ts';
+import { commandLine, ended, signal } from './testing/device-folder.ts';
 import { PhoneNetwork } from './testing/phone-network.ts';
 
 const PATIENT = { timeout: 30_000 };
@@ -47,7 +47,8 @@ describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { tim
       .toMatchObject({ 'sql state': 'running', '- network': mode });
     // A gvproxy that takes its time is told of, and asked again.
     await expect.poll(() => status(network), PATIENT).not.toHaveProperty('- attention');
-    expect(network.phone.listens(15432)).toBe(true);
+    // Which is no longer told before it was asked again.
+    await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
 
     expect(await network.launch('stop', network.root, 'sql', '5')).toMatchObject({ status: 0, stderr: '' });
     await expect.poll(() => network.processes(), PATIENT).toEqual([]);
@@ -63,13 +64,20 @@ describe.concurrent.for(['vsock', 'tap'] as const)('a service in mode %s', { tim
     await network.launch('start', network.root, 'sql');
     await expect.poll(() => status(network), PATIENT).toMatchObject({ 'sql state': 'running' });
     // The keeper and the supervisor live: what carries the network is killed.
-    for (const pid of network.processes()) {
+    const carriers = network.processes().filter((pid) => {
       const words = commandLine(pid).split(' ');
-      if (words.includes('15432') || words.includes('gvproxy.yaml')) signal(pid, 'SIGKILL');
-    }
+      return words.includes('15432') || words.includes('gvproxy.yaml');
+    });
+    for (const pid of carriers) signal(pid, 'SIGKILL');
+    await ended(carriers);
     await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
-    for (const pid of network.processes()) signal(pid, 'SIGKILL');
-    await expect.poll(() => network.processes(), PATIENT).toEqual([]);
+    // Again and again: one of them may have started another a moment before.
+    const killAll = () => {
+      const running = network.processes();
+      for (const pid of running) signal(pid, 'SIGKILL');
+      return running;
+    };
+    await expect.poll(killAll, PATIENT).toEqual([]);
     expect(await network.launch('boot', network.root)).toMatchObject({ status: 0, stderr: '' });
     await expect.poll(() => status(network), PATIENT).toMatchObject({ 'sql state': 'running' });
     await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test as base } from 'vitest';
-import { runs } from './testing/device-folder.ts';
+import { ended, runs } from './testing/device-folder.ts';
 import { PhoneNetwork } from './testing/phone-network.ts';
 
 const PATIENT = { timeout: 30_000 };
@@ -57,6 +57,7 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     }
     const { gvproxy: pid } = await network.status();
     process.kill(Number(pid), 'SIGKILL');
+    await ended([Number(pid)]);
     await network.do('net_withdraw', ...forge);
     await network.whileWatched(() => expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true));
     expect((await network.status()).gvproxy).not.toBe(pid);
@@ -176,10 +177,9 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
       network.storeGvproxy(Buffer.concat([network.gvproxy(), Buffer.from('a later one')]));
       await expect.poll(() => network.status(), PATIENT).not.toMatchObject({ gvproxy: first });
       await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);
-      expect(await network.status()).toEqual({
-        network: 'vsock',
-        gvproxy: expect.stringMatching(/^\d+$/) as string,
-      });
+      await expect
+        .poll(() => network.status(), PATIENT)
+        .toEqual({ network: 'vsock', gvproxy: expect.stringMatching(/^\d+$/) as string });
 
       // Settings that this launcher does not know change nothing.
       const settings = network.read('device.conf') ?? '';
@@ -239,10 +239,14 @@ describe.concurrent('with mode vsock', { timeout: 120_000 }, () => {
     await network.whileWatched(async () => {
       let last = network.read('net/state/pid');
       for (let time = 1; time <= 3; time++) {
-        const another = () => network.phone.listens(15432) && network.read('net/state/pid') !== last;
+        const another = () => {
+          const pid = network.read('net/state/pid');
+          return network.phone.listens(15432) && pid !== undefined && pid !== last;
+        };
         await expect.poll(another, PATIENT).toBe(true);
         last = network.read('net/state/pid');
         process.kill(Number(last), 'SIGKILL');
+        await ended([Number(last)]);
       }
       await expect.poll(() => network.read('net/state/gvproxy'), PATIENT).toBe(good);
       await expect.poll(() => network.phone.listens(15432), PATIENT).toBe(true);

@@ -93,7 +93,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 3
     device.write('state/attention', 'other\n');
     await expect.poll(() => sent(device), PATIENT).toEqual([message('sql: other')]);
     expect(lines(device, 'refused')).toHaveLength(6);
-    expect((await device.status('-')).attention).toBeUndefined();
+    // Written down a moment after it was sent.
+    await expect.poll(async () => (await device.status('-')).attention, PATIENT).toBeUndefined();
     expect(readFileSync(join(device.root, 'notify/log'), 'utf8')).not.toContain('planted');
   });
 

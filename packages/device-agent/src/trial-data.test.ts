@@ -18,6 +18,8 @@ const inode = (device: DeviceFolder): number => statSync(join(device.service, 'd
 
 /** A trial of a release that behaves in this way, over data of another format. */
 function trial(device: DeviceFolder, behaviour: string, launch: Record<string, string> = NEW): void {
+  // The real one waits for whatever all of this machine has written.
+  device.program('sync');
   device.write('data.img', 'data\n');
   device.slot('b', behaviour, launch);
   device.write('trial', 'b 0 - 0\n');

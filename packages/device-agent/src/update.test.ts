@@ -99,7 +99,7 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     await expect.poll(() => device.status('-'), PATIENT).toHaveProperty('keeper');
     device.install('broken', { supervise: 'exit 1' });
     process.kill(Number(launcher), 'SIGKILL');
-    await device.until({ launcher: new RegExp(`^(?!${launcher ?? ''}$)`) });
+    await device.until({ launcher: new RegExp(`^(?!${launcher ?? ''}$)\\d+$`) });
     expect(device.read('state/launcher-agent')).toBe('old');
   });
 });

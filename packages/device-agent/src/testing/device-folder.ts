@@ -8,11 +8,13 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -201,11 +203,17 @@ export class DeviceFolder {
 
   /** Processes of this folder, as `PID COMMAND`: none may be left when nothing is wanted. */
   processes(): string[] {
-    return readdirSync('/proc')
-      .filter((entry) => /^\d+$/.test(entry))
-      .map((entry) => [entry, commandLine(Number(entry))] as const)
+    return processIds()
+      .map((pid) => [pid, commandLine(pid)] as const)
       .filter(([, command]) => command.includes(this.root))
       .map(([pid, command]) => `${pid} ${command}`);
+  }
+
+  /** Also the tools that a launcher or a keeper runs for a moment: what they write is in this folder. */
+  #everyProcess(): number[] {
+    return processIds().filter(
+      (pid) => commandLine(pid).includes(this.root) || workingDirectory(pid).startsWith(this.root),
+    );
   }
 
   /** Kills launcher and keeper at once, and what else is given. */
@@ -217,10 +225,14 @@ export class DeviceFolder {
     }
     const { launcher } = await this.status();
     if (launcher === undefined) throw new Error('no launcher runs');
-    // At once: either of them brings back the other, and a second keeper may wait for the first one's lock.
+    // At once: either of them brings back the other, and a second keeper may wait for the first one's lock. Stopped, they
+    // look alive to each other until all of them are.
+    signal(Number(launcher), 'SIGSTOP');
     const keepers = this.processes().filter((line) => line.includes(' keep '));
-    const pids = [...keepers, launcher].map((line) => Number(line.split(' ')[0]));
-    for (const pid of [...pids, ...others]) process.kill(pid, 'SIGKILL');
+    const pids = [...keepers, launcher].map((line) => Number(line.split(' ')[0])).concat(others);
+    for (const pid of pids) signal(pid, 'SIGSTOP');
+    for (const pid of pids) signal(pid, 'SIGKILL');
+    await ended(pids);
   }
 
   /** Kills launcher and keeper, so that nobody brings them back while the VM runs. */
@@ -235,19 +247,18 @@ export class DeviceFolder {
   }
 
   /** As when the power is cut: nothing of what runs here ends in order, or has time to start anything else. */
-  powerCut(): void {
+  async powerCut(): Promise<void> {
     const held = new Set<number>();
     let seen: number[];
     do {
-      seen = this.processes()
-        .map((line) => Number(line.split(' ')[0]))
-        .filter((pid) => !held.has(pid));
+      seen = this.#everyProcess().filter((pid) => !held.has(pid));
       for (const pid of seen) {
         held.add(pid);
         signal(pid, 'SIGSTOP');
       }
     } while (seen.length > 0);
     for (const pid of held) signal(pid, 'SIGKILL');
+    await ended([...held]);
   }
 
   /** Waits until the status has these values; fails with the last one seen. */
@@ -273,10 +284,19 @@ export class DeviceFolder {
   /** Ends whatever still runs in this folder and removes it. */
   async remove(): Promise<void> {
     await this.launch('halt', this.root, '0');
-    this.powerCut();
-    // Tried again where a process that was killed right now ends its last call.
-    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+    await this.powerCut();
+    await rm(this.root, { recursive: true, force: true });
   }
+}
+
+const processIds = (): number[] =>
+  readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number);
+
+/** Returns once none of them runs any more: what is killed looks alive for a moment. */
+export async function ended(pids: number[]): Promise<void> {
+  while (pids.some(runs)) await sleep(10);
 }
 
 /** The process that made this one, 0 for what is gone. */
@@ -304,6 +324,15 @@ export function signal(pid: number, name: NodeJS.Signals): void {
 export function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}
+
+/** Empty for what is gone. */
+function workingDirectory(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
     return '';
   }

@@ -2,7 +2,7 @@ import { test as base } from 'vitest';
 import { DeviceFolder, type Shell } from './device-folder.ts';
 
 /** For conditions that come by themselves, on a machine that may have other work; in milliseconds. */
-export const PATIENT = { timeout: 20_000 };
+export const PATIENT = { timeout: 30_000 };
 
 /** Tests run side by side here, so each has its own `expect` and cleans up after itself, not after another. */
 export const test = base.extend<{ folder: (shell: Shell) => DeviceFolder; service: MakeService }>({

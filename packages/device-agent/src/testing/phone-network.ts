@@ -9,14 +9,14 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Outcome, runs } from './device-folder.ts';
+import { ended, type Outcome, runs, signal } from './device-folder.ts';
 
 const lib = join(import.meta.dirname, '..', 'lib');
 const arch = process.arch === 'x64' ? 'amd64' : process.arch;
@@ -29,7 +29,7 @@ set -uf
 umask 077
 lib=$1 root=$2 nap=0.1
 for part in say state process logs device-conf store net net-vsock net-tap net-rules; do . "$lib/$part.sh"; done
-VSOCK_DEVICE=$3 VSOCK_PROOF=$4 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=5 NET_LOG_INTERVAL=$4
+VSOCK_DEVICE=$3 VSOCK_PROOF=$4 TAP_LOOK=1 RULES_LOOK=1 NET_RETRY=1 NET_ANSWER=20 NET_LOG_INTERVAL=$4
 shift 4
 net_conf || die 1 "$net_error"
 if [ "$1" = watch ]; then
@@ -315,6 +315,7 @@ export class PhoneNetwork {
       throw new Error(`the keeper said: ${said}`, { cause: error });
     } finally {
       keeper.kill('SIGKILL');
+      await ended([keeper.pid ?? 0]);
     }
   }
 
@@ -339,9 +340,13 @@ export class PhoneNetwork {
   async remove(): Promise<void> {
     if (existsSync(join(this.root, 'keeper'))) await this.launch('halt', this.root, '0');
     await this.call('net_down');
+    // Also what a keeper had just begun when it was killed.
+    for (let left = this.processes(); left.length > 0; left = this.processes()) {
+      for (const pid of left) signal(pid, 'SIGKILL');
+      await ended(left);
+    }
     this.phone.remove();
-    // Tried again where a process that was killed right now ends its last call.
-    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+    await rm(this.root, { recursive: true, force: true });
   }
 }
 

@@ -50,7 +50,7 @@ say('hello', '1');
 say('stage', 'booting');
 say('data', '100663296 19922944');
 say('tailnet', 'running 100.64.0.7 demo-phone.tail.example never n1');
-say('https', 'on demo-phone.tail.example 2027-05-22T10:00:00Z own');
+say('https', 'on demo-phone.tail.example 2099-05-22T10:00:00Z own');
 write(`00000000-another-boot 1 health ok\n`);
 write(`no line of the protocol \u001b[31m\n`);
 write(`${boot} 99 health ok${'x'.repeat(600)}\n`);
