@@ -108,7 +108,7 @@ describe.each(shells)('Vaultwarden’s, under %s', (_name, shell) => {
   test('is of one moment while somebody writes', () => {
     const { made, backup, home } = vault();
     const loop = `while :; do echo "BEGIN; INSERT INTO users VALUES ('x'); INSERT INTO \\"odd \\"\\"name'\\" VALUES (1); COMMIT;" | sqlite3 -cmd '.timeout 5000' '${home}/db.sqlite3'; done`;
-    const writer = spawn('sh', ['-c', loop], { stdio: 'ignore' });
+    const writer = spawn('sh', ['-c', loop], { stdio: 'ignore', detached: true });
     try {
       for (let round = 0; round < 3; round++) {
         const { status, stdout } = backup(['create']);
@@ -118,7 +118,8 @@ describe.each(shells)('Vaultwarden’s, under %s', (_name, shell) => {
         expect(users - odd).toBe(2);
       }
     } finally {
-      writer.kill('SIGKILL');
+      // With the sqlite3 that it waits for.
+      process.kill(-(writer.pid ?? 0), 'SIGKILL');
     }
     expect(made.run('ls "$SOVEREIGN_DATA"').stdout).toBe('vaultwarden\n');
   });
@@ -189,19 +190,20 @@ describe.each(shells)('Forgejo’s, under %s', (name, shell) => {
     git('update-ref', 'refs/heads/main', id);
     return id;
   };
-  /** A supervisor with one child that runs this script, as supervise-daemon has Forgejo. */
-  const runs = (made: StandInGuest, script: string) => {
+  /** A supervisor with one child that runs this script, as supervise-daemon has Forgejo; the child is there. */
+  const runs = async (made: StandInGuest, script: string) => {
     const supervisor = spawn('sh', ['-c', `sh -c '${script}' & wait`], { stdio: 'ignore', detached: true });
     made.write('pid', `${supervisor.pid}\n`);
     onTestFinished(() => {
       process.kill(-(supervisor.pid ?? 0), 'SIGKILL');
     });
+    await expect.poll(() => made.run('ps -o pid= --ppid "$(cat "$RUN/pid")"').stdout).not.toBe('');
   };
 
-  test('holds keys, repositories and database, without what is made anew', () => {
+  test('holds keys, repositories and database, without what is made anew', async () => {
     const { made, home, backup, repository, sql } = forge();
     const id = commit(repository);
-    runs(made, 'while :; do sleep 1; done');
+    await runs(made, 'while :; do sleep 1; done');
     const { stdout, stderr, status } = backup(['create']);
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).not.toContain('a queue');
@@ -221,7 +223,7 @@ describe.each(shells)('Forgejo’s, under %s', (name, shell) => {
     const step =
       'n=0; while :; do n=$((n + 1)); echo $n >$1/count.new; mv $1/count.new $1/count; echo "INSERT INTO users VALUES ($n);" | sqlite3 $1/data/forgejo.db; done';
     made.write('writer', step);
-    runs(made, `exec sh ${made.path('writer')} ${home}`);
+    await runs(made, `exec sh ${made.path('writer')} ${home}`);
     await expect.poll(() => existsSync(join(home, 'count')), { timeout: 20_000 }).toBe(true);
     const { stdout, status } = backup(['create']);
     expect(status).toBe(0);
@@ -234,15 +236,18 @@ describe.each(shells)('Forgejo’s, under %s', (name, shell) => {
   });
 
   // It waits its time: once is enough.
-  test.runIf(name === 'dash')('waits for a push to be received, and says so where that never ends', () => {
-    const { made, backup } = forge();
-    runs(made, 'exec sh -c "while :; do sleep 1; done" git-receive-pack');
-    const { status, stderr } = backup(['create']);
-    expect(status).toBe(1);
-    expect(stderr).toMatch(/no snapshot could be taken: pushes are being received/);
-    // It goes on: nothing is left standing still.
-    expect(made.run('ps -o stat= --ppid "$(cat "$RUN/pid")"').stdout).not.toMatch(/^T/m);
-  });
+  test.runIf(name === 'dash')(
+    'waits for a push to be received, and says so where that never ends',
+    async () => {
+      const { made, backup } = forge();
+      await runs(made, 'exec sh -c "while :; do sleep 1; done" git-receive-pack');
+      const { status, stderr } = backup(['create']);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/no snapshot could be taken: pushes are being received/);
+      // It goes on: nothing is left standing still.
+      expect(made.run('ps -o stat= --ppid "$(cat "$RUN/pid")"').stdout).not.toMatch(/^T/m);
+    },
+  );
 
   test('is not made of a program that does not run', () => {
     const { backup } = forge();

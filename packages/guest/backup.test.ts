@@ -45,8 +45,8 @@ describe.each(shells)('%s', (_name, shell) => {
     backup: (words: string[], input?: string) => ReturnType<StandInGuest['call']>;
   } {
     const made = new StandInGuest(shell);
-    onTestFinished(() => {
-      made.remove();
+    onTestFinished(async () => {
+      await made.remove();
       vi.unstubAllEnvs();
     });
     made.write('service.conf', service('toy'));

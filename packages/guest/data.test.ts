@@ -78,12 +78,12 @@ describe.each(shells)('the data disk under %s', (_name, shell) => {
 test.each([
   ['', 'noatime,nosuid,nodev,noexec,errors=remount-ro'],
   ['data-programs yes\n', 'noatime,nosuid,nodev,errors=remount-ro'],
-])('no program is run from the data disk, unless the service says so: %j', (line, options) => {
+])('no program is run from the data disk, unless the service says so: %j', async (line, options) => {
   const guest = new StandInGuest(['busybox', 'ash']);
   guest.write('service.conf', `name demo\n${line}`);
   guest.program('mount', 'echo "$*"');
   const seen = guest.run('. "$SOVEREIGN_LIB/data.sh"; data_mount /dev/vdb');
-  guest.remove();
+  await guest.remove();
   expect(seen.stdout.split(' ').slice(0, 4)).toEqual(['-t', 'ext4', '-o', options]);
 });
 
@@ -91,13 +91,13 @@ test.each([
   [1, 'the data disk was damaged and is repaired', 0],
   [0, '', 0],
   [4, '', 1],
-])('e2fsck that ends with %i says %j', (checked, said, status) => {
+])('e2fsck that ends with %i says %j', async (checked, said, status) => {
   const guest = new StandInGuest(['busybox', 'ash']);
   guest.program('e2fsck', `exit ${checked}`);
   // The first try fails, as with a file system that the kernel refuses.
   const script = 'data_mount() { [ -n "$tried" ] || { tried=yes; return 1; }; }; data_mount_checked /dev/vdb';
   const seen = guest.run(`. "$SOVEREIGN_LIB/data.sh"; ${script}`);
-  guest.remove();
+  await guest.remove();
   expect(seen.status).toBe(status);
   expect(seen.stdout.trim()).toBe(said === '' ? '' : `sovereign: ${said}`);
 });

@@ -134,7 +134,7 @@ describe.each(shells)('the firewall under %s', (_name, shell) => {
 });
 
 describe.each(shells)('values under %s', (_name, shell) => {
-  test('are the rest of the first line of their key', () => {
+  test('are the rest of the first line of their key', async () => {
     const guest = new StandInGuest(shell);
     guest.write('values', 'a\nkey one two  three\nkey four\nkeys five\nlast');
     const script = (key: string) => `value '${key}' '${guest.path('values')}' && printf '<%s>' "$value"`;
@@ -142,6 +142,6 @@ describe.each(shells)('values under %s', (_name, shell) => {
     expect(guest.run(script('keys')).stdout).toBe('<five>');
     expect(guest.run(script('ke')).status).not.toBe(0);
     expect(guest.run(script('last')).status).not.toBe(0);
-    guest.remove();
+    await guest.remove();
   });
 });

@@ -16,11 +16,17 @@ describe.each(shells)('the tailnet under %s', { timeout: 60_000 }, (_name, shell
   });
   afterEach(async () => {
     await guest.end();
-    guest.remove();
+    await guest.remove();
   });
 
   const told = (state: unknown) => expect.poll(() => safely(() => guest.told), PATIENT).toEqual(state);
   const ups = () => guest.calls.filter((call) => call.startsWith('tailscale up'));
+  /** The daemon's number, once it is known. */
+  const daemonPid = async (): Promise<string> => {
+    const pid = () => safely(() => guest.read('tailscale/pid'));
+    await expect.poll(pid, PATIENT).toMatch(/^\d+\n$/);
+    return pid()?.trim() ?? '';
+  };
   const joins = `cp joined says; echo "Switching ipn state NeedsLogin -> Running" >daemon`;
   const withKey = () => guest.write('config/secrets/tailnet-key', `${KEY}\n`);
   const canJoin = () => {
@@ -226,7 +232,9 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
       ownCertificate('chain and key');
       await begin(ON);
       await https(`on ${NAME} ${END} own`);
-      process.kill(Number(guest.read('tailscale/tls-pid')), 'SIGKILL');
+      const killed = guest.read('tailscale/tls-pid').trim();
+      process.kill(Number(killed), 'SIGKILL');
+      await expect.poll(() => runs(killed), PATIENT).toBe(false);
       settings();
       await expect.poll(() => calls('-tls').length, PATIENT).toBe(2);
     });
@@ -295,6 +303,9 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
         );
         await begin(ON);
         await https(`on ${NAME} ${END} own`);
+        // A moment after it tells the state it looks at the address: once it hears the next line, it has.
+        guest.log('the next line');
+        await expect.poll(logs, PATIENT).toContain('the next line');
         expect(restarts()).toEqual([]);
         expect(guest.call('tailnet', ['logout']).status).toBe(0);
         expect(publicAddress()).toBe('http://localhost:18000');
@@ -424,7 +435,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
   test('ends with the daemon, so that its supervisor starts both again', async () => {
     const run = guest.begin();
     await told('needs-login');
-    process.kill(Number(guest.read('tailscale/pid')), 'SIGKILL');
+    process.kill(Number(await daemonPid()), 'SIGKILL');
     const [status] = (await once(run, 'exit')) as [number];
     expect(status).toBe(1);
   });
@@ -432,7 +443,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
   test('killed and started again, it ends the daemon that it left', async () => {
     const run = guest.begin();
     await told('needs-login');
-    const left = guest.read('tailscale/pid').trim();
+    const left = await daemonPid();
     run.kill('SIGKILL');
     await once(run, 'exit');
     expect(existsSync(`/proc/${left}`)).toBe(true);
@@ -444,7 +455,7 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
   test('stopped, it takes the daemon with it', async () => {
     guest.begin();
     await told('needs-login');
-    const daemon = guest.read('tailscale/pid').trim();
+    const daemon = await daemonPid();
     await guest.end();
     expect(existsSync(`/proc/${daemon}`)).toBe(false);
   });
@@ -515,7 +526,7 @@ echo 'Switching ipn state NoState -> NeedsLogin' >daemon; sleep 2; cp with-url s
     expect(guest.call('tailnet', ['login'])).toMatchObject({ status: 0, stdout: `url ${url}\n` });
     await told(`needs-login ${url}`);
     expect(ups()).toEqual([expect.not.stringContaining('--auth-key')]);
-    expect(runs(guest.read('tailscale/pid').trim())).toBe(true);
+    expect(runs(await daemonPid())).toBe(true);
   });
 
   test('logs in with a key from standard input, and keeps it nowhere', async () => {

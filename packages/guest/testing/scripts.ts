@@ -6,10 +6,10 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
-  rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -142,12 +142,12 @@ export class StandInGuest {
   }
 
   /** Ends whatever still runs for this guest and removes it. */
-  remove(): void {
+  async remove(): Promise<void> {
     for (const { pid } of this.#started) if (pid !== undefined) endGroup(pid);
     closeSync(this.#orders);
     closeSync(this.#console);
-    // Tried again where a process that was killed right now ends its last call.
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    // Tried again where a process that was killed right now ends its last call. (`rmSync` does so without a pause.)
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

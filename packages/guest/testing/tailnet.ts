@@ -60,6 +60,7 @@ export class TailnetGuest extends StandInGuest {
     this.says('NeedsLogin');
     spawnSync('mkfifo', [this.path('daemon')]);
     this.write('check-says', 'echo 2027-05-22T10:00:00Z');
+    this.write('begun', '');
     const calls = this.path('calls');
     this.program(
       'tailscaled',
@@ -69,17 +70,20 @@ exec 4<>'${this.path('daemon')}'
 echo 'Switching ipn state NoState -> something'
 while read -r line <&4; do echo "2026/11/23 17:00:00 $line"; done`,
     );
-    // Takes TLS until it is ended, unless `tls-says` holds a complaint; checks a handshake by what `check-says` holds.
+    // Takes TLS until it is ended, unless `tls-says` holds a complaint; checks a handshake by what `check-says` holds,
+    // once the one that is to take it has begun.
     this.program(
       'gvforwarder',
       `echo "gvforwarder $* $(sha256sum <"$6" | cut -c 1-8)" >>'${calls}'
 case $1 in
 -tls)
+	echo $$ >>'${this.path('begun')}'
 	[ ! -s '${this.path('tls-says')}' ] || { cat '${this.path('tls-says')}' >&2; exit 1; }
 	exec 4<>'${this.path('quiet')}'
 	read -r _ <&4
 	;;
 -tls-check)
+	while read -r pid 2>/dev/null <'${this.path('tailscale/tls-pid')}' && ! grep -qx "$pid" '${this.path('begun')}'; do sleep 0.05; done
 	. '${this.path('check-says')}'
 	;;
 esac`,
