@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,7 +63,14 @@ interface Ended {
 
 function run(
   argv: string[],
-  { shell = '/bin/sh', script = join(checkout, 'sovereign'), cwd = '/', home = join(scratch, 'home') } = {},
+  {
+    shell = '/bin/sh',
+    script = join(checkout, 'sovereign'),
+    cwd = '/',
+    home = join(scratch, 'home'),
+    /** Gets what came on standard error so far. */
+    heard = undefined as ((err: string) => void) | undefined,
+  } = {},
 ) {
   const [file = '', ...first] = shell.split(' ');
   const env = { PATH: bin, HOME: home, STAND_IN: scratch };
@@ -73,6 +80,8 @@ function run(
       resolve({ status: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err }),
     );
     child.stdin?.end();
+    let said = '';
+    child.stderr?.on('data', (chunk: string) => heard?.((said += chunk)));
   });
 }
 
@@ -105,8 +114,12 @@ describe.each(shells)('under %s', (shell) => {
   });
 
   it('one of two set-ups at once waits for the other', async () => {
-    await standInNpm('sleep 2');
-    const both = await Promise.all([run(['a'], { shell }), run(['b'], { shell })]);
+    await standInNpm('while [ ! -e "$STAND_IN/go" ]; do sleep 0.1; done');
+    // The one goes on when the other has said that it waits.
+    const heard = (err: string) => {
+      if (err.includes('Another set-up runs in this checkout')) writeFileSync(join(scratch, 'go'), '');
+    };
+    const both = await Promise.all([run(['a'], { shell, heard }), run(['b'], { shell, heard })]);
     expect(both.map(({ status }) => status)).toEqual([0, 0]);
     expect(both.map(({ out }) => out)).toEqual([ran('a'), ran('b')]);
     expect(both.map(({ err }) => err).join('')).toContain('Another set-up runs in this checkout');

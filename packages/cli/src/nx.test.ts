@@ -136,7 +136,8 @@ describe('a run', () => {
   it('that is interrupted ends with every process under it', async () => {
     await standInNx(`
       const child = require('node:child_process').spawn('sleep', ['600']);
-      fs.writeFileSync('pid', String(child.pid));
+      fs.writeFileSync('pid.new', String(child.pid));
+      fs.renameSync('pid.new', 'pid');
       setInterval(() => {}, 1000);`);
     const controller = new AbortController();
     const running = run({ signal: controller.signal });
@@ -151,7 +152,8 @@ describe('a run', () => {
     await standInNx(`
       const script = "trap '' INT TERM; while :; do sleep 1; done";
       const child = require('node:child_process').spawn('sh', ['-c', script], { stdio: 'ignore' });
-      fs.writeFileSync('pid', String(child.pid));
+      fs.writeFileSync('pid.new', String(child.pid));
+      fs.renameSync('pid.new', 'pid');
       setInterval(() => {}, 1000);`);
     const controller = new AbortController();
     const running = run({ signal: controller.signal });

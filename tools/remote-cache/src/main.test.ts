@@ -14,8 +14,8 @@ let home: string;
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'sovereign-server-'));
 });
-afterEach(() => {
-  endServers();
+afterEach(async () => {
+  await endServers();
   rmSync(home, { recursive: true, force: true });
 });
 

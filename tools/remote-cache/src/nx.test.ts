@@ -27,16 +27,16 @@ beforeAll(() => {
 });
 afterAll(() => workspace.remove());
 afterEach(async () => {
-  endServers();
+  await endServers();
   await server?.close();
   server = undefined;
   workspace.clean();
 });
 
-const cache = (url: string, token = WRITE) => ({
+const cache = (url: string, token = WRITE, wait = 5) => ({
   SOVEREIGN_CACHE_SERVER: url,
   SOVEREIGN_CACHE_TOKEN: token,
-  SOVEREIGN_CACHE_WAIT: '5',
+  SOVEREIGN_CACHE_WAIT: String(wait),
 });
 const warnings = ({ output }: NxResult) =>
   output.split('\n').filter((line) => line.includes('warning: remote cache'));
@@ -53,7 +53,8 @@ test('a second clone is served everything, by a token that may only read', { tim
   const home = mkdtempSync(join(tmpdir(), 'sovereign-server-'));
   try {
     const real = await startServer(home);
-    const first = await workspace.build(cache(real.url));
+    // As long as it takes: what is not sent is not served.
+    const first = await workspace.build(cache(real.url, WRITE, 60));
     built(first);
     expect(warnings(first)).toEqual([]);
     const stored = () => readdirSync(join(home, 'store')).filter((name) => name !== 'unfinished');
@@ -70,6 +71,7 @@ test('a second clone is served everything, by a token that may only read', { tim
     built(wrong);
     expect(warnings(wrong)).toEqual([expect.stringContaining('it refuses the token')]);
   } finally {
+    await endServers();
     rmSync(home, { recursive: true, force: true });
   }
 });

@@ -17,8 +17,8 @@ let home: string;
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'sovereign-proxy-'));
 });
-afterEach(() => {
-  endServers();
+afterEach(async () => {
+  await endServers();
   rmSync(home, { recursive: true, force: true });
 });
 

@@ -31,10 +31,14 @@ async function open(url: string, limits = {}): Promise<Proxy> {
     token: READ,
     folder,
     warn: (line) => void warnings.push(line),
-    limits: { ...usual, silence: 500, ...limits },
+    // Long where the server answers: this process, which is also the server, may have to wait for its turn.
+    limits: { ...usual, silence: 20_000, ...limits },
   });
   return proxy;
 }
+
+/** For a server that does not answer: longer than it may take to be asked. */
+const SILENT = { silence: 3_000 };
 
 beforeEach(() => {
   warnings = [];
@@ -49,7 +53,7 @@ afterEach(async () => {
 
 test.each(Object.entries(lasting))('%s is a miss, one warning, and not asked for again', async (_, fault) => {
   server = await misbehave([fault]);
-  const { url, token } = await open(server.url);
+  const { url, token } = await open(server.url, SILENT);
   for (const key of ['1', '2', '3']) expect((await get(url, key, token)).status).toBe(404);
   expect(server.asked).toHaveLength(1);
   expect(warnings).toHaveLength(1);
@@ -81,13 +85,13 @@ function hit(response: Parameters<typeof missing>[1], body: Buffer): void {
 
 test.each(Object.entries(uploads))('%s at an upload does not reach the build', async (_, fault) => {
   server = await misbehave([missing], fault);
-  const { url, token, close } = await open(server.url);
+  const { url, token, close } = await open(server.url, SILENT);
   for (const key of ['1', '2', '3']) {
     expect((await put(url, key, 'x'.repeat(100_000), { token })).status).toBe(200);
   }
   const started = performance.now();
-  await close(10_000);
-  expect(performance.now() - started).toBeLessThan(10_000);
+  await close(40_000);
+  expect(performance.now() - started).toBeLessThan(40_000);
   expect(warnings).toHaveLength(1);
 });
 

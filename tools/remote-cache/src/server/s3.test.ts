@@ -38,8 +38,8 @@ afterEach(async () => {
 
 const objects = () => readdirSync(s3.bucket).filter((name) => /^\d+$/.test(name));
 
-async function start(options: S3Options): Promise<string> {
-  const storage = new S3Storage(options, join(home, 'passing'), 2 ** 20, { silence: 1_000, longest: 20_000 });
+async function start(options: S3Options, silence = 20_000): Promise<string> {
+  const storage = new S3Storage(options, join(home, 'passing'), 2 ** 20, { silence, longest: 60_000 });
   server = await serve({
     storage,
     tokens: parseTokens(TOKENS, 'test'),
@@ -135,7 +135,7 @@ describe('a store that misbehaves', () => {
     await new Promise<void>((resolve) => store.listen(0, '127.0.0.1', resolve));
     try {
       const { port } = store.address() as AddressInfo;
-      const url = await start({ ...s3.options, endpoint: `http://127.0.0.1:${port}` });
+      const url = await start({ ...s3.options, endpoint: `http://127.0.0.1:${port}` }, 1_000);
       expect((await get(url, '1')).status).toBe(404);
       const status = (await put(url, '1', 'x'.repeat(1000))).status;
       // A store that says "stored" before it cuts its answer has stored.

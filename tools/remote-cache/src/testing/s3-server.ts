@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Options } from '../server/s3.ts';
@@ -21,21 +20,26 @@ export async function startS3(home: string): Promise<S3Server> {
   const bucket = join(home, 's3/cache');
   mkdirSync(bucket, { recursive: true });
   const options: S3Options = {
-    endpoint: `http://127.0.0.1:${await freePort()}`,
+    endpoint: '',
     bucket: 'cache',
     region: 'us-east-1',
     accessKeyId: 'test',
     secretAccessKey: 'secret-for-tests',
     sessionToken: undefined,
   };
-  const port = `127.0.0.1:${new URL(options.endpoint).port}`;
-  const child = spawn(await versitygwProgram(), ['--port', port, '--quiet', 'posix', join(home, 's3')], {
+  const args = ['--port', '127.0.0.1:0', '--quiet', 'posix', join(home, 's3')];
+  const child = spawn(await versitygwProgram(), args, {
     env: { ROOT_ACCESS_KEY: options.accessKeyId, ROOT_SECRET_KEY: options.secretAccessKey, HOME: home },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const late = performance.now() + START;
-  while (!(await fetch(options.endpoint).then(discardBody, () => false))) {
+  for (;;) {
+    const port = portOf(child.pid ?? 0);
+    if (port !== undefined) {
+      options.endpoint = `http://127.0.0.1:${port}`;
+      if (await fetch(options.endpoint).then(discardBody, () => false)) break;
+    }
     if (child.exitCode !== null || performance.now() > late) throw new Error('versitygw does not start');
     await sleep(50);
   }
@@ -54,13 +58,22 @@ async function discardBody(response: Response): Promise<boolean> {
   return true;
 }
 
-/** versitygw does not tell which port it got, so it is told one. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0));
-    });
-  });
+/** versitygw does not tell which port it got: where this process listens, from what the kernel says (proc_pid_net(5)). */
+function portOf(pid: number): number | undefined {
+  let sockets: (string | undefined)[];
+  try {
+    const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+    sockets = links.map((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1]);
+  } catch {
+    // It closed one meanwhile, or ended: the next look tells.
+    return undefined;
+  }
+  const listening = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find(
+      ([, , , state, , , , , , inode]) => state === '0A' && inode !== undefined && sockets.includes(inode),
+    );
+  const port = listening?.[1]?.split(':')[1];
+  return port === undefined ? undefined : parseInt(port, 16);
 }

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,9 +12,11 @@ const server = [process.execPath, '--max-semi-space-size=1', join(import.meta.di
 
 const running = new Set<ChildProcess>();
 
-/** Ends what a test that failed left. */
-export function endServers(): void {
+/** Ends what still runs, and waits until it writes nothing more. */
+export async function endServers(): Promise<void> {
+  const ended = [...running].map((child) => once(child, 'close'));
   for (const child of running) child.kill('SIGKILL');
+  await Promise.all(ended);
 }
 
 export interface ServerProcess {
