@@ -26,6 +26,8 @@ let context: CheckContext;
 const rotated: string[] = [];
 /** What makes the address of the heartbeat a secret. */
 const MONITOR = '5f1c7a52-planted-monitor';
+/** For what comes a moment later between two emulated machines, in milliseconds. */
+const PATIENT = { timeout: 120_000, interval: 250 };
 /** Path in the guest of a program that hides shmget from the command it runs. */
 const DENY = '/tmp/deny-shmget';
 
@@ -345,13 +347,13 @@ test('a neighbour reaches the declared port by the service’s name, and nothing
   for (const port of [22, 7777]) expect(await asked(`nc -w 2 sql ${port} </dev/null || :`)).toBe('');
   // An address of another network that comes from there is nobody's.
   await asked('ip address add 10.0.2.77/32 dev eth1; ping -c 1 -W 1 -I 10.0.2.77 sql');
-  expect(await inGuest('nft list chain inet sovereign input')).toMatch(
-    /packets [1-9]\d* bytes \d+ drop comment "no address of a neighbour"/,
-  );
+  await expect
+    .poll(() => inGuest('nft list chain inet sovereign input'), PATIENT)
+    .toMatch(/packets [1-9]\d* bytes \d+ drop comment "no address of a neighbour"/);
   // It is the guest's own firewall that keeps them out.
   await inGuest('nft insert rule inet sovereign input iifname eth1 tcp dport { 22, 7777 } accept');
-  expect(await asked('nc -w 5 sql 7777 </dev/null || :')).toBe('open\n');
-  expect(await asked('nc -w 5 sql 22 </dev/null || :')).toContain('SSH-2.0');
+  await expect.poll(() => asked('nc -w 5 sql 7777 </dev/null || :'), PATIENT).toBe('open\n');
+  await expect.poll(() => asked('nc -w 5 sql 22 </dev/null || :'), PATIENT).toContain('SSH-2.0');
 });
 
 test('another service of the device has its own database, at every start, and is let into no other', async () => {

@@ -21,6 +21,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await clone.run('./sovereign', 'remove', '--sql', '--data', '--yes', '-s', 'local');
+  // Where Nx runs one, it writes into the clone.
+  await clone.run('./nx', 'daemon', '--stop');
   await clone.remove();
 });
 

@@ -4,8 +4,11 @@
 #
 # usage: holder.sh FOLDER
 set -eu
+# Its own /proc is mounted by now: rooms that are made before would keep that of the machine.
+echo ready
 exec 3<&0
 cat <&3 >/dev/null &
 wait "$!"
-kill -KILL -1 2>/dev/null || true
+# Until none is left: what is in the middle of a call could still write into the folder.
+while kill -KILL -1 2>/dev/null; do sleep 0.1; done
 rm -rf "$1"

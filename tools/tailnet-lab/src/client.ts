@@ -43,7 +43,7 @@ export class TailnetClient {
     await writeFile(file, key, { mode: 0o600 });
     await this.tailscale([
       ...['up', `--login-server=${server}`, `--auth-key=file:${file}`, `--hostname=${name}`],
-      ...['--accept-dns=false', '--timeout=60s'],
+      ...['--accept-dns=false', '--timeout=180s'],
     ]);
   }
 
@@ -71,7 +71,7 @@ export class TailnetClient {
       daemon.kill('SIGKILL');
       await daemon;
     };
-    const deadline = performance.now() + 30_000;
+    const deadline = performance.now() + 120_000;
     while ((await this.#command(['status', '--json'])).status !== 0) {
       if (performance.now() > deadline) throw new Error(`tailscaled does not start in ${this.#room}: ${log}`);
     }

@@ -5,7 +5,7 @@ import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { certify } from './certify.ts';
 import { headscaleProgram } from './headscale-program.ts';
-import type { Rooms } from './rooms.ts';
+import type { Outcome, Rooms } from './rooms.ts';
 import { control } from './topology.ts';
 
 /** A node as headscale tells it; times in ISO 8601. */
@@ -64,6 +64,9 @@ export class ControlServer {
       control.address,
     ]);
     await this.up();
+    await this.#answers('the resolver', () =>
+      this.#rooms.run('control', ['getent', 'ahostsv4', control.name]),
+    );
     await this.headscale('users', 'create', USER);
   }
 
@@ -71,9 +74,13 @@ export class ControlServer {
   async up(): Promise<void> {
     if (this.#stop !== undefined) return;
     this.#stop = this.#spawn([this.program, 'serve', '--config', this.#config]);
-    const end = performance.now() + 60_000;
-    while ((await this.#command(['users', 'list'])).status !== 0) {
-      if (performance.now() > end) throw new Error('headscale does not start');
+    await this.#answers('headscale', () => this.#command(['users', 'list']));
+  }
+
+  async #answers(what: string, ask: () => Promise<Outcome>): Promise<void> {
+    const end = performance.now() + 120_000;
+    while ((await ask()).status !== 0) {
+      if (performance.now() > end) throw new Error(`${what} does not start`);
       await sleep(100);
     }
   }

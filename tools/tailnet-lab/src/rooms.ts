@@ -64,9 +64,14 @@ export class Rooms {
         ...['--pid', '--fork', '--kill-child', '--mount-proc', '--mount'],
         ...['sh', join(boot, 'holder.sh'), folder],
       ],
-      { stdio: ['pipe', 'ignore', 'inherit'] },
+      { stdio: ['pipe', 'pipe', 'inherit'] },
     );
-    await once(holder, 'spawn');
+    await Promise.race([
+      once(holder.stdout, 'data'),
+      once(holder, 'exit').then(() => {
+        throw new Error('no namespace could be made');
+      }),
+    ]);
     return new Rooms(holder, {});
   }
 

@@ -11,8 +11,8 @@ let sql: SqlAtHome;
 
 const LONG = process.env.SOVEREIGN_LONG === '1';
 
-/** Takes longer than what is done to the network meanwhile. */
-const SLOW = "select 'still there' from pg_sleep(8)";
+/** Takes longer than what is done to the network meanwhile, and than a busy machine takes to see that it has begun. */
+const SLOW = "select 'still there' from pg_sleep(20)";
 
 beforeAll(async () => {
   lab = await Lab.start();
@@ -100,7 +100,7 @@ describe('the way between', () => {
   const underWay = (): Promise<void> =>
     sql.answers(
       sql.node.address,
-      "select count(*) from pg_stat_activity where query like '%pg_sleep(8)' and state = 'active'",
+      "select count(*) from pg_stat_activity where query like '%pg_sleep(20)' and state = 'active'",
       '1',
     );
   const path = () => lab.laptop.path(sql.node.address);

@@ -27,7 +27,8 @@ async function pathBetween(homeNat: Nat, laptopNat: Nat): Promise<string> {
     .toBe('Running')
     .catch(async (error: unknown) => {
       // Seen once in more than 700 starts, and not understood yet.
-      throw new Error(`the laptop's daemon hangs:\n${await lab.laptop.log()}`, { cause: error });
+      const doing = await lab.laptop.tailscale(['debug', 'daemon-goroutines']).catch(String);
+      throw new Error(`the laptop's daemon hangs:\n${await lab.laptop.log()}\n${doing}`, { cause: error });
     });
   return lab.laptop.path(await home.address());
 }

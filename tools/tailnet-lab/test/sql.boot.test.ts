@@ -85,8 +85,9 @@ describe('a port that is not declared', () => {
     expect(await asked('laptop', sql.node.address, 22)).toBe('');
     // It is the firewall that keeps them out.
     await sql.inGuest('nft insert rule inet sovereign input tcp dport { 22, 7777 } accept');
-    expect(await asked('laptop', sql.node.address, 7777)).toBe('open');
-    expect(await asked('laptop', sql.node.address, 22)).toContain('SSH-2.0');
+    const patient = { timeout: PATIENCE, interval: 250 };
+    await expect.poll(() => asked('laptop', sql.node.address, 7777), patient).toBe('open');
+    await expect.poll(() => asked('laptop', sql.node.address, 22), patient).toContain('SSH-2.0');
     await sql.inGuest('. /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open');
     expect(await asked('laptop', sql.node.address, 7777)).toBe('');
   });
@@ -105,7 +106,9 @@ describe('a port that is not declared', () => {
     const reached = async (room: 'home' | 'home-nat', address: string, port: number) =>
       (await lab.run(room, ['timeout', '3', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port}`])).status ===
       0;
-    expect(await reached('home', '127.0.0.1', published)).toBe(true);
+    await expect
+      .poll(() => reached('home', '127.0.0.1', published), { timeout: PATIENCE, interval: 250 })
+      .toBe(true);
     // The router stands in the same network as the workstation.
     expect(await reached('home-nat', sites.home.inner, published)).toBe(false);
     for (const port of [22, 5432, 7777]) {

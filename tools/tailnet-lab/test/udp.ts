@@ -1,12 +1,14 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Asks what a router does to UDP.
  *
- * usage: udp.ts serve ADDRESS          answers on ports 7001 and 7002 with the source that it sees; after the
- *                                      second it also writes from port 7003, which nobody asked
- *        udp.ts ask ADDRESS            prints {"seen": [SOURCE, SOURCE], "uninvited": BOOLEAN}
+ * usage: udp.ts serve ADDRESS          answers on ports 7001 and 7002 with the source that it sees; before the
+ *                                      second answer it also writes from port 7003, which nobody asked
+ *        udp.ts ask ADDRESS            prints {"seen": [SOURCE, SOURCE], "uninvited": BOOLEAN}; waits ten seconds for
+ *                                      an answer
  */
 const [mode, address = ''] = process.argv.slice(2);
 
@@ -22,8 +24,10 @@ if (mode === 'serve') {
   for (const port of [7001, 7002]) {
     const socket = await bound(port);
     socket.on('message', (_, from) => {
-      socket.send(`${from.address}:${from.port}`, from.port, from.address);
-      if (port === 7002) stranger.send('uninvited', from.port, from.address);
+      const reply = () => socket.send(`${from.address}:${from.port}`, from.port, from.address);
+      // Where it is let in it is there with the answer.
+      if (port === 7002) stranger.send('uninvited', from.port, from.address, reply);
+      else reply();
     });
   }
   process.stdout.write('ready\n');
@@ -35,10 +39,12 @@ if (mode === 'serve') {
     if (from.port === 7003) uninvited = true;
     else seen.push(String(message));
   });
-  for (const port of [7001, 7002]) {
+  for (const [index, port] of [7001, 7002].entries()) {
+    const end = performance.now() + 10_000;
     socket.send('?', port, address);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    while (seen.length <= index && performance.now() < end) await sleep(20);
   }
+  await sleep(500);
   process.stdout.write(JSON.stringify({ seen, uninvited }));
   process.exit();
 }

@@ -31,4 +31,6 @@ ip rule add priority 16000 fwmark 0x10064/0x1ffff iif lo lookup "$table"
 ip rule add priority 17000 iif lo oif "$wanted" lookup "$table"
 ip rule add priority 23000 fwmark 0x64/0x1ffff iif lo lookup "$table"
 ip rule add priority 31000 fwmark 0x0/0xffff iif lo lookup "$table"
-echo "$wanted $own $gateway" >/dev/.phone/uplink
+# As a whole: dumpsys may be reading.
+echo "$wanted $own $gateway" >/dev/.phone/uplink.new
+mv /dev/.phone/uplink.new /dev/.phone/uplink

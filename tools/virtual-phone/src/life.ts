@@ -52,7 +52,7 @@ async function until(what: string, seconds: number, done: () => boolean | Promis
 async function end(process: Process | undefined): Promise<void> {
   if (!isAlive(process)) return;
   globalThis.process.kill(process.pid, 'SIGKILL');
-  await until(`the end of process ${process.pid}`, 20, () => !isAlive(process));
+  await until(`the end of process ${process.pid}`, 60, () => !isAlive(process));
 }
 
 /** Starts a process that outlives this one, with its output in a log of the phone. */
@@ -87,7 +87,7 @@ async function startAdbServer(phone: Phone): Promise<void> {
   );
   phone.processes.adb = identify(pid);
   await savePhone(phone);
-  await until('the start of the adb server', 10, () => listens(port));
+  await until('the start of the adb server', 60, () => listens(port));
 }
 
 export const adb = (phone: Phone, args: string[]) =>
@@ -99,7 +99,7 @@ async function startWorld(phone: Phone): Promise<void> {
     ...['unshare', '--net', 'sh', '-c', setUp, 'sh'],
     ...[process.execPath, join(own, 'src/world.ts'), '10.174.7.1'],
   ]);
-  await until('the start of the test world', 10, async () => {
+  await until('the start of the test world', 60, async () => {
     const { stdout } = await execa('nsenter', [
       '--net',
       '--target',
@@ -166,7 +166,7 @@ async function powerOn(phone: Phone): Promise<void> {
   ]);
   const children = `/proc/${outer}/task/${outer}/children`;
   const firstChild = () => Number(existsSync(children) ? readFileSync(children, 'utf8').split(' ')[0] : '');
-  await until('the start of the first process', 10, () => firstChild() > 0);
+  await until('the start of the first process', 60, () => firstChild() > 0);
   const init = identify(firstChild());
   phone.processes.phone = init;
   await savePhone(phone);
@@ -244,7 +244,7 @@ const hasBooted = async (phone: Phone): Promise<boolean> =>
 /** Where the cable is in. */
 async function connect(phone: Phone): Promise<void> {
   if (!phone.plugged) return;
-  await until('the connection of adb', 60, async () => {
+  await until('the connection of adb', 120, async () => {
     const { all } = await adb(phone, ['connect', serial(phone)]);
     if (!all.includes('connected to')) return false;
     const { stdout } = await adb(phone, ['-s', serial(phone), 'get-state']);
@@ -277,7 +277,7 @@ export async function start({ data, ...wanted }: StartOptions): Promise<string> 
       await startAdbServer(phone);
       if (phone.elsewhere === undefined) await startWorld(phone);
       await powerOn(phone);
-      await until('the boot', 60, () => hasBooted(phone));
+      await until('the boot', 180, () => hasBooted(phone));
       await unlock(phone);
       await connect(phone);
       await announce(phone);
@@ -339,7 +339,7 @@ async function restart(phone: Phone): Promise<void> {
   await adb(phone, ['disconnect', serial(phone)]);
   await powerOff(phone);
   await powerOn(phone);
-  await until('the boot', 60, () => hasBooted(phone));
+  await until('the boot', 180, () => hasBooted(phone));
   await connect(phone);
 }
 

@@ -83,8 +83,13 @@ export const isAlive = (process: Process | undefined): process is Process =>
   process !== undefined && startTime(process.pid) === process.start;
 
 export async function readPhone(name: string): Promise<Phone | undefined> {
-  const file = join(stateFolder(name), 'state.json');
-  return existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as Phone) : undefined;
+  try {
+    return JSON.parse(await readFile(join(stateFolder(name), 'state.json'), 'utf8')) as Phone;
+  } catch (error) {
+    // Others may be stopped meanwhile; and beside the phones lies the lock.
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
 }
 
 export async function savePhone(phone: Phone): Promise<void> {

@@ -7,6 +7,9 @@ const UNDECLARED = 7777;
 
 const address = '192.168.127.2';
 
+/** For what is reached, in milliseconds. */
+const PATIENT = { timeout: 120_000, interval: 250 };
+
 /** Another guest of the phone reaches what PostgreSQL's declares, by its name, and nothing else of it. */
 export async function expectClosedToNeighbours(sql: PhoneService): Promise<void> {
   const neighbour = sql.neighbour();
@@ -22,17 +25,18 @@ export async function expectClosedToNeighbours(sql: PhoneService): Promise<void>
   expect(await asked(UNDECLARED)).toBe('');
   // SSH answers with its version where it is reached, PostgreSQL says nothing before it is asked.
   expect(await asked(22)).toBe('');
-  expect(await neighbour.inGuest('sh', '-c', `nc -w 3 sql 5432 </dev/null && echo reached`)).toBe(
-    'reached\n',
-  );
+  // Two emulated machines may take longer than that to make a connection.
+  await expect
+    .poll(() => neighbour.inGuest('sh', '-c', `nc -w 3 sql 5432 </dev/null && echo reached || :`), PATIENT)
+    .toBe('reached\n');
   // It is the guest's firewall that keeps them out.
   await sql.inGuest(
     ...['nft', 'insert', 'rule', 'inet', 'sovereign', 'input', 'tcp', 'dport'],
     `{ 22, ${UNDECLARED} }`,
     'accept',
   );
-  await expect.poll(() => asked(UNDECLARED), { timeout: 20_000 }).toBe('open\n');
-  expect(await asked(22)).toContain('SSH-2.0');
+  await expect.poll(() => asked(UNDECLARED), PATIENT).toBe('open\n');
+  await expect.poll(() => asked(22), PATIENT).toContain('SSH-2.0');
 }
 
 /** True where a connection from this machine, which is outside of the phone, is taken. */
@@ -49,9 +53,11 @@ export async function expectClosedToUplink(sql: PhoneService): Promise<void> {
     .map((line) => Number(line.split(' ')[0]));
   expect(published).not.toEqual([]);
   for (const port of published) {
-    expect(await phone.shell(`nc -w 3 127.0.0.1 ${port} </dev/null && echo reached`)).toContain('reached');
+    await expect
+      .poll(() => phone.shell(`nc -w 3 127.0.0.1 ${port} </dev/null && echo reached || :`), PATIENT)
+      .toContain('reached');
     expect(reaches(outside, port), String(port)).toBe(false);
   }
   // The phone itself is reached by that address.
-  expect(reaches(outside, Number(adb))).toBe(true);
+  await expect.poll(() => reaches(outside, Number(adb)), PATIENT).toBe(true);
 }

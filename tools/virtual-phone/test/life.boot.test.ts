@@ -28,7 +28,9 @@ async function snapshot(): Promise<Snapshot> {
     .filter((line) => line.includes(`/${NAME}/`));
   const { stdout } = await execa('ps', ['-e', '-o', 'args']);
   const processes = stdout.split('\n').filter((line) => line.includes(`virtual-phone/${NAME}`));
-  const groups = (await execa('find', ['/sys/fs/cgroup', '-name', `sovereign-phone-${NAME}`])).stdout;
+  // Groups of others go while it looks, which it ends with 1 for.
+  const find = ['/sys/fs/cgroup', '-name', `sovereign-phone-${NAME}`];
+  const groups = (await execa('find', find, { reject: false })).stdout;
   return { links, mounts, processes, groups };
 }
 
@@ -90,9 +92,11 @@ test('what it sends goes to its own world, and what it forwards is dropped as on
   expect(dns).toContain('DnsAddresses: [ /10.174.7.1 ]');
   // A question for the address of `a.test`; the answer ends with the world's own.
   const query = "printf '\\0\\1\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\1a\\4test\\0\\0\\1\\0\\1'";
-  expect(await phone.shell(`${query} | timeout 2 nc -u 10.174.7.1 53 | tail -c 4 | od -An -tu1`)).toMatch(
-    /10 +174 +7 +1$/,
-  );
+  await expect
+    .poll(() => phone.shell(`${query} | timeout 2 nc -u 10.174.7.1 53 | tail -c 4 | od -An -tu1`), {
+      timeout: 60_000,
+    })
+    .toMatch(/10 +174 +7 +1$/);
   expect((await phone.shell('ip rule')).split('\n').at(-1)).toMatch(/^32000:\s+from all unreachable$/);
   expect(await phone.shell('iptables-save')).toContain('-A tetherctrl_FORWARD -j DROP');
   expect(await phone.shell('ip route get 8.8.8.8 iif adb0 from 198.18.250.2 2>&1 || true')).toMatch(
@@ -110,7 +114,7 @@ test('the default network changes, with its table and its resolver', async () =>
 });
 
 test('pulling the cable ends what runs over adb; the phone itself goes on', async () => {
-  const running = adb('shell', 'sleep 15; echo through');
+  const running = adb('shell', 'sleep 90; echo through');
   await phone.run('unplug');
   // adb 29 ends with 0 here: who asks has to look for more than the status.
   expect((await running).stdout).toBe('');
@@ -130,14 +134,19 @@ test('a restart of adbd ends what adb shell left running, and nothing that left 
   expect(await phone.shell('pgrep -f "sleep 77[2]" | wc -l')).toBe('1');
 });
 
+/** Runs aside while the phone boots: what it found is there as a whole, or not yet. */
 const hook = (folder: string) =>
-  `mkdir -p /data/adb/${folder}; echo 'getprop sys.boot_completed >/data/local/tmp/hook; ls /data/media >>/data/local/tmp/hook 2>&1' >/data/adb/${folder}/try.sh; chmod 755 /data/adb/${folder}/try.sh`;
+  `mkdir -p /data/adb/${folder}; echo 'ls /data/media >/data/local/tmp/hook.new 2>&1; mv /data/local/tmp/hook.new /data/local/tmp/hook' >/data/adb/${folder}/try.sh; chmod 755 /data/adb/${folder}/try.sh`;
 
 test('a reboot ends everything, keeps /data, and runs the boot hook before the unlock', async () => {
   await phone.shell(`${hook('service.d')}; setsid sleep 1000 >/dev/null 2>&1 &`);
   await phone.shell('echo lost >/system/etc/lost');
   await phone.run('reboot');
-  expect(await phone.shell('cat /data/local/tmp/hook')).toBe('');
+  await expect
+    .poll(() => phone.shell('cat /dev/.phone/log'), { timeout: 60_000 })
+    .toMatch(/ hook \/data\/adb\/service\.d\/try\.sh\n[^]* completed$/);
+  const found = 'cat /data/local/tmp/hook 2>/dev/null || echo nothing yet';
+  await expect.poll(() => phone.shell(found), { timeout: 60_000 }).toBe('');
   expect(await phone.shell('ls /system/etc/lost 2>/dev/null || true')).toBe('');
   expect(await phone.shell('pgrep -f "sleep 100[0]" || true')).toBe('');
   expect(await phone.shell('ls /data/media')).toBe('');
@@ -171,7 +180,8 @@ test('an update of Android brings another fingerprint and takes the hooks away',
 
 test('stop leaves no process, interface, mount or file behind', async () => {
   await phone.stop();
-  expect(await snapshot()).toEqual(before);
+  // What held its namespaces goes a moment after what was in them.
+  await expect.poll(snapshot, { timeout: 60_000 }).toEqual(before);
   expect(existsSync(`/run/sovereign/virtual-phones/${NAME}`)).toBe(false);
   expect(existsSync(`/run/sovereign/virtual-phone/${NAME}`)).toBe(false);
   expect(existsSync(`/var/tmp/sovereign/virtual-phone/${NAME}.data`)).toBe(false);

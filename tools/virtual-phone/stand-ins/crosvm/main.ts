@@ -166,7 +166,8 @@ async function run(machine: Machine): Promise<number> {
       process.kill(process.pid, signal);
     });
   }
-  const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
+  // With all that it said, the reason among it.
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   vsock?.device.kill('SIGKILL');
   server?.close();
   if (stop.asked) return STOP;
