@@ -85,11 +85,23 @@ export interface Device {
   ): Promise<void>;
 
   /**
-   * Puts the data disk back that the last restore kept, and keeps the one that it replaces: a second time goes forth
-   * again. The service is started.
-   * @throws SovereignError `nothing-kept`
+   * Puts the data disk back that the last restore or migration kept, with the release that can read it, and keeps the one
+   * that it replaces: a second time goes forth again. The service is started.
+   * @throws SovereignError `nothing-kept`, `release-gone`
    */
   undoRestore(service: ServiceDefinition): Promise<void>;
+
+  /** Gives up the data disk that the last restore or migration kept; false where none was. */
+  discardKept(service: ServiceDefinition): Promise<boolean>;
+
+  /**
+   * Puts a release on the device that keeps the data in another format than the current one, and moves the data there:
+   * the current release is started closed for `drain`, then the new one on a new disk, closed, for `fill`. The disk from
+   * before is kept with its release, for {@link undoRestore}. Where anything fails, or this process ends, release and
+   * disk are as they were, at the latest with the next start.
+   * @throws SovereignError `same-data`, `data-kept`, `on-trial`
+   */
+  migrate(bundle: Bundle, steps: Migration): Promise<DeployReport>;
 
   /** Takes back what deploy and start set; the data disk goes only with `data`. */
   remove(service: ServiceDefinition, options: { data: boolean }): Promise<void>;
@@ -291,6 +303,14 @@ export interface Bundle {
   files: { kernel: string; root: string; agent: string; gvproxy: { amd64: string; arm64: string } };
   /** Every other service of the workspace, with its address where services share a network. */
   neighbours: readonly { name: string; address: string; definition: ServiceDefinition }[];
+}
+
+/** How data gets from one release to another, over SSH. Neither release has clients meanwhile. */
+export interface Migration {
+  /** Takes everything out of the release of before. */
+  readonly drain: (guest: SshTarget) => Promise<void>;
+  /** Brings it into the new one, which has no data yet. */
+  readonly fill: (guest: SshTarget) => Promise<void>;
 }
 
 export interface StartOptions {

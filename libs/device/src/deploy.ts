@@ -17,6 +17,7 @@ import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
 import { NOTIFY_SETTINGS } from './notify.ts';
 import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
+import { dataKept, keptDisk } from './restore-disk.ts';
 import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knownSecrets, knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
 import { damagedSecrets } from './secrets-file.ts';
@@ -53,16 +54,21 @@ export async function deploy(
   host: Host,
   { definition, release, files, neighbours }: Bundle,
   options: DeployOptions = {},
+  {
+    /** The data goes to a release that keeps it in another format: that waits in its slot, and is not tried by itself. */
+    migrates = false,
+  } = {},
 ): Promise<DeployReport & { deviceId: string }> {
   const { name } = definition;
-  requireFit(await readSlots(host, name), release);
+  requireFit(await readSlots(host, name), release, migrates);
   const known = await readIdentity(host);
   if (host.kind === 'adb' && options.consent !== true && known === undefined) throw notConsented(host);
   if (options.tailnet !== undefined) changeTailnet(await settledTailnet(host, known?.id), options.tailnet);
   await host.prepare();
   // Once more: a device without a folder had no lock, and somebody else may have been faster.
   const before = await readSlots(host, name);
-  requireFit(before, release);
+  requireFit(before, release, migrates);
+  await requireSlot(host, name, before, releaseId(release));
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id, definition);
   const agent = await askAgent(host);
@@ -92,7 +98,7 @@ export async function deploy(
       { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
       ...(program === undefined ? [] : [program]),
     ],
-    firstTime ? newData : await copyForTrial(host, definition, before, release),
+    firstTime || migrates ? newData : await copyForTrial(host, definition, before, release),
   );
   await installAgent(host, release.agent.sha256);
 
@@ -111,7 +117,7 @@ export async function deploy(
     await writeIfChanged(host, 'platform.sh', platform.script);
     await writeIfChanged(host, 'platform', `${platform.line}\n`);
   }
-  const { slot, changed } = await place(host, name, before, releaseId(release), plan);
+  const { slot, changed } = await place(host, name, before, releaseId(release), plan, migrates);
   // A trial that fails goes back to a release that has the config disk of today too, and needs the machine that fits.
   const other = otherSlot(slot);
   const last = before.releases[other];
@@ -129,10 +135,24 @@ export async function deploy(
   };
 }
 
-function requireFit({ current, releases }: Slots, release: Release): void {
+function requireFit({ current, releases }: Slots, release: Release, migrates: boolean): void {
   const now = current === undefined ? undefined : releases[current];
-  const hint = 'Deploy a release that fits; moving data to another format is not built yet';
-  if (now !== undefined) requireSameData(now, release, hint);
+  const hint = `sovereign upgrade ${release.service} moves the data, through a backup`;
+  if (now !== undefined && !migrates) requireSameData(now, release, hint);
+}
+
+/** The slot that another release would take is not that of a disk which was kept. */
+async function requireSlot(
+  host: Host,
+  service: string,
+  { current, releases }: Slots,
+  release: string,
+): Promise<void> {
+  const kept = await keptDisk(host, service);
+  if (current === undefined || kept?.slot !== otherSlot(current)) return;
+  const now = releases[current];
+  if (now !== undefined && releaseId(now) === release) return;
+  throw dataKept(host, service, 'the release that can read it would be replaced');
 }
 
 /**
@@ -277,6 +297,7 @@ async function place(
   { current, trial, releases }: Slots,
   id: string,
   plan: SlotFiles,
+  waits: boolean,
 ): Promise<{ slot: Slot; changed: boolean }> {
   const holds = (slot: Slot): boolean => {
     const release = releases[slot];
@@ -297,7 +318,7 @@ async function place(
   if (trial === slot && holds(slot)) return { slot, changed: await refreshSlot(host, service, slot, plan) };
   await clearTrial(host, service);
   await writeSlot(host, service, slot, plan);
-  await setTrial(host, service, slot);
+  if (!waits) await setTrial(host, service, slot);
   return { slot, changed: true };
 }
 

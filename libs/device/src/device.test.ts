@@ -16,6 +16,7 @@ import { releaseId, type Release } from '@sovereign/service';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runAgent } from './agent.ts';
 import { HostedDevice } from './device.ts';
+import type { Migration } from './contract.ts';
 import type { Host } from './host.ts';
 import { definition, postgresPort, Workstation } from './testing/workstation.ts';
 
@@ -166,6 +167,131 @@ test('a restore that fails, is no more than a trial, or was cut leaves the old d
   writeFileSync(service(workstation, 'closed'), 'a restore is not finished\n');
   await device.start(definition);
   expect([disk(), existsSync(service(workstation, 'closed'))]).toEqual(['old', false]);
+  // What ends before there is a new disk lets the service run on, too.
+  renameSync(service(workstation, 'data.id'), service(workstation, 'away'));
+  await expect(device.restore(definition, () => Promise.resolve())).rejects.toMatchObject({
+    code: 'data-missing',
+  });
+  await device.waitHealthy(definition, 60);
+});
+
+describe('data that moves to another format', () => {
+  const next = { data: { ...definition.data, major: definition.data.major + 1 } };
+  /** A service whose data disk says `old`, and what is to be known of it later. */
+  async function deployed() {
+    const workstation = new Workstation();
+    const { device } = workstation;
+    const old = await device.deploy(await workstation.bundle('healthy one'));
+    writeFileSync(service(workstation, 'data.img'), 'old');
+    const read = (name: string) =>
+      existsSync(service(workstation, name))
+        ? readFileSync(service(workstation, name)).subarray(0, 3).toString().trim()
+        : undefined;
+    const seen = () => ({ current: read('current'), disk: read('data.img'), closed: read('closed') });
+    const steps: Migration = {
+      drain: () => {
+        expect(seen()).toEqual({ current: 'a', disk: 'old', closed: 'clo' });
+        return Promise.resolve();
+      },
+      fill: () => {
+        expect(seen()).toMatchObject({ current: 'b', closed: 'clo' });
+        writeFileSync(service(workstation, 'data.img'), 'new');
+        return Promise.resolve();
+      },
+    };
+    return {
+      workstation,
+      device,
+      old,
+      read,
+      seen,
+      steps,
+      bundle: await workstation.bundle('healthy two', next),
+    };
+  }
+
+  test('is taken out of the old release and brought into the new one, which both are closed', async () => {
+    const { workstation, device, old, read, seen, steps, bundle } = await deployed();
+    await device.start(definition);
+    await expect(device.deploy(bundle)).rejects.toMatchObject({
+      code: 'data-mismatch',
+      hint: expect.stringContaining('sovereign upgrade sql') as string,
+    });
+    const { release } = await device.migrate(bundle, steps);
+    expect(seen()).toEqual({ current: 'b', disk: 'new', closed: undefined });
+    expect(await status(workstation)).toMatchObject({ healthy: true, release, slot: 'b', trial: false });
+    await device.undoRestore(definition);
+    await device.waitHealthy(definition, 60);
+    expect([seen().disk, read('data.kept-b')]).toEqual(['old', 'new']);
+    expect(await status(workstation)).toMatchObject({ healthy: true, release: old.release, slot: 'a' });
+    await device.undoRestore(definition);
+    await device.waitHealthy(bundle.definition, 60);
+    expect([seen().disk, read('data.kept-a')]).toEqual(['new', 'old']);
+    expect(await status(workstation)).toMatchObject({ release, slot: 'b' });
+  });
+
+  test('is kept with its release until it is given up', async () => {
+    const { workstation, device, steps, bundle } = await deployed();
+    await device.migrate(bundle, steps);
+    const kept = { code: 'data-kept', exit: 2 };
+    const third = await workstation.bundle('healthy three', next);
+    await expect(device.deploy(third)).rejects.toMatchObject(kept);
+    await expect(device.rollback(bundle.definition)).rejects.toMatchObject(kept);
+    await expect(device.restore(bundle.definition, () => Promise.resolve())).rejects.toMatchObject(kept);
+    await expect(device.migrate(await workstation.bundle('healthy four'), steps)).rejects.toMatchObject(kept);
+    await expect(device.migrate(bundle, steps)).rejects.toMatchObject({ code: 'same-data' });
+    // The release that runs is deployed as ever.
+    expect(await device.deploy(bundle)).toMatchObject({ changed: false });
+    expect([await device.discardKept(definition), await device.discardKept(definition)]).toEqual([
+      true,
+      false,
+    ]);
+    expect(await device.deploy(third)).toMatchObject({ slot: 'a', changed: true });
+  });
+
+  test('is not gone back to without the release that can read it', async () => {
+    const { workstation, device, seen, steps, bundle } = await deployed();
+    await device.migrate(bundle, steps);
+    // It keeps what is on the disks.
+    await device.remove(bundle.definition, { data: false });
+    await device.deploy(await workstation.bundle('healthy three', next));
+    await expect(device.undoRestore(definition)).rejects.toMatchObject({ code: 'release-gone' });
+    expect(seen()).toMatchObject({ current: 'a', disk: 'new' });
+    expect(await device.discardKept(definition)).toBe(true);
+  });
+
+  test.each(['drain', 'fill'] as const)('is as it was where %s fails', async (step) => {
+    const { workstation, device, old, seen, steps, bundle } = await deployed();
+    await device.start(definition);
+    const failing = device.migrate(bundle, { ...steps, [step]: () => Promise.reject(new Error('cut')) });
+    await expect(failing).rejects.toThrow('cut');
+    expect(seen()).toEqual({ current: 'a', disk: 'old', closed: undefined });
+    await device.waitHealthy(definition, 60);
+    expect(await status(workstation)).toMatchObject({ healthy: true, release: old.release, slot: 'a' });
+    expect(readdirSync(service(workstation)).filter((name) => name.startsWith('data.'))).toEqual([
+      'data.id',
+      'data.img',
+    ]);
+  });
+
+  test('is as it was where the new release does not come up, also where nobody was left to see to it', async () => {
+    const { workstation, device, old, seen, steps } = await deployed();
+    const ill = await workstation.bundle('ill', {
+      ...next,
+      health: { ...definition.health, deadline: 3 },
+    });
+    await expect(device.migrate(ill, steps)).rejects.toMatchObject({ exit: 3 });
+    expect(seen()).toEqual({ current: 'a', disk: 'old', closed: undefined });
+    // As the process leaves it that is killed while the new release is filled.
+    renameSync(service(workstation, 'data.img'), service(workstation, 'data.before-a'));
+    writeFileSync(service(workstation, 'data.img'), 'new');
+    writeFileSync(service(workstation, 'closed'), 'closed: it is not finished\n');
+    writeFileSync(service(workstation, 'current'), 'b\n');
+    await device.start(definition);
+    await device.waitHealthy(definition, 60);
+    expect(seen()).toEqual({ current: 'a', disk: 'old', closed: undefined });
+    expect(await status(workstation)).toMatchObject({ healthy: true, release: old.release });
+  });
 });
 
 test('the releases of a service begin with the one that boots next', async () => {

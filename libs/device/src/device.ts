@@ -21,6 +21,7 @@ import type {
   DeviceNotify,
   Inventory,
   LogOptions,
+  Migration,
   Probe,
   ResizeReport,
   ServiceStatus,
@@ -39,7 +40,17 @@ import { requireMemory } from './memory.ts';
 import type { NetworkMode } from './network/guest.ts';
 import { NotifyControl } from './notify.ts';
 import { plannedNetwork } from './plan.ts';
-import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
+import {
+  beginRestore,
+  cancelRestore,
+  closeService,
+  commitRestore,
+  dataKept,
+  discardKept,
+  isRestoring,
+  keptDisk,
+  swapKept,
+} from './restore-disk.ts';
 import { assignPorts, forgetPorts, PORT_TAKEN, readPorts, SSH } from './ports.ts';
 import { resizeDataDisk } from './resize.ts';
 import { requireSecret, SecretsControl } from './secrets-control.ts';
@@ -52,6 +63,7 @@ import {
   otherSlot,
   readSlots,
   refreshSlot,
+  requireOtherData,
   requireSameFormat,
   setCurrent,
   type Slots,
@@ -316,6 +328,8 @@ export class HostedDevice implements Device {
     const [from, to] = trial === undefined ? [now, before] : [before, now];
     if (trial === undefined) {
       await settleTrialData(this.#host, definition);
+      if ((await keptDisk(this.#host, name))?.slot === other)
+        throw dataKept(this.#host, name, 'the release before reads that alone');
       requireSameFormat(definition, from, to);
       await setCurrent(this.#host, name, other);
     } else await clearTrial(this.#host, name);
@@ -349,27 +363,83 @@ export class HostedDevice implements Device {
     keep: boolean,
   ): Promise<void> {
     const { name } = definition;
-    const { trial } = await this.#deployed(name);
-    if (trial !== undefined) throw onTrial(this.#host, name);
+    await this.#settled(definition);
+    if ((await keptDisk(this.#host, name))?.slot !== undefined) {
+      throw dataKept(this.#host, name, 'one disk is kept at a time');
+    }
+    await this.#orAsBefore(definition, async () => {
+      await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
+      await beginRestore(this.#host, definition);
+      await this.#fillNewDisk(definition, fill);
+      if (keep) await commitRestore(this.#host, name);
+    });
+  }
+
+  /** The current release and its own disk are what counts, whatever was left undone. */
+  async #settled(definition: ServiceDefinition): Promise<Slots> {
+    const slots = await this.#deployed(definition.name);
+    if (slots.trial !== undefined) throw onTrial(this.#host, definition.name);
     await settleTrialData(this.#host, definition);
     await this.#settleRestore(definition);
-    const wasWanted = await this.#isWanted(name);
-    await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
+    return slots;
+  }
+
+  /** Does what changes disks; unless that was committed, all is as before then, and what ran runs again. */
+  async #orAsBefore(definition: ServiceDefinition, work: () => Promise<void>): Promise<void> {
+    const wasWanted = await this.#isWanted(definition.name);
+    let failed = true;
     try {
-      await beginRestore(this.#host, definition);
-      await step(`start ${name} on a new data disk, closed`, async () => {
-        await this.#start(definition);
-        await this.#waitHealthy(definition, definition.health.deadline);
-      });
-      await fill(await this.ssh(definition));
-      await this.waitHealthy(definition, definition.health.deadline);
-      if (keep) await commitRestore(this.#host, name);
+      await work();
+      failed = false;
     } finally {
-      // Committed, there is nothing to go back to any more.
-      if (await this.#settleRestore(definition)) {
-        if (wasWanted) await this.#start(definition);
-      }
+      const undone = await this.#settleRestore(definition);
+      if ((undone || failed) && wasWanted) await this.#start(definition);
     }
+  }
+
+  async #startClosed(definition: ServiceDefinition, how: string): Promise<void> {
+    await step(`start ${definition.name} ${how}, closed`, async () => {
+      await this.#start(definition);
+      await this.#waitHealthy(definition, definition.health.deadline);
+    });
+  }
+
+  async #fillNewDisk(
+    definition: ServiceDefinition,
+    fill: (guest: SshTarget) => Promise<void>,
+  ): Promise<void> {
+    await this.#startClosed(definition, 'on a new data disk');
+    await fill(await this.ssh(definition));
+    await this.waitHealthy(definition, definition.health.deadline);
+  }
+
+  async migrate(bundle: Bundle, steps: Migration): Promise<DeployReport> {
+    return this.#host.exclusively(() => this.#migrate(bundle, steps));
+  }
+
+  async #migrate(bundle: Bundle, { drain, fill }: Migration): Promise<DeployReport> {
+    const { definition } = bundle;
+    const { name } = definition;
+    const { current, releases } = await this.#settled(definition);
+    const now = current === undefined ? undefined : releases[current];
+    if (current === undefined || now === undefined) throw notDeployed(name, this.id);
+    requireOtherData(now, bundle.release);
+    if ((await keptDisk(this.#host, name)) !== undefined) {
+      throw dataKept(this.#host, name, 'one disk is kept at a time');
+    }
+    const report = await deploy(this.#host, bundle, {}, { migrates: true });
+    await this.#orAsBefore(definition, async () => {
+      await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
+      await closeService(this.#host, name, 'moving the data');
+      await this.#startClosed(definition, 'as it is');
+      await drain(await this.ssh(definition));
+      await step(`stop ${name}`, () => this.stop(definition, STOP_SECONDS));
+      await beginRestore(this.#host, definition, current);
+      await setCurrent(this.#host, name, report.slot);
+      await this.#fillNewDisk(definition, fill);
+      await commitRestore(this.#host, name);
+    });
+    return report;
   }
 
   undoRestore(definition: ServiceDefinition): Promise<void> {
@@ -381,17 +451,35 @@ export class HostedDevice implements Device {
     await this.#deployed(name);
     await settleTrialData(this.#host, definition);
     if (await this.#settleRestore(definition)) return this.#start(definition);
-    if (!(await this.#host.list(`services/${name}`)).includes('data.kept')) {
+    const { current, releases } = await this.#deployed(name);
+    const kept = await keptDisk(this.#host, name);
+    if (kept === undefined) {
       throw new SovereignError({
         code: 'nothing-kept',
-        what: 'there is no data from before a restore',
+        what: 'there is no data from before a restore or a migration',
         on: `${name} on ${this.id}`,
         hint: `sovereign backup list ${name} shows the backups that can be restored`,
       });
     }
+    if (kept.slot !== undefined && (kept.slot === current || releases[kept.slot] === undefined)) {
+      throw new SovereignError({
+        code: 'release-gone',
+        what: 'the release that can read the data which was kept is not on the device any more',
+        on: `${name} on ${this.id}`,
+        hint: `sovereign restore ${name} --discard gives that data up`,
+      });
+    }
     await this.stop(definition, STOP_SECONDS);
-    await swapKept(this.#host, name);
+    await swapKept(this.#host, name, kept.slot);
     await this.#start(definition);
+  }
+
+  discardKept({ name }: ServiceDefinition): Promise<boolean> {
+    return this.#host.exclusively(async () => {
+      if ((await keptDisk(this.#host, name)) === undefined) return false;
+      await discardKept(this.#host, name);
+      return true;
+    });
   }
 
   /**

@@ -10,6 +10,7 @@ export type {
   Endpoint,
   Inventory,
   LogOptions,
+  Migration,
   NotifyKind,
   Reminder,
   Probe,

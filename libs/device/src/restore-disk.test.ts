@@ -4,11 +4,24 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Host } from './host.ts';
 import { LocalHost } from './local/host.ts';
-import { beginRestore, cancelRestore, commitRestore, isRestoring, swapKept } from './restore-disk.ts';
+import {
+  beginRestore,
+  cancelRestore,
+  commitRestore,
+  discardKept,
+  isRestoring,
+  keptDisk,
+  swapKept,
+} from './restore-disk.ts';
+import { setCurrent } from './slots.ts';
 import { definition } from './testing/workstation.ts';
 
-/** A service with data, stopped; `kept` is of an earlier restore. */
-function stopped(): { folder: string; host: LocalHost; disk: (name?: string) => string | undefined } {
+/** A service with data, stopped; `kept` is of an earlier restore, or of a migration that left slot a. */
+function stopped(kept = 'data.kept'): {
+  folder: string;
+  host: LocalHost;
+  disk: (name?: string) => string | undefined;
+} {
   const root = mkdtempSync(join(tmpdir(), 'sovereign restore '));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const folder = join(root, 'services/sql');
@@ -16,7 +29,8 @@ function stopped(): { folder: string; host: LocalHost; disk: (name?: string) => 
   for (const [name, text] of Object.entries({
     'data.id': 'uuid\n',
     'data.img': 'old',
-    'data.kept': 'kept',
+    [kept]: 'kept',
+    current: 'b\n',
   })) {
     writeFileSync(join(folder, name), text);
   }
@@ -48,9 +62,10 @@ function cutAfter(host: LocalHost, changes: number): Host {
 async function everyCut(
   work: (host: Host) => Promise<void>,
   check: (place: ReturnType<typeof stopped>, changes: number) => Promise<void>,
+  kept?: string,
 ): Promise<number> {
   for (let changes = 0; ; changes++) {
-    const place = stopped();
+    const place = stopped(kept);
     const whole = await work(cutAfter(place.host, changes)).then(
       () => true,
       () => false,
@@ -118,6 +133,51 @@ test('an undo that is cut anywhere has both disks afterwards, and a second one g
   expect(disk()).toBe('kept');
   await swapKept(host, 'sql');
   expect(disk()).toBe('old');
+});
+
+/** The data leaves slot b for slot a. */
+const migrate = async (host: Host): Promise<void> => {
+  await beginRestore(host, definition, 'b');
+  await setCurrent(host, 'sql', 'a');
+  await host.write('services/sql/data.img', 'moved');
+  await commitRestore(host, 'sql');
+};
+
+test('a migration that is cut anywhere leaves the old data with its slot or the new with its own', async () => {
+  for (const cut of [0, 1, 2, 3, 4, 9]) {
+    const seen: unknown[] = [];
+    await everyCut(migrate, async ({ host, disk }) => {
+      await settle(host, cut);
+      const current = disk('current');
+      seen.push(disk());
+      expect([disk(), current, disk('data.kept-b')]).toEqual(
+        disk() === 'old' ? ['old', 'b', undefined] : ['moved', 'a', 'old'],
+      );
+    });
+    expect(new Set(seen)).toEqual(new Set(['old', 'moved']));
+  }
+});
+
+test('an undo of a migration that is cut anywhere has each disk with its slot', async () => {
+  for (const cut of [0, 1, 2, 3, 9]) {
+    const seen: unknown[] = [];
+    await everyCut(
+      (host) => swapKept(host, 'sql', 'a'),
+      async ({ host, disk }) => {
+        await settle(host, cut);
+        seen.push(disk());
+        expect([disk(), disk('current'), disk('data.kept-a'), disk('data.kept-b')]).toEqual(
+          disk() === 'old' ? ['old', 'b', 'kept', undefined] : ['kept', 'a', undefined, 'old'],
+        );
+      },
+      'data.kept-a',
+    );
+    expect(new Set(seen)).toEqual(new Set(['old', 'kept']));
+  }
+  const { host, disk } = stopped('data.kept-a');
+  expect(await keptDisk(host, 'sql')).toEqual({ slot: 'a' });
+  await discardKept(host, 'sql');
+  expect([await keptDisk(host, 'sql'), disk()]).toEqual([undefined, 'old']);
 });
 
 test('a service without a data disk is not restored into', async () => {

@@ -118,6 +118,21 @@ export function requireSameData(now: Release, next: Release, hint: string): void
 }
 
 /**
+ * Data is moved to another format of the same kind.
+ * @throws SovereignError `same-data`, `data-mismatch`
+ */
+export function requireOtherData(now: Release, next: Release): void {
+  if (now.data.kind !== next.data.kind) requireSameData(now, next, 'Only data of one kind can be moved');
+  if (now.data.major !== next.data.major || now.data.collation !== next.data.collation) return;
+  throw new SovereignError({
+    code: 'same-data',
+    what: 'the release keeps the data as it is: there is nothing to move',
+    on: next.service,
+    hint: `Run sovereign deploy ${next.service}`,
+  });
+}
+
+/**
  * Going back by hand is for releases that have the same data, as it is now.
  * @throws SovereignError `data-mismatch`
  */

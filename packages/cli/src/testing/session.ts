@@ -44,6 +44,8 @@ export function fakeDevice(rest: Partial<Device> = {}): Device & { did: string[]
     remove: doing('remove', undefined),
     restore: doing('restore', undefined),
     undoRestore: doing('undo restore', undefined),
+    discardKept: doing('discard kept', true),
+    migrate: () => Promise.reject(new Error('nothing is moved')),
     // eslint-disable-next-line @typescript-eslint/require-await
     logs: async function* ({ name }, { boot }) {
       yield `${name} first ${boot ? 'boot' : 'log'}`;
