@@ -1,11 +1,14 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, expect, test, vi } from 'vitest';
+import type { Bundle } from '@sovereign/device';
+import { releaseId } from '@sovereign/service';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { backupService } from './create.ts';
+import { migrateService } from './migrate.ts';
 import { resticProgram } from './program.ts';
 import { resticFailed } from './restic-errors.ts';
 import { listBackups, restoreService } from './restore.ts';
-import { definition, DEVICE, OTHER_DEVICE, StandInGuest, stream } from './testing/guest.ts';
+import { definition, DEVICE, OTHER_DEVICE, RELEASE, StandInGuest, stream } from './testing/guest.ts';
 
 // restic derives its key slowly by design, and each test calls it several times.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 900_000 });
@@ -149,6 +152,38 @@ test('what was restored and is not what was counted is given up', async () => {
     what: expect.stringContaining('app.public.t: 3 in the backup, 2 restored') as string,
   });
   expect(guest.did).toEqual(['new disk', 'old disk']);
+});
+
+describe('data that moves to another format', () => {
+  const bundle = { definition } as Bundle;
+
+  test('goes through a backup, which is one of the release before and stays', async () => {
+    const guest = new StandInGuest();
+    const device = guest.device();
+    await backupService(device, definition, { to: guest.repository });
+    guest.write('stream', stream({ rows: 5 }));
+    const moved = await migrateService(device, bundle);
+    expect(moved).toMatchObject({ slot: 'b', tables: 1, rows: 5 });
+    expect(guest.did).toEqual(['closed', 'new disk', 'kept']);
+    expect(guest.read('restored')).toBe(guest.read('stream'));
+    const last = (await listBackups(device, definition)).at(-1);
+    expect(last).toMatchObject({ id: moved.snapshot, about: { major: '16', release: releaseId(RELEASE) } });
+    expect(guest.reminders).toHaveLength(2);
+  });
+
+  test('is not touched where nobody said where backups go', async () => {
+    const guest = new StandInGuest();
+    await expect(migrateService(guest.device(), bundle)).rejects.toEqual(failure('no-repository-chosen', 2));
+    expect(guest.did).toEqual([]);
+  });
+
+  test('does not count as moved where it is not what was counted', async () => {
+    const guest = new StandInGuest();
+    await backupService(guest.device(), definition, { to: guest.repository });
+    guest.write('counts', 'count 2 app.public.t\n');
+    await expect(migrateService(guest.device(), bundle)).rejects.toEqual(failure('counts-differ'));
+    expect(guest.did).toEqual(['closed', 'new disk']);
+  });
 });
 
 test('a target that is full is told of', () => {

@@ -1,4 +1,4 @@
-import { notDeployed, remoteCommand, sshArgs, type Device } from '@sovereign/device';
+import { notDeployed, remoteCommand, sshArgs, type Device, type SshTarget } from '@sovereign/device';
 import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { remindOfBackup } from './age.ts';
@@ -47,33 +47,46 @@ export async function backupService(
     await changeBackupSettings(deviceId, (before) => ({ ...before, keep: { ...before.keep, ...keep } }));
   }
   const repository = await openRepository(deviceId, tools);
+  const { kind, major } = definition.data;
+  const source = { deviceId, service: name, release, data: { kind, major } };
+  const done = await store(await device.ssh(definition), repository, source, signal);
+  await remindOfBackup(device, deviceId, name);
+  const path = snapshotPath(name);
+  await prune(repository, { device: deviceId, path }, (await backupSettings(deviceId)).keep, signal);
+  return { ...done, repository: repository.name };
+}
+
+/** What a backup is of. */
+interface BackupOf {
+  deviceId: string;
+  service: string;
+  /** Id of the release that runs. */
+  release: string;
+  data: { kind: string; major: number };
+}
+
+/** Streams what a guest has into a new snapshot, which is the last good backup from then on. */
+export async function store(
+  guest: SshTarget,
+  repository: Repository,
+  { deviceId, service, release, data }: BackupOf,
+  signal?: AbortSignal,
+): Promise<NewSnapshot> {
   const snapshot = {
     device: deviceId,
-    path: snapshotPath(name),
-    about: {
-      format: String(FORMAT),
-      service: name,
-      kind: definition.data.kind,
-      major: String(definition.data.major),
-      release,
-    },
+    path: snapshotPath(service),
+    about: { format: String(FORMAT), service, kind: data.kind, major: String(data.major), release },
   };
-  const target = await device.ssh(definition);
   const remote = remoteCommand([GUEST_PROGRAM, 'create', `device=${deviceId}`, `release=${release}`]);
-  const done = await step(`back ${name} up to ${repository.name}`, async (handle) => {
-    const made = await backupCommand(
-      repository,
-      snapshot,
-      ['ssh', ...sshArgs(target, remote, false)],
-      signal,
-    );
+  const done = await step(`back ${service} up to ${repository.name}`, async (handle) => {
+    const made = await backupCommand(repository, snapshot, ['ssh', ...sshArgs(guest, remote, false)], signal);
     handle.detail(`${megabytes(made.bytes)}, ${megabytes(made.added)} of it new`);
     return made;
   });
-  await changeServiceBackups(deviceId, name, { last: { at: new Date().toISOString(), snapshot: done.id } });
-  await remindOfBackup(device, deviceId, name);
-  await prune(repository, snapshot, (await backupSettings(deviceId)).keep, signal);
-  return { ...done, repository: repository.name };
+  await changeServiceBackups(deviceId, service, {
+    last: { at: new Date().toISOString(), snapshot: done.id },
+  });
+  return done;
 }
 
 /** The backup is good whether or not older ones could be taken away. */

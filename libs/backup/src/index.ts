@@ -1,5 +1,6 @@
 export { backupAge, remindOfBackup, type BackupAge } from './age.ts';
 export { backupService, deviceIdOf, megabytes, type BackupDone, type BackupOptions } from './create.ts';
+export { migrateService, type Migrated } from './migrate.ts';
 export { lockRestic, resticProgram } from './program.ts';
 export { listBackups, restoreService, type Restored, type RestoreOptions, type Source } from './restore.ts';
 export type { Snapshot } from './restic.ts';

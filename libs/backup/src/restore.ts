@@ -137,7 +137,7 @@ export async function chooseSnapshot(
 }
 
 /** Brings a snapshot into a guest without data, and compares what is there then with what was counted. */
-async function fill(
+export async function fill(
   guest: SshTarget,
   service: string,
   repository: Repository,

@@ -19,6 +19,8 @@ export async function builtRoot(): Promise<{ base: 'alpine' | 'debian'; sha256: 
 export interface Other {
   /** A folder of files that it has in the place of others. */
   overlay?: string;
+  /** The major version that it says its data is of; the overlay has the programs in their place. */
+  major?: number;
   erofs?: ErofsOptions;
 }
 
@@ -27,10 +29,13 @@ export async function rebuildRoot(
   tools: ToolRoot,
   folder: string,
   base: 'alpine' | 'debian',
-  { overlay, erofs }: Other = {},
+  { overlay, major, erofs }: Other = {},
 ): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const service = await loadService(project);
+  const found = await loadService(project);
+  const { data } = found.definition;
+  const definition = { ...found.definition, data: { ...data, major: major ?? data.major } };
+  const service = { ...found, definition };
   const lock = lockPath(service, base);
   const packages = await packageBases[base].unpack(await readLock(lock), lock);
   const recipe = await guestRecipe(service, base, await builtPrograms(workspaceRoot()));

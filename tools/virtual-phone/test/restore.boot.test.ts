@@ -1,12 +1,15 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { backupService, restoreService, verifyBackup } from '@sovereign/backup';
+import { existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { backupService, listBackups, migrateService, restoreService, verifyBackup } from '@sovereign/backup';
+import type { Bundle } from '@sovereign/device';
 import { dataDir } from '@sovereign/store';
+import { openToolRoot } from '@sovereign/tools';
+import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
 import { TestService } from 'rootfs-sql/testing/service';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Phone, PhoneService } from './phone.ts';
 
-// Four machines, one after the other.
+// Eight machines, one after the other.
 vi.setConfig({ testTimeout: 600_000 });
 
 /** Clients that write while the backup is made. */
@@ -95,4 +98,56 @@ test('a backup under writes is verified, restored on a phone, and taken back', a
   await there.healthy();
   // The data from before: none.
   expect(await there.query("select 1 from pg_tables where tablename = 'ledger'")).toEqual([]);
+});
+
+/**
+ * Stands in for the image of the next major version, of which there is none: the PostgreSQL that there is, which says it
+ * is the next one, and keeps its data where that would.
+ */
+async function nextMajor(): Promise<Bundle> {
+  const { bundle, definition, folder } = service;
+  const { base } = await builtRoot();
+  const major = definition.data.major + 1;
+  const programs = { alpine: 'usr/libexec/postgresql', debian: 'usr/lib/postgresql/' }[base];
+  const overlay = join(folder, 'overlay');
+  const link = join(overlay, `${programs}${major}`);
+  mkdirSync(dirname(link), { recursive: true });
+  symlinkSync(`/${programs}${definition.data.major}`, link);
+  const built = join(folder, 'next');
+  const sha256 = await rebuildRoot(await openToolRoot(), built, base, { overlay, major });
+  const root = join(built, 'root.erofs');
+  return {
+    ...bundle,
+    definition: { ...definition, data: { ...definition.data, major } },
+    release: {
+      ...bundle.release,
+      root: { sha256, size: statSync(root).size },
+      data: { ...bundle.release.data, major },
+    },
+    files: { ...bundle.files, root },
+  };
+}
+
+test('data moves to the next major version, and back to what it was', async () => {
+  const { device, definition } = service;
+  const seen = async () => {
+    const folder = "current_setting('data_directory') as folder";
+    const [row] = await service.query(`select count(*)::int as rows, ${folder} from loaded`);
+    return row;
+  };
+  const next = await nextMajor();
+  const { major } = next.definition.data;
+  const moved = await migrateService(device, next);
+  expect(moved).toMatchObject({ slot: 'b', tables: 2 });
+  expect(await seen()).toEqual({ rows: ROWS, folder: `/data/postgresql/${major}` });
+  expect(await service.status()).toMatchObject({ healthy: true, release: moved.release, trial: false });
+  // The backup that it went through is of the version before.
+  const [made] = (await listBackups(device, definition)).slice(-1);
+  expect(made).toMatchObject({ id: moved.snapshot, about: { major: String(major - 1) } });
+
+  await service.query('insert into ledger values (99, 99)');
+  await device.undoRestore(definition);
+  await device.waitHealthy(definition, definition.health.deadline);
+  expect(await seen()).toEqual({ rows: ROWS, folder: `/data/postgresql/${major - 1}` });
+  expect(await service.query('select 1 from ledger where writer = 99')).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Device, ServiceStatus } from '@sovereign/device';
-import { defineService } from '@sovereign/service';
+import { defineService, type Release } from '@sovereign/service';
 import { onTestFinished, vi } from 'vitest';
 
 export const definition = defineService({
@@ -28,6 +28,18 @@ export function stream({ rows = 3, head = 'sovereign-backup 1', major = 17, size
   const piece = 'some rows\n'.repeat(size / 10);
   return `${head}\n${about}count ${rows} app.public.t\npiece database ${size}\n${piece}piece database 0\nend\n`;
 }
+
+/** What the device has, with data of a major version before today's. */
+export const RELEASE: Release = {
+  ...{ schema: 1, service: 'sql', base: 'debian', version: '16' },
+  kernel: { sha256: '1'.repeat(64), size: 1 },
+  root: { sha256: '2'.repeat(64), size: 1 },
+  agent: { sha256: '3'.repeat(64) },
+  data: { kind: 'postgresql', major: 16, collation: 'builtin C.UTF-8' },
+  resources: { memory: 64, cpus: 1 },
+  controlProtocol: 1,
+  configSchema: 1,
+};
 
 /**
  * A workstation with settings of its own, and a guest that is a stand-in: `ssh` runs a script of this machine that
@@ -83,7 +95,10 @@ export class StandInGuest {
       identityFile: '/nowhere',
       knownHostsFile: '/nowhere',
     } as const;
-    const known: Pick<Device, 'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore' | 'notify'> = {
+    const known: Pick<
+      Device,
+      'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore' | 'notify' | 'releases' | 'migrate'
+    > = {
       id: 'local',
       kind: 'local',
       inventory: () => Promise.resolve({ id, services: ['sql'] }),
@@ -112,6 +127,15 @@ export class StandInGuest {
           this.reminders.push(`${from.toISOString()} ${service}: ${text}`);
           return Promise.resolve();
         },
+      },
+      releases: () => Promise.resolve([RELEASE]),
+      migrate: async (_bundle, { drain, fill }) => {
+        this.did.push('closed');
+        await drain(guest);
+        this.did.push('new disk');
+        await fill(guest);
+        this.did.push('kept');
+        return { release: 'cd'.repeat(32), slot: 'b', changed: true, bytesSent: 1 };
       },
       restore: async (_service, fill, { keep = true } = {}) => {
         this.did.push('new disk');

@@ -1,0 +1,52 @@
+import { notDeployed, type Bundle, type DeployReport, type Device } from '@sovereign/device';
+import { releaseId } from '@sovereign/service';
+import { remindOfBackup } from './age.ts';
+import { deviceIdOf, store } from './create.ts';
+import { openRepository, type Tools } from './repository.ts';
+import { chooseSnapshot, fill } from './restore.ts';
+
+export interface MigrateOptions {
+  signal?: AbortSignal;
+  tools?: Tools;
+}
+
+export interface Migrated extends DeployReport {
+  /** The backup that the data went through, which stays. */
+  snapshot: string;
+  /** Tables that were compared, and the rows in them. */
+  tables: number;
+  rows: number;
+}
+
+/**
+ * Moves the data of a service to a release that keeps it in another format, through a backup in the device's repository,
+ * while nobody is let in. Before anything is stopped it is known that backups of this device have a place.
+ * @throws SovereignError `no-repository-chosen`, or where anything is wrong: release and data are as they were then
+ */
+export async function migrateService(
+  device: Device,
+  bundle: Bundle,
+  { signal, tools }: MigrateOptions = {},
+): Promise<Migrated> {
+  const { definition } = bundle;
+  const { name } = definition;
+  const deviceId = await deviceIdOf(device, name);
+  const repository = await openRepository(deviceId, tools);
+  const [now] = await device.releases(definition);
+  if (now === undefined) throw notDeployed(name, device.id);
+  let snapshot = '';
+  let counts: ReadonlyMap<string, number> = new Map();
+  const report = await device.migrate(bundle, {
+    drain: async (guest) => {
+      const source = { deviceId, service: name, release: releaseId(now), data: now.data };
+      snapshot = (await store(guest, repository, source, signal)).id;
+    },
+    fill: async (guest) => {
+      const made = await chooseSnapshot(repository, definition, deviceId, snapshot);
+      counts = await fill(guest, name, repository, made, signal);
+    },
+  });
+  await remindOfBackup(device, deviceId, name);
+  const rows = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return { ...report, snapshot, tables: counts.size, rows };
+}
