@@ -38,3 +38,19 @@ async function deviceIdOf(word: string, any: boolean): Promise<string> {
     exit: 4,
   });
 }
+
+/**
+ * Somebody said where backups of this device go.
+ * @throws SovereignError `no-repository-chosen`
+ */
+export async function requireTarget(deviceId: string, word: string, device: string): Promise<void> {
+  const { chosenRepository } = await backupLibrary();
+  if ((await chosenRepository(deviceId)) !== undefined) return;
+  throw new SovereignError({
+    code: 'no-repository-chosen',
+    what: 'nobody said where backups of this device go',
+    on: device,
+    hint: `Make the first one by hand: sovereign backup ${word} --to REPOSITORY`,
+    exit: 2,
+  });
+}

@@ -410,7 +410,11 @@ export const table: readonly CommandEntry[] = [
     flags: ['serial', 'dryRun'],
     own: [
       { flags: '--snapshot <id>', description: 'this backup instead of the newest one' },
-      { flags: '--undo', description: 'back to the data from before the last restore' },
+      {
+        flags: '--undo',
+        description: 'back to the data from before the last restore, or before it was moved',
+      },
+      { flags: '--discard', description: 'give that data up' },
       ...ofDevice,
     ],
     needs: ['qemu', 'ssh'],

@@ -48,6 +48,7 @@ test('what would be done is said, and nothing is done', async () => {
   expect(await plan(verify, { snapshot: 'ab' })).toMatch(/restore backup ab of sql into a machine/);
   expect(await plan(schedule, { weekly: '04:30' })).toMatch(/every Sunday at 04:30/);
   expect(await plan(restore, { undo: true })).toMatch(/put the data of sql on local back/);
+  expect(await plan(restore, { discard: true })).toBe('give up the data of sql on local that was kept');
   expect(device.did).toEqual([]);
 });
 
@@ -57,6 +58,8 @@ test.each([
   [schedule, { daily: '03:00', off: true }],
   [schedule, { daily: '3 am' }],
   [restore, { undo: true, snapshot: 'ab' }],
+  [restore, { undo: true, discard: true }],
+  [restore, { discard: true, of: 'ab' }],
 ])('a wrong command line is refused', async (run, own) => {
   settings();
   const { session } = fakeSession({ device: known(), own });
@@ -82,6 +85,8 @@ test('data is not replaced without a yes', async () => {
   await expect(restore(session)).rejects.toMatchObject({ code: 'not-confirmed', exit: 1 });
   const back = fakeSession({ device, own: { undo: true } }).session;
   await expect(restore(back)).rejects.toMatchObject({ code: 'not-confirmed' });
+  const away = fakeSession({ device, own: { discard: true } }).session;
+  await expect(restore(away)).rejects.toMatchObject({ code: 'not-confirmed' });
   expect(device.did).toEqual([]);
 });
 
@@ -90,6 +95,13 @@ test('undo goes back and waits for health', async () => {
   const { session } = fakeSession({ device, own: { undo: true }, flags: { yes: true } });
   expect((await restore(session)).json).toMatchObject({ device: 'local', undone: true });
   expect(device.did).toEqual(['undo restore sql', expect.stringMatching(/^wait sql/)]);
+});
+
+test('discard gives up what was kept', async () => {
+  const device = known();
+  const { session } = fakeSession({ device, own: { discard: true }, flags: { yes: true } });
+  expect((await restore(session)).json).toMatchObject({ device: 'local', discarded: true });
+  expect(device.did).toEqual(['discard kept sql']);
 });
 
 test('status tells of a backup that is old', async () => {

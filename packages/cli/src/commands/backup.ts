@@ -1,7 +1,7 @@
 import type { Keep, Schedule, Snapshot } from '@sovereign/backup';
 import type { Bundle } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
-import { backupLibrary, said, sourceOf } from '../backup-source.ts';
+import { backupLibrary, requireTarget, said, sourceOf } from '../backup-source.ts';
 import { announce, deviceLibrary, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
 import type { Run, Session } from '../session.ts';
@@ -87,28 +87,18 @@ export const schedule: Run = async (session) => {
       ? `${word} on ${device.id} is not backed up by a timer any more`
       : `${word} on ${device.id} is backed up ${when.every === 'daily' ? 'every day' : 'every Sunday'} at ${when.at}, while this workstation’s user is logged in or lingers`;
   if (session.flags.dryRun === true) return planned(text);
-  const { chosenRepository, deviceIdOf, remindOfBackup, scheduleBackups, unscheduleBackups } =
-    await backupLibrary();
+  const { deviceIdOf, remindOfBackup, scheduleBackups, unscheduleBackups } = await backupLibrary();
   const { name } = service.definition;
   const deviceId = await deviceIdOf(device, name);
   const scheduled = { device: { id: device.id, deviceId }, service: name, workspace: session.root };
   if (when === undefined) await unscheduleBackups(scheduled);
   else {
-    if ((await chosenRepository(deviceId)) === undefined) throw noTarget(word, device.id);
+    await requireTarget(deviceId, word, device.id);
     await scheduleBackups(scheduled, when);
     await remindOfBackup(device, deviceId, name);
   }
   return { json: { device: device.id, service: name, schedule: when ?? null }, text };
 };
-
-const noTarget = (word: string, device: string): SovereignError =>
-  new SovereignError({
-    code: 'no-repository-chosen',
-    what: 'nobody said where backups of this device go',
-    on: device,
-    hint: `Make the first one by hand: sovereign backup ${word} --to REPOSITORY`,
-    exit: 2,
-  });
 
 /** What `--daily`, `--weekly` and `--off` mean; undefined: no more. */
 function scheduleOf(session: Session): Pick<Schedule, 'every' | 'at'> | undefined {

@@ -3,10 +3,11 @@ import { confirm, confirmTyped } from '../ask.ts';
 import { backupLibrary, said, sourceOf } from '../backup-source.ts';
 import { announce, theService } from '../device.ts';
 import { wordOf } from '../services.ts';
-import type { Run } from '../session.ts';
+import type { Run, Session } from '../session.ts';
 
 export const restore: Run = async (session) => {
   if (session.own.undo === true) return undo(session);
+  if (session.own.discard === true) return discard(session);
   const service = theService(session);
   const word = wordOf(service);
   const { definition } = service;
@@ -39,21 +40,45 @@ export const restore: Run = async (session) => {
 const undo: Run = async (session) => {
   const service = theService(session);
   const word = wordOf(service);
-  if (['snapshot', 'of', 'repository'].some((flag) => session.own[flag] !== undefined)) {
-    throw new SovereignError({
-      code: 'usage',
-      what: '--undo goes back to the data that was kept, and takes no backup',
-      on: '--undo',
-      exit: 2,
-    });
-  }
+  alone(session, 'undo');
   const device = await session.devices.pick();
-  const what = `put the data of ${word} on ${device.id} back that the last restore kept`;
+  const what = `put the data of ${word} on ${device.id} back that was kept`;
   if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
   announce(device);
   await confirm(session, what, 'restore');
   await step(what, () => device.undoRestore(service.definition));
   await device.waitHealthy(service.definition, session.flags.timeout ?? service.definition.health.deadline);
-  const text = `${word} has the data from before the restore; a second --undo goes forth again`;
+  const text = `${word} has the data from before; a second --undo goes forth again`;
   return { json: { device: device.id, service: service.definition.name, undone: true }, text };
 };
+
+const discard: Run = async (session) => {
+  const service = theService(session);
+  const word = wordOf(service);
+  alone(session, 'discard');
+  const device = await session.devices.pick();
+  const what = `give up the data of ${word} on ${device.id} that was kept`;
+  if (session.flags.dryRun === true) return { json: { plan: [what] }, text: what };
+  announce(device);
+  await confirmTyped(session, {
+    text: `The data that ${word} on ${device.id} had before is removed; there is no --undo any more.`,
+    word,
+    command: 'restore',
+    refused: 'removing data was not confirmed',
+  });
+  const discarded = await device.discardKept(service.definition);
+  const text = discarded ? `the data from before is given up` : `no data from before was kept`;
+  return { json: { device: device.id, service: service.definition.name, discarded }, text };
+};
+
+/** What is about the data that was kept takes no backup. */
+function alone({ own }: Session, flag: 'undo' | 'discard'): void {
+  const others = ['snapshot', 'of', 'repository', 'undo', 'discard'].filter((other) => other !== flag);
+  if (others.every((other) => own[other] === undefined || own[other] === false)) return;
+  throw new SovereignError({
+    code: 'usage',
+    what: `--${flag} is about the data that was kept, and goes with no other option of restore`,
+    on: `--${flag}`,
+    exit: 2,
+  });
+}

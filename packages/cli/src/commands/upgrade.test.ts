@@ -1,14 +1,21 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Device } from '@sovereign/device';
+import type { Bundle, Device } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
 import { releaseId, type FoundService, type Release } from '@sovereign/service';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fakeCheckout, type FakeCheckout } from '../testing/checkout.ts';
 import { service } from '../testing/services.ts';
 import { fakeDevice, fakeSession, status } from '../testing/session.ts';
 import { outdated } from './outdated.ts';
 import { upgrade } from './upgrade.ts';
+
+/** Stands in for what libs/backup tests: where backups go, and how the data moved. */
+const library = vi.hoisted(() => ({
+  chosenRepository: vi.fn<() => Promise<string | undefined>>(),
+  migrateService: vi.fn<() => Promise<unknown>>(),
+}));
+vi.mock('@sovereign/backup', () => ({ ...library, deviceIdOf: () => Promise.resolve('id') }));
 
 let checkout: FakeCheckout;
 afterEach(() => checkout.remove());
@@ -220,6 +227,69 @@ describe('upgrade', () => {
       'start sql on local on trial, closed; keep it where it is healthy, else go back',
     ]);
     expect(await checkout.nxRuns()).toHaveLength(1);
+  });
+
+  describe('to another major version of the data', () => {
+    const moved = { snapshot: 'ab12', tables: 2, rows: 7 };
+    const bundle = { release: release('2') };
+    beforeEach(async () => {
+      library.chosenRepository.mockReset().mockResolvedValue('/srv/backups');
+      library.migrateService.mockReset().mockResolvedValue(moved);
+      vi.spyOn(await import('@sovereign/device'), 'readBundle').mockResolvedValue(bundle as Bundle);
+    });
+
+    const newer = async () => {
+      const made = await world({ alpha: '1' }, { alpha: '2' });
+      const { definition } = made.found;
+      return {
+        ...made,
+        found: { ...made.found, definition: { ...definition, data: { ...definition.data, major: 2 } } },
+      };
+    };
+
+    it('builds, moves the data, and says how to go back', async () => {
+      const { found, locked } = await newer();
+      const made = device();
+      const { json, text } = await upgrade(sessionOf(found, made));
+      const runs = (await checkout.nxRuns()).map((line) => /--targets=(\S+)/.exec(line)?.[1]);
+      expect(runs).toEqual(['lock', 'build']);
+      expect(library.migrateService).toHaveBeenCalledWith(made, bundle, expect.anything());
+      expect(made.did).toEqual([]);
+      expect(locked()).toEqual(lock({ alpha: '2' }));
+      expect(json).toMatchObject({ service: 'sql', moved });
+      expect(text).toMatch(/^sql on local has moved from sql 1 to sql 2: 2 tables with 7 rows/);
+      expect(text).toMatch(/restore sql --undo goes back, --discard gives it up$/);
+      expect(await checkout.events()).toMatch(/serves nobody until that is done/);
+    });
+
+    it('is planned as that', async () => {
+      const { found } = await newer();
+      const { text } = await upgrade(sessionOf(found, device(), { dryRun: true }));
+      expect(text).toMatch(
+        /--targets=build .*\nmove the data of sql on local from sql 1 to sql 2, through a backup/,
+      );
+      expect(library.migrateService).not.toHaveBeenCalled();
+    });
+
+    it('does nothing before somebody said where backups go', async () => {
+      library.chosenRepository.mockResolvedValue(undefined);
+      const { found, lockFile } = await newer();
+      const before = readFileSync(lockFile);
+      await expect(upgrade(sessionOf(found, device()))).rejects.toMatchObject({
+        code: 'no-repository-chosen',
+        hint: expect.stringContaining('sovereign backup sql --to') as string,
+      });
+      expect(await checkout.nxRuns()).toEqual([]);
+      expect(readFileSync(lockFile)).toEqual(before);
+    });
+
+    it('puts the lock back where the data could not be moved', async () => {
+      library.migrateService.mockRejectedValue(new SovereignError({ code: 'counts-differ', what: 'no' }));
+      const { found, lockFile } = await newer();
+      const before = readFileSync(lockFile);
+      await expect(upgrade(sessionOf(found, device()))).rejects.toMatchObject({ code: 'counts-differ' });
+      expect(readFileSync(lockFile)).toEqual(before);
+    });
   });
 
   it('of what was never deployed is an error that says what to do', async () => {

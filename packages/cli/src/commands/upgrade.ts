@@ -1,11 +1,20 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { writeLock } from '@sovereign/base';
+import type { Migrated } from '@sovereign/backup';
 import type { Device } from '@sovereign/device';
 import { note, step, toSovereignError } from '@sovereign/report';
-import { needsOf, releaseId, settingValues, type FoundService } from '@sovereign/service';
+import {
+  needsOf,
+  releaseId,
+  settingValues,
+  type FoundService,
+  type Release,
+  type ServiceDefinition,
+} from '@sovereign/service';
 import { writeFileAtomic } from '@sovereign/store';
 import { canAsk, confirm } from '../ask.ts';
+import { backupLibrary, requireTarget } from '../backup-source.ts';
 import { announce, deviceLibrary, theService } from '../device.ts';
 import { withNeeded } from '../needed.ts';
 import { describeNewer, lookForNewer, type Newer } from '../newer.ts';
@@ -28,32 +37,52 @@ export const upgrade: Run = async (session) => {
   const word = wordOf(service);
   await servicesOnBase(session, [service]);
   const device = await session.devices.pick();
-  const run = await nxRun(session, [service], ['deploy'], { device: device.id });
+  const [before] = await device.releases(definition);
+  const moves = before === undefined ? undefined : whatMoves(before, definition);
+  const run =
+    moves === undefined
+      ? await nxRun(session, [service], ['deploy'], { device: device.id })
+      : await nxRun(session, [service], ['build']);
   if (session.flags.dryRun === true) {
     const lock = { ...run, targets: ['lock'], options: {} };
     return plan(session.flags.locked === true ? [run] : [lock, run], [
-      `start ${word} on ${device.id} on trial, closed; keep it where it is healthy, else go back`,
+      moves === undefined
+        ? `start ${word} on ${device.id} on trial, closed; keep it where it is healthy, else go back`
+        : `move the data of ${word} on ${device.id} ${moves}, through a backup; keep the data from before with its release`,
     ]);
   }
   announce(device);
-  const [before] = await device.releases(definition);
   if (before === undefined) throw (await deviceLibrary()).notDeployed(word, device.id);
+  if (moves !== undefined) {
+    const { deviceIdOf } = await backupLibrary();
+    await requireTarget(await deviceIdOf(device, definition.name), word, device.id);
+    note(`the data of ${word} moves ${moves}, through a backup: it serves nobody until that is done`);
+  }
   const newer = session.flags.locked === true ? undefined : (await lookForNewer(session, [service]))[0];
   if (newer !== undefined) {
     for (const line of [...describeNewer(newer), ...(await whatItMeans(device, newer))]) note(line);
-    if (newer.changes.length > 0 && canAsk(session)) {
-      await confirm(session, `upgrade ${word} on ${device.id}`, 'upgrade');
-    }
+  }
+  if ((moves !== undefined || (newer?.changes.length ?? 0) > 0) && canAsk(session)) {
+    await confirm(session, `upgrade ${word} on ${device.id}`, 'upgrade');
   }
   const [was] = await device.status([definition]);
   const putBack = await takeLock(newer);
+  let moved: Migrated | undefined;
   try {
     await runNx(run);
     for (const needed of await withNeeded(session, device, [service])) {
       if (needed.definition.name !== definition.name) await startAndWait(session, device, needed);
     }
-    const built = await session.devices.built(service);
-    await startAndWait(withTimeForTrial(session, service), device, service, built);
+    if (moves === undefined) {
+      const built = await session.devices.built(service);
+      await startAndWait(withTimeForTrial(session, service), device, service, built);
+    } else {
+      const { readBundle } = await deviceLibrary();
+      const { migrateService } = await backupLibrary();
+      moved = await migrateService(device, await readBundle(session.root, service), {
+        signal: session.signal,
+      });
+    }
   } catch (thrown) {
     await putBack();
     const back = toSovereignError(thrown).code === 'rolled-back';
@@ -68,17 +97,38 @@ export const upgrade: Run = async (session) => {
   const [from, to] = [releaseId(before), releaseId(after)];
   if (was?.state === 'stopped') await stopOne(session, device, service);
   const changes = newer?.changes ?? [];
-  const json = { device: device.id, service: definition.name, from, to, changed: from !== to, changes };
+  const json = {
+    ...{ device: device.id, service: definition.name, from, to, changed: from !== to, changes },
+    ...(moved === undefined
+      ? {}
+      : { moved: { snapshot: moved.snapshot, tables: moved.tables, rows: moved.rows } }),
+  };
+  if (moved !== undefined) {
+    const text = [
+      `${word} on ${device.id} has moved ${moves ?? ''}: ${moved.tables} tables with ${moved.rows} rows, as they were counted; release ${from.slice(0, 12)} -> ${to.slice(0, 12)}`,
+      ...(was?.state === 'stopped' ? [STOPPED_AGAIN] : []),
+      `The data from before is kept with its release: ./sovereign restore ${word} --undo goes back, --discard gives it up`,
+    ].join('\n');
+    return { json, text };
+  }
   if (from === to)
     return { json, text: `${word} on ${device.id} is up to date: release ${from.slice(0, 12)}` };
   const security = changes.filter(({ fixes }) => fixes.length > 0).length;
   const text = [
     `${word} on ${device.id} passed its trial: release ${from.slice(0, 12)} -> ${to.slice(0, 12)}, ${changes.length} packages changed, ${security} with security fixes`,
-    ...(was?.state === 'stopped' ? [`It was stopped before, and is stopped again`] : []),
+    ...(was?.state === 'stopped' ? [STOPPED_AGAIN] : []),
     `./sovereign rollback ${word} goes back to the release before, as long as both have the same data`,
   ].join('\n');
   return { json, text };
 };
+
+const STOPPED_AGAIN = 'It was stopped before, and is stopped again';
+
+/** From what to what the data of this release has to move; undefined where it stays as it is. */
+function whatMoves({ data: now }: Release, { data: next }: ServiceDefinition): string | undefined {
+  if (now.major !== next.major) return `from ${now.kind} ${now.major} to ${next.kind} ${next.major}`;
+  return now.collation === next.collation ? undefined : `from ${now.collation} to ${next.collation}`;
+}
 
 const withTimeForTrial = (session: Session, { definition }: FoundService): Session => ({
   ...session,
