@@ -413,7 +413,7 @@ export class HostedDevice implements Device {
     await this.waitHealthy(definition, definition.health.deadline);
   }
 
-  async migrate(bundle: Bundle, steps: Migration): Promise<DeployReport> {
+  migrate(bundle: Bundle, steps: Migration): Promise<DeployReport> {
     return this.#host.exclusively(() => this.#migrate(bundle, steps));
   }
 
@@ -448,10 +448,9 @@ export class HostedDevice implements Device {
 
   async #undoRestore(definition: ServiceDefinition): Promise<void> {
     const { name } = definition;
-    await this.#deployed(name);
+    const { current, releases } = await this.#deployed(name);
     await settleTrialData(this.#host, definition);
     if (await this.#settleRestore(definition)) return this.#start(definition);
-    const { current, releases } = await this.#deployed(name);
     const kept = await keptDisk(this.#host, name);
     if (kept === undefined) {
       throw new SovereignError({

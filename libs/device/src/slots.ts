@@ -1,6 +1,7 @@
 import { SovereignError } from '@sovereign/report';
 import {
   dataFormat,
+  differentData,
   releaseId,
   releaseSchema,
   type Release,
@@ -107,7 +108,7 @@ export async function clearTrial(host: Host, service: string): Promise<void> {
  * @throws SovereignError `data-mismatch`
  */
 export function requireSameData(now: Release, next: Release, hint: string): void {
-  const differs = (['kind', 'major', 'collation'] as const).find((key) => now.data[key] !== next.data[key]);
+  const differs = differentData(now.data, next.data);
   if (differs === undefined) return;
   throw new SovereignError({
     code: 'data-mismatch',
@@ -122,8 +123,9 @@ export function requireSameData(now: Release, next: Release, hint: string): void
  * @throws SovereignError `same-data`, `data-mismatch`
  */
 export function requireOtherData(now: Release, next: Release): void {
-  if (now.data.kind !== next.data.kind) requireSameData(now, next, 'Only data of one kind can be moved');
-  if (now.data.major !== next.data.major || now.data.collation !== next.data.collation) return;
+  const differs = differentData(now.data, next.data);
+  if (differs === 'kind') requireSameData(now, next, 'Only data of one kind can be moved');
+  if (differs !== undefined) return;
   throw new SovereignError({
     code: 'same-data',
     what: 'the release keeps the data as it is: there is nothing to move',

@@ -15,6 +15,7 @@ export {
   CONTROL_PROTOCOL,
   makeRelease,
   dataFormat,
+  differentData,
   releaseId,
   releaseSchema,
   type BuiltArtifacts,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { defineService } from './definition.ts';
-import { dataFormat, makeRelease, releaseSchema } from './release.ts';
+import { dataFormat, differentData, makeRelease, releaseSchema } from './release.ts';
 
 const definition = defineService({
   name: 'sql',
@@ -43,6 +43,14 @@ test('a release that a device was given before there was a network still reads, 
   delete old.network;
   expect(releaseSchema.parse(old)).toEqual(old);
   expect(releaseSchema.safeParse({ ...old, schema: 2 }).success).toBe(false);
+});
+
+test('data differs by its kind, then its major version, then its collation', () => {
+  const { data } = release;
+  expect(differentData(data, { ...data })).toBeUndefined();
+  expect(differentData(data, { ...data, collation: 'other' })).toBe('collation');
+  expect(differentData(data, { ...data, collation: 'other', major: 18 })).toBe('major');
+  expect(differentData(data, { kind: 'sqlite', major: 18, collation: 'other' })).toBe('kind');
 });
 
 test('the format of the data changes with the major version, and where the definition says so with every version', () => {

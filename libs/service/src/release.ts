@@ -85,5 +85,12 @@ export function dataFormat({ data }: Pick<ServiceDefinition, 'data'>, release: R
     .replaceAll(/\s/g, '_');
 }
 
+/** By what the data of two releases differs, so that neither takes the other's; undefined where it does not. */
+export const differentData = (
+  now: Release['data'],
+  next: Release['data'],
+): keyof Release['data'] | undefined =>
+  (['kind', 'major', 'collation'] as const).find((key) => now[key] !== next[key]);
+
 /** The release's id: SHA-256 of its canonical JSON. */
 export const releaseId = (release: Release): string => sha256(canonicalJson(release));

@@ -5,6 +5,7 @@ import type { Migrated } from '@sovereign/backup';
 import type { Device } from '@sovereign/device';
 import { note, step, toSovereignError } from '@sovereign/report';
 import {
+  differentData,
   needsOf,
   releaseId,
   settingValues,
@@ -126,8 +127,11 @@ const STOPPED_AGAIN = 'It was stopped before, and is stopped again';
 
 /** From what to what the data of this release has to move; undefined where it stays as it is. */
 function whatMoves({ data: now }: Release, { data: next }: ServiceDefinition): string | undefined {
-  if (now.major !== next.major) return `from ${now.kind} ${now.major} to ${next.kind} ${next.major}`;
-  return now.collation === next.collation ? undefined : `from ${now.collation} to ${next.collation}`;
+  const differs = differentData(now, next);
+  if (differs === undefined) return undefined;
+  return differs === 'collation'
+    ? `from ${now.collation} to ${next.collation}`
+    : `from ${now.kind} ${now.major} to ${next.kind} ${next.major}`;
 }
 
 const withTimeForTrial = (session: Session, { definition }: FoundService): Session => ({
