@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { shells, StandInGuest } from './testing/scripts.ts';
+import { endGroup, shells, StandInGuest } from './testing/scripts.ts';
 
 // Processes are started and waited for, on a machine that may have other work.
 vi.setConfig({ testTimeout: 120_000 });
@@ -119,7 +119,7 @@ describe.each(shells)('Vaultwarden’s, under %s', (_name, shell) => {
       }
     } finally {
       // With the sqlite3 that it waits for.
-      process.kill(-(writer.pid ?? 0), 'SIGKILL');
+      endGroup(writer);
     }
     expect(made.run('ls "$SOVEREIGN_DATA"').stdout).toBe('vaultwarden\n');
   });
@@ -194,9 +194,7 @@ describe.each(shells)('Forgejo’s, under %s', (name, shell) => {
   const runs = async (made: StandInGuest, script: string) => {
     const supervisor = spawn('sh', ['-c', `sh -c '${script}' & wait`], { stdio: 'ignore', detached: true });
     made.write('pid', `${supervisor.pid}\n`);
-    onTestFinished(() => {
-      process.kill(-(supervisor.pid ?? 0), 'SIGKILL');
-    });
+    onTestFinished(() => endGroup(supervisor));
     await expect.poll(() => made.run('ps -o pid= --ppid "$(cat "$RUN/pid")"').stdout).not.toBe('');
   };
 

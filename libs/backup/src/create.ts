@@ -47,8 +47,7 @@ export async function backupService(
     await changeBackupSettings(deviceId, (before) => ({ ...before, keep: { ...before.keep, ...keep } }));
   }
   const repository = await openRepository(deviceId, tools);
-  const { kind, major } = definition.data;
-  const source = { deviceId, service: name, release, data: { kind, major } };
+  const source = { deviceId, service: name, release, data: definition.data };
   const done = await store(await device.ssh(definition), repository, source, signal);
   await remindOfBackup(device, deviceId, name);
   const path = snapshotPath(name);

@@ -3,19 +3,16 @@ import { releaseId } from '@sovereign/service';
 import { remindOfBackup } from './age.ts';
 import { deviceIdOf, store } from './create.ts';
 import { openRepository, type Tools } from './repository.ts';
-import { chooseSnapshot, fill } from './restore.ts';
+import { chooseSnapshot, fill, type Compared } from './restore.ts';
 
 export interface MigrateOptions {
   signal?: AbortSignal;
   tools?: Tools;
 }
 
-export interface Migrated extends DeployReport {
+export interface Migrated extends DeployReport, Compared {
   /** The backup that the data went through, which stays. */
   snapshot: string;
-  /** Tables that were compared, and the rows in them. */
-  tables: number;
-  rows: number;
 }
 
 /**
@@ -35,7 +32,7 @@ export async function migrateService(
   const [now] = await device.releases(definition);
   if (now === undefined) throw notDeployed(name, device.id);
   let snapshot = '';
-  let counts: ReadonlyMap<string, number> = new Map();
+  let compared: Compared = { tables: 0, rows: 0 };
   const report = await device.migrate(bundle, {
     drain: async (guest) => {
       const source = { deviceId, service: name, release: releaseId(now), data: now.data };
@@ -43,10 +40,9 @@ export async function migrateService(
     },
     fill: async (guest) => {
       const made = await chooseSnapshot(repository, definition, deviceId, snapshot);
-      counts = await fill(guest, name, repository, made, signal);
+      compared = await fill(guest, name, repository, made, signal);
     },
   });
   await remindOfBackup(device, deviceId, name);
-  const rows = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return { ...report, snapshot, tables: counts.size, rows };
+  return { ...report, snapshot, ...compared };
 }

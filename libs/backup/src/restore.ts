@@ -24,13 +24,16 @@ export interface RestoreOptions extends Source {
   signal?: AbortSignal;
 }
 
-export interface Restored {
+/** What was compared: tables, and the rows in them. */
+export interface Compared {
+  tables: number;
+  rows: number;
+}
+
+export interface Restored extends Compared {
   snapshot: string;
   /** ISO 8601. */
   time: string;
-  /** Tables that were compared, and the rows in them. */
-  tables: number;
-  rows: number;
 }
 
 /** Opens the repository that a source means. */
@@ -79,16 +82,15 @@ export async function pour(
   snapshot: Snapshot,
   { keep, signal }: { keep: boolean; signal?: AbortSignal | undefined },
 ): Promise<Restored> {
-  let counts: ReadonlyMap<string, number> = new Map();
+  let compared: Compared = { tables: 0, rows: 0 };
   await device.restore(
     definition,
     async (guest) => {
-      counts = await fill(guest, definition.name, repository, snapshot, signal);
+      compared = await fill(guest, definition.name, repository, snapshot, signal);
     },
     { keep },
   );
-  const rows = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return { snapshot: snapshot.id, time: snapshot.time, tables: counts.size, rows };
+  return { snapshot: snapshot.id, time: snapshot.time, ...compared };
 }
 
 /**
@@ -143,7 +145,7 @@ export async function fill(
   repository: Repository,
   snapshot: Snapshot,
   signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, number>> {
+): Promise<Compared> {
   const short = snapshot.id.slice(0, 8);
   const reader = new BackupReader(short);
   await step(`restore ${service} from backup ${short}`, async (handle) => {
@@ -171,7 +173,7 @@ export async function fill(
     const differing = differences(reader.counts, found);
     if (differing.length > 0) throw notTheSame(short, differing);
     handle.detail(`${found.size} tables`);
-    return found;
+    return { tables: found.size, rows: [...found.values()].reduce((sum, count) => sum + count, 0) };
   });
 }
 

@@ -17,7 +17,10 @@ fi
 echo "$* $message" >>sent
 `;
 
-/** Makes the owner of this device one who is told, with pauses that are none and a look ahead in every round. Gives the device its settings. */
+/**
+ * Makes the owner of this device one who is told, with pauses that are none and a look ahead in every round. Gives the
+ * device its settings.
+ */
 function tellOwner(device: DeviceFolder): { network: string; gvproxy: string } {
   const digest = createHash('sha256').update(SENDER).digest('hex');
   for (const folder of ['store', 'notify']) mkdirSync(join(device.root, folder), { recursive: true });

@@ -143,7 +143,7 @@ export class StandInGuest {
 
   /** Ends whatever still runs for this guest and removes it. */
   async remove(): Promise<void> {
-    for (const { pid } of this.#started) if (pid !== undefined) endGroup(pid);
+    this.#started.forEach(endGroup);
     closeSync(this.#orders);
     closeSync(this.#console);
     // Tried again where a process that was killed right now ends its last call. (`rmSync` does so without a pause.)
@@ -151,9 +151,11 @@ export class StandInGuest {
   }
 }
 
-function endGroup(leader: number): void {
+/** Ends a process that leads a group, and all in it. */
+export function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
   try {
-    process.kill(-leader, 'SIGKILL');
+    process.kill(-pid, 'SIGKILL');
   } catch {
     // All of it ended by itself.
   }

@@ -74,7 +74,7 @@ const discard: Run = async (session) => {
 /** What is about the data that was kept takes no backup. */
 function alone({ own }: Session, flag: 'undo' | 'discard'): void {
   const others = ['snapshot', 'of', 'repository', 'undo', 'discard'].filter((other) => other !== flag);
-  if (others.every((other) => own[other] === undefined || own[other] === false)) return;
+  if (others.every((other) => own[other] === undefined)) return;
   throw new SovereignError({
     code: 'usage',
     what: `--${flag} is about the data that was kept, and goes with no other option of restore`,
