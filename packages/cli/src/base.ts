@@ -28,11 +28,8 @@ export async function chooseBase({
   env = process.env,
   reached = mirrorReached,
 }: BaseQuestion): Promise<Base> {
-  if (wanted !== undefined) return wanted;
-  const set = env[VARIABLE];
-  if (set !== undefined && set !== '') return known(set, VARIABLE);
-  const recorded = await readLocal(root, VARIABLE);
-  if (recorded !== undefined) return known(recorded, '.env.local');
+  const chosen = wanted ?? (await recordedBase(root, env));
+  if (chosen !== undefined) return chosen;
 
   const reason = (await reached('alpine')) ? undefined : "Alpine's mirror is not reached";
   const base = reason === undefined ? 'alpine' : 'debian';
@@ -54,6 +51,14 @@ export async function chooseBase({
   await addLocal(root, VARIABLE, base, 'The distribution that images are made of: alpine or debian');
   note(`base: ${base}, recorded in .env.local${reason === undefined ? '' : ` (${reason})`}`);
   return base;
+}
+
+/** What the environment, else the checkout's `.env.local`, says; nothing is tried or recorded. */
+export async function recordedBase(root: string, env = process.env): Promise<Base | undefined> {
+  const set = env[VARIABLE];
+  if (set !== undefined && set !== '') return known(set, VARIABLE);
+  const recorded = await readLocal(root, VARIABLE);
+  return recorded === undefined ? undefined : known(recorded, '.env.local');
 }
 
 function known(value: string, place: string): Base {

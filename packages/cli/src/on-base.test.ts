@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { servicesOnBase } from './on-base.ts';
 import { service } from './testing/services.ts';
 import { fakeSession } from './testing/session.ts';
@@ -9,6 +9,8 @@ const onAlpine = {
   ...vault,
   definition: { ...vault.definition, bases: { alpine: { packages: ['x'], leaveOut: {} } } },
 };
+
+afterEach(() => vi.unstubAllEnvs());
 
 test('a service that the base has not is left out of all, by name, and refused where it is meant', async () => {
   const flags = { base: 'debian' as const };
@@ -21,4 +23,12 @@ test('a service that the base has not is left out of all, by name, and refused w
     on: 'vault',
     exit: 2,
   });
+});
+
+test('a dry run leaves out what the run would leave out, and where no base was chosen yet it chooses none', async () => {
+  const { session } = fakeSession({ flags: { dryRun: true, all: true } });
+  vi.stubEnv('SOVEREIGN_BASE', 'debian');
+  expect(await servicesOnBase(session, [sql, onAlpine])).toEqual([sql]);
+  vi.stubEnv('SOVEREIGN_BASE', '');
+  expect(await servicesOnBase(session, [sql, onAlpine])).toEqual([sql, onAlpine]);
 });

@@ -1,6 +1,6 @@
 import { note, SovereignError } from '@sovereign/report';
 import type { Base, FoundService } from '@sovereign/service';
-import { chooseBase } from './base.ts';
+import { chooseBase, recordedBase } from './base.ts';
 import { wordOf } from './services.ts';
 import type { Session } from './session.ts';
 
@@ -9,11 +9,14 @@ export async function servicesOnBase(
   { root, flags }: Session,
   services: readonly FoundService[],
 ): Promise<readonly FoundService[]> {
-  // A dry run records no choice.
-  if (flags.dryRun === true && flags.base === undefined) return services;
   // A choice is asked for where it is first needed.
   if (services.every(({ definition }) => Object.keys(definition.bases).length > 1)) return services;
-  const base = await chooseBase({ root, wanted: flags.base, ask: undefined });
+  // A dry run makes no choice.
+  const base =
+    flags.dryRun === true
+      ? (flags.base ?? (await recordedBase(root)))
+      : await chooseBase({ root, wanted: flags.base, ask: undefined });
+  if (base === undefined) return services;
   const lacking = services.filter(({ definition }) => definition.bases[base] === undefined);
   if (lacking.length === 0) return services;
   if (flags.all !== true || lacking.length === services.length) throw unavailable(base, lacking);
