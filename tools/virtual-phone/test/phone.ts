@@ -17,6 +17,9 @@ import { step } from '@sovereign/report';
 import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { sha256File, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
+import { putInitialisedData } from 'rootfs-sql/testing/service';
+import { inside } from '../src/life.ts';
+import { findPhone, readPhone } from '../src/state.ts';
 
 const command = join(import.meta.dirname, '..', 'phone');
 
@@ -47,7 +50,17 @@ export class Phone {
 
   /** Standard output of a script that root's shell runs on the phone itself, whether adb reaches it or not. */
   async shell(script: string): Promise<string> {
-    return (await execa(command, ['shell', this.name, 'sh', '-c', script])).stdout;
+    // Not by the command: what waits for something asks several times a second.
+    const ran = await inside(await findPhone(this.name), ['sh', '-c', script]);
+    if (ran instanceof Error) throw ran;
+    return ran.stdout;
+  }
+
+  /** Where a file of the phone is on this machine. */
+  async path(file: string): Promise<string> {
+    const pid = (await readPhone(this.name))?.processes.phone?.pid;
+    if (pid === undefined) throw new Error(`the test phone ${this.name} is off`);
+    return `/proc/${pid}/root${file}`;
   }
 
   stop = (): Promise<void> => this.run('stop');
@@ -117,13 +130,29 @@ export class PhoneService {
     return this.#found.definition;
   }
 
-  /** Deploys what was built, starts it and waits for its health. */
+  /** Gives it data that is initialised, where it has none yet. */
+  async putData(): Promise<void> {
+    const folder = await this.phone.path(`/data/sovereign/services/${this.definition.name}`);
+    await putInitialisedData(this.bundle, folder);
+  }
+
+  /** Deploys what was built with initialised data, where it has none yet; starts it and waits for its health. */
   async up(network?: 'vsock' | 'tap', tailnet?: TailnetChange): Promise<void> {
+    await this.deploy(network, tailnet);
+    await this.start();
+  }
+
+  /** The first half of `up`, which reads what was built. */
+  async deploy(network?: 'vsock' | 'tap', tailnet?: TailnetChange): Promise<void> {
+    await this.putData();
     await this.device.deploy(this.bundle, {
       consent: true,
       ...(network === undefined ? {} : { network }),
       ...(tailnet === undefined ? {} : { tailnet }),
     });
+  }
+
+  async start(): Promise<void> {
     await this.device.start(this.definition);
     await this.healthy();
   }

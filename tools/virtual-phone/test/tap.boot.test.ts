@@ -10,10 +10,11 @@ let before: string[];
 beforeAll(async () => {
   phone = await Phone.start('tap-test', '--root', 'kernelsu', '--android', '14');
   before = await phone.rules();
+  sql = await PhoneService.on(phone);
+  await sql.putData();
   const up = await sovereign('up', '--sql', '--network', 'tap', '--yes', ...waiting(phone));
   expect(documentOf(up)).toMatchObject({ devices: [{ services: [{ state: 'running', healthy: true }] }] });
   await psql(phone, "create table kept as select 'a row' as value");
-  sql = await PhoneService.on(phone);
 });
 
 afterAll(async () => {
