@@ -3,8 +3,9 @@
  * the build, size of the Image, and time from the kernel's start to /sbin/init. Then ours once more, with the user's
  * compiler cache, after the change of one line of a fragment.
  *
- *   node bench/kernel.ts [--boots N] [--keep FOLDER]
+ *   node bench/kernel.ts [--boots N] [--keep FOLDER] [--only changed]
  *
+ * `--only changed` leaves out the comparison: ours is built and, with the compiler cache, once more after the change.
  * FOLDER keeps what is built; a kernel that an earlier run left there is booted and not built again, and its time told.
  */
 import { existsSync } from 'node:fs';
@@ -29,8 +30,9 @@ import { median } from './median.ts';
 
 const project = join(import.meta.dirname, '../packages/kernel');
 const { values } = parseArgs({
-  options: { boots: { type: 'string', default: '5' }, keep: { type: 'string' } },
+  options: { boots: { type: 'string', default: '5' }, keep: { type: 'string' }, only: { type: 'string' } },
 });
+if (values.only !== undefined && values.only !== 'changed') throw new Error('--only takes: changed');
 
 interface Kernel {
   name: string;
@@ -63,9 +65,10 @@ const configs = {
   ours: await configure(source, fragments, exceptions, tools),
 };
 
-async function buildBoth(folder: string): Promise<Kernel[]> {
+async function buildAll(folder: string): Promise<Kernel[]> {
   const kernels: Kernel[] = [];
   for (const [name, config] of Object.entries(configs)) {
+    if (name === 'base' && values.only === 'changed') continue;
     const build = join(folder, name);
     const image = join(build, 'arch/arm64/boot/Image');
     const cpuSeconds = join(build, 'cpu-seconds');
@@ -117,9 +120,8 @@ async function measureBoots(kernels: readonly Kernel[], folder: string): Promise
   return new Map([...times].map(([name, list]) => [name, median(list)]));
 }
 
-const scratch = await mkdtemp(join(tmpdir(), 'kernel-bench-'));
-try {
-  const kernels = await buildBoth(values.keep ?? scratch);
+/** Prints what was built and how it boots, side by side. */
+async function compare(kernels: readonly Kernel[]): Promise<void> {
   const boots = await measureBoots(kernels, scratch);
   const rows = await Promise.all(
     kernels.map(async ({ name, image, cpu }) => ({
@@ -130,6 +132,12 @@ try {
     })),
   );
   console.table(rows);
+}
+
+const scratch = await mkdtemp(join(tmpdir(), 'kernel-bench-'));
+try {
+  const kernels = await buildAll(values.keep ?? scratch);
+  if (values.only === undefined) await compare(kernels);
   const ours = kernels.find(({ name }) => name === 'ours')?.cpu ?? NaN;
   const changed = await rebuildChanged(scratch);
   console.table({
