@@ -102,7 +102,7 @@ try {
       ratio: Number((of(`ours ${verb}`) / of(`nginx ${verb}`)).toFixed(2)),
     })),
   );
-  console.log(`most memory of ours, beside Node's own program: ${Math.round(ours.peak() / 1e6)} MB`);
+  console.log(`most memory of ours: ${Math.round(ours.peak() / 1e6)} MB`);
   await nginx.end();
   await ours.end('SIGTERM');
 } finally {

@@ -234,4 +234,32 @@ describe.runIf(process.env.SOVEREIGN_LONG === '1')('a real edit', () => {
       }
     },
   );
+
+  /** What Nx says that it did with the task. */
+  const run = (task: string) => {
+    const nx = join(copy, 'node_modules/nx/dist/bin/nx.js');
+    const told = execFileSync(process.execPath, [nx, 'run', task, '--outputStyle=static'], {
+      cwd: copy,
+      encoding: 'utf8',
+      timeout: 240_000,
+      env: { ...env, NX_DAEMON: 'false', NX_TUI: 'false', SOVEREIGN_CACHE_SERVER: '', NO_COLOR: '1' },
+    });
+    return told.includes('read the output from the cache') ? 'cached' : 'ran';
+  };
+
+  test('is followed by a run of the tasks whose hash changes, and no others', { timeout: 900_000 }, () => {
+    const task = 'device-agent:build';
+    expect([run(task), run(task)]).toEqual(['ran', 'cached']);
+    const reaching = ['packages/device-agent/src/launch.sh', 'libs/report/src/error.ts'];
+    const others = ['README.md', 'packages/cli/src/main.ts', 'packages/kernel/source.lock.json'];
+    for (const file of [...reaching, ...others]) {
+      const path = join(copy, file);
+      const content = readFileSync(path);
+      expect(readBy.get(file)?.has(task) ?? false).toBe(reaching.includes(file));
+      writeFileSync(path, Buffer.concat([content, Buffer.from('\n')]));
+      expect([file, run(task)]).toEqual([file, reaching.includes(file) ? 'ran' : 'cached']);
+      writeFileSync(path, content);
+      expect([file, run(task)]).toEqual([file, 'cached']);
+    }
+  });
 });

@@ -255,7 +255,7 @@ export const kinds: readonly Kind[] = [
   },
   {
     what: 'the remote cache',
-    files: /^tools\/remote-cache\/(src\/.*|versitygw\/go\.(mod|sum)|sovereign-cache\.service)$/,
+    files: /^tools\/remote-cache\/(src\/.*|versitygw\/go\.(mod|sum)|serve|sovereign-cache\.service)$/,
     builds: [],
     checks: 'users',
   },

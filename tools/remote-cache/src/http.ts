@@ -1,5 +1,6 @@
-import { request as requestPlain, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as requestTls } from 'node:https';
+import { request as requestPlain } from './node-http.ts';
 import type { Spool } from './spool.ts';
 
 export interface Ask {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '@sovereign/store';
@@ -102,23 +102,30 @@ test('a full disk costs entries, never a wrong answer', { timeout: TIMEOUT }, as
   expect(await server.end('SIGTERM')).toBe(0);
 });
 
-test('holds less than 100 MB, whatever the artifact', { timeout: TIMEOUT }, async () => {
-  const size = 160 * 2 ** 20;
-  const server = await startServer(home);
-  const stored = await put(server.url, '1', bytes(size), { headers: { 'content-length': String(size) } });
-  expect(stored.status).toBe(200);
-  const clients = Array.from({ length: 3 }, async () => {
-    const answer = await get(server.url, '1');
-    let got = 0;
-    for await (const chunk of answer.body ?? []) got += (chunk as Uint8Array).length;
-    expect(got).toBe(size);
-    expect(readDigest(answer.headers.get('repr-digest') ?? '')).toHaveLength(64);
-  });
-  await Promise.all(clients);
-  console.log(`most memory of the server: ${Math.round(server.peak() / 1e6)} MB`);
-  expect(server.peak()).toBeLessThan(100e6);
-  expect(await server.end('SIGTERM')).toBe(0);
-});
+const MIB = 2 ** 20;
+test.each([[25, 8], [160, 2], ...(process.env.SOVEREIGN_LONG === '1' ? [[1024, 8]] : [])])(
+  'holds less than 100 MB with artifacts of %i MiB, %i sent at once and one got by 8 clients',
+  { timeout: 5 * TIMEOUT },
+  async (mebibytes, uploads) => {
+    const size = mebibytes * MIB;
+    const server = await startServer(home);
+    const keys = Array.from({ length: uploads }, (_, index) => String(index + 1));
+    const headers = { 'content-length': String(size) };
+    const stored = await Promise.all(keys.map((key) => put(server.url, key, bytes(size), { headers })));
+    expect(stored.map(({ status }) => status)).toEqual(keys.map(() => 200));
+    const clients = Array.from({ length: 8 }, async () => {
+      const answer = await get(server.url, '1');
+      let got = 0;
+      for await (const chunk of answer.body ?? []) got += (chunk as Uint8Array).length;
+      expect(got).toBe(size);
+      expect(readDigest(answer.headers.get('repr-digest') ?? '')).toHaveLength(64);
+    });
+    await Promise.all(clients);
+    console.log(`most memory of the server: ${Math.round(server.peak() / 1e6)} MB`);
+    expect(server.peak()).toBeLessThan(100e6);
+    expect(await server.end('SIGTERM')).toBe(0);
+  },
+);
 
 test('asked to stop, it ends what is under way and takes nothing new', { timeout: TIMEOUT }, async () => {
   const server = await startServer(home);
@@ -137,7 +144,7 @@ describe('a bad setting is one clear error', () => {
     const tokens = join(home, 'tokens');
     writeFileSync(tokens, TOKENS);
     chmodSync(tokens, 0o600);
-    return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts')], {
+    return spawnSync(join(import.meta.dirname, '../serve'), ['--check'], {
       encoding: 'utf8',
       timeout: TIMEOUT,
       env: { HOME: home, PATH: process.env.PATH, SOVEREIGN_CACHE_TOKENS: tokens, ...env },
@@ -154,6 +161,11 @@ describe('a bad setting is one clear error', () => {
     expect(status).toBe(2);
     expect(stderr).toMatch(new RegExp(`^error: .+\\n {3}on: ${name}\\n next: .+\\n$`));
     expect(stdout).toBe('');
+  });
+
+  test('none is wrong', { timeout: TIMEOUT }, () => {
+    expect(run({})).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    expect(existsSync(join(home, '.local'))).toBe(false);
   });
 
   test('tokens that everybody can read', { timeout: TIMEOUT }, () => {

@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises';
 import { SovereignError, toSovereignError } from '@sovereign/report';
 import { FolderStorage } from './server/folder.ts';
 import { logTo } from './server/log.ts';
-import { S3Storage } from './server/s3.ts';
 import { serve } from './server/server.ts';
 import { LISTEN, passing, readSettings } from './server/settings.ts';
 import type { Storage } from './server/storage.ts';
@@ -10,14 +9,20 @@ import { readTokens } from './server/tokens.ts';
 
 const log = logTo(process.stdout);
 
-/** Runs the server of the remote cache until it is asked to stop. docs/ci.md tells the settings. */
-async function main(): Promise<void> {
+/**
+ * Runs the server of the remote cache until it is asked to stop; with `--check` only says whether the settings can be
+ * used. docs/ci.md tells them.
+ */
+async function main([option]: string[]): Promise<void> {
   const settings = readSettings(process.env);
   const { host, port, folder, limit, artifactLimit, s3 } = settings;
   const tokens = await readTokens(settings.tokens);
+  // Without it the server is smaller.
+  const { S3Storage } = s3 === undefined ? {} : await import('./server/s3.ts');
+  if (option === '--check') return;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const storage: Storage =
-    s3 === undefined
+    s3 === undefined || S3Storage === undefined
       ? await FolderStorage.open({ folder, limit, log })
       : new S3Storage(s3, passing(settings), artifactLimit);
   const server = await serve({ storage, tokens, log, artifactLimit, host, port }).catch((cause: unknown) => {
@@ -42,7 +47,7 @@ async function main(): Promise<void> {
 }
 
 try {
-  await main();
+  await main(process.argv.slice(2));
 } catch (thrown) {
   const { what, on, hint, exit } = toSovereignError(thrown);
   process.stderr.write(

@@ -8,6 +8,7 @@ import {
   misbehave,
   missing,
   single,
+  slow,
   uploads,
   type Fault,
   type Misbehaving,
@@ -84,6 +85,7 @@ test('without a cache nothing is said and nothing is asked', { timeout: TIMEOUT 
 
 const table: [string, readonly Fault[], Fault?][] = [
   ...Object.entries(lasting).map(([name, fault]): [string, Fault[]] => [name, [fault]]),
+  ['a body that comes too slowly', [slow]],
   // The build of the one meets the one, that of the other the other.
   [
     'bytes that are no artifact, a wrong digest',

@@ -7,13 +7,25 @@ import type { Writable } from 'node:stream';
 
 /**
  * Node gives what a socket receives a new buffer each time, and V8 lets 60 MB of such pile up before it looks: here it
- * is told to, which takes it a millisecond.
+ * is told to. That takes it a millisecond, and some more now and then for those that were in use each time.
  */
 setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
+const collect = runInNewContext('gc') as (options: { type: 'minor' | 'major' }) => void;
 
-/** After so many received bytes. */
-const COLLECT = 8 * 2 ** 20;
+/** After so many bytes of all streams together: several at once would pile up as many times as much. */
+const COLLECT = 4 * 2 ** 20;
+/** One in so many takes in what is older. */
+const MAJOR = 4;
+let fresh = 0;
+let collected = 0;
+
+/** To be told of the bytes that came in buffers of their own. */
+export function collectAfter(bytes: number): void {
+  fresh += bytes;
+  if (fresh < COLLECT) return;
+  fresh = 0;
+  collect({ type: ++collected % MAJOR === 0 ? 'major' : 'minor' });
+}
 
 /** More arrived than is allowed. */
 export class TooLarge extends Error {
@@ -84,9 +96,8 @@ export async function writeHashed(
       const { bytesWritten } = await file.write(chunk, done, chunk.length - done, offset + size + done);
       done += bytesWritten;
     }
-    if (Math.floor(size / COLLECT) !== Math.floor((size + chunk.length) / COLLECT))
-      collect({ type: 'minor' });
     size += chunk.length;
+    collectAfter(chunk.length);
   }
   return { size, sha256: hash.digest('hex') };
 }
@@ -107,15 +118,20 @@ export async function* chunksOf(file: FileHandle, offset: number): AsyncGenerato
  * left, so that no more than one is in memory.
  */
 export async function sendTo(target: Writable, file: FileHandle, offset = 0): Promise<void> {
-  const gone = new Promise<never>((_, reject) => {
-    target.once('error', reject).once('close', () => reject(new Error('the other side went away')));
-  });
-  // Where nobody waits for it any more.
-  gone.catch(() => undefined);
-  const write = (chunk: Buffer) =>
+  let gone: Error | undefined;
+  // Of the one that waits. A promise for all of them would keep something of every chunk until the end.
+  let fail: (error: Error) => void = () => undefined;
+  const leave = (error: Error) => {
+    gone ??= error;
+    fail(gone);
+  };
+  target.once('error', leave).once('close', () => leave(new Error('the other side went away')));
+  const done = (start: (settle: (error?: Error | null) => void) => void) =>
     new Promise<void>((resolve, reject) => {
-      target.write(chunk, (error) => (error ? reject(error) : resolve()));
+      fail = reject;
+      if (gone !== undefined) reject(gone);
+      else start((error) => (error ? reject(error) : resolve()));
     });
-  for await (const chunk of chunksOf(file, offset)) await Promise.race([write(chunk), gone]);
-  await Promise.race([new Promise<void>((resolve) => target.end(resolve)), gone]);
+  for await (const chunk of chunksOf(file, offset)) await done((settle) => target.write(chunk, settle));
+  await done((settle) => target.end(settle));
 }

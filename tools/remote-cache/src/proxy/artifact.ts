@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import tar from 'tar-stream';
-import type { Spool } from '../spool.ts';
+import { collectAfter, type Spool } from '../spool.ts';
 
 /** The artifact would end Nx's run, or reach out of the workspace. */
 export class BadArtifact extends Error {}
@@ -31,6 +31,7 @@ export async function checkArtifact(packed: Spool, limit: number): Promise<void>
     for await (const chunk of source) {
       size += chunk.length;
       if (size > limit) throw new BadArtifact(`it unpacks to more than ${limit} bytes`);
+      collectAfter(chunk.length);
       yield chunk;
     }
   };

@@ -38,7 +38,7 @@ async function open(url: string, limits = {}): Promise<Proxy> {
 }
 
 /** For a server that does not answer: longer than it may take to be asked. */
-const SILENT = { silence: 3_000 };
+const SILENT = { silence: 3_000, silenceUpload: 3_000 };
 
 beforeEach(() => {
   warnings = [];
@@ -166,9 +166,21 @@ test('a token that may only read is no fault: nothing is said, and one upload is
   expect(warnings).toEqual([]);
 });
 
+test('a server that takes its time to store what it got is waited for', async () => {
+  server = await misbehave([missing], (request, response) => {
+    request.resume();
+    // Longer than an answer to a question may take.
+    request.once('end', () => setTimeout(() => response.writeHead(200).end(), 1_500));
+  });
+  const { url, token, close } = await open(server.url, { silence: 500 });
+  expect((await put(url, '1', 'x', { token })).status).toBe(200);
+  await close(40_000);
+  expect(warnings).toEqual([]);
+});
+
 test('uploads that are not done in time are dropped, and said', async () => {
   server = await misbehave([missing], uploads['an answer that never comes']);
-  const { url, token, close } = await open(server.url, { silence: 60_000 });
+  const { url, token, close } = await open(server.url);
   for (const key of ['1', '2', '3']) await put(url, key, 'x', { token });
   await close(100);
   expect(warnings).toEqual([expect.stringContaining('3 artifacts were not sent in time')]);

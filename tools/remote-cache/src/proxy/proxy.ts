@@ -1,11 +1,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import {
-  createServer,
-  type IncomingMessage,
-  type Server as HttpServer,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createServer } from '../node-http.ts';
 import { keyOf, readLength } from '../protocol.ts';
 import { Spool } from '../spool.ts';
 import { Fault, fetchArtifact, sendArtifact, usual, type Limits, type Server } from './upstream.ts';

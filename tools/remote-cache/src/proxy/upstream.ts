@@ -6,6 +6,8 @@ import { BadArtifact, checkArtifact } from './artifact.ts';
 export interface Limits {
   /** Without a byte in either direction for so long the server counts as gone, in milliseconds. */
   silence: number;
+  /** The same at an upload, where the server answers once it has stored all of it. */
+  silenceUpload: number;
   /** The longest that Nx waits for one artifact, in milliseconds. */
   longest: number;
   /** After this time, in milliseconds, an artifact comes at this rate at least, in bytes a second. */
@@ -20,6 +22,7 @@ export interface Limits {
 
 export const usual: Limits = {
   silence: 4_000,
+  silenceUpload: 60_000,
   longest: 300_000,
   grace: 10_000,
   slowest: 500_000,
@@ -118,7 +121,7 @@ export async function sendArtifact(
         [DIGEST]: digestHeader(spool.sha256),
       },
       body: spool,
-      silence: limits.silence,
+      silence: limits.silenceUpload,
       signal: AbortSignal.any([end, signal]),
     });
     const known = ({ 200: 'stored', 409: 'exists' } as const)[got.status];

@@ -1,11 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { get, put, READ, TOKENS } from '../testing/client.ts';
+import { get, put, READ, TOKENS, WRITE } from '../testing/client.ts';
 import { startS3, type S3Server } from '../testing/s3-server.ts';
+import { endServers, startServer } from '../testing/server-process.ts';
+import { TinyWorkspace } from '../testing/workspace.ts';
 import { S3Storage, type S3Options } from './s3.ts';
 import { serve, type RunningServer } from './server.ts';
 import { parseTokens } from './tokens.ts';
@@ -21,6 +23,7 @@ let failures: unknown[];
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'sovereign-s3-'));
   s3 = await startS3(home);
+  mkdirSync(join(home, 'passing'));
 }, BUILD);
 afterAll(async () => {
   await s3.end();
@@ -104,6 +107,51 @@ test('wrong keys to the store are a miss and no upload, and the log says why', a
   expect((await get(url, '1')).status).toBe(404);
   expect((await put(url, '1', 'x')).status).toBe(403);
   expect(failures.join()).toContain('403');
+});
+
+describe('the server as users run it', () => {
+  afterEach(endServers);
+  const startProcess = () =>
+    startServer(home, {
+      SOVEREIGN_CACHE_S3: `${s3.options.endpoint}/${s3.options.bucket}`,
+      AWS_ACCESS_KEY_ID: s3.options.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: s3.options.secretAccessKey,
+    });
+
+  test('serves a second clone everything, with real Nx', { timeout: 300_000 }, async () => {
+    const { url } = await startProcess();
+    const as = (token: string) => ({
+      SOVEREIGN_CACHE_SERVER: url,
+      SOVEREIGN_CACHE_TOKEN: token,
+      SOVEREIGN_CACHE_WAIT: '60',
+    });
+    const workspace = new TinyWorkspace(['a', 'b']);
+    try {
+      const first = await workspace.build(as(WRITE));
+      expect([first.status, first.ran], first.output).toEqual([0, ['a', 'b']]);
+      expect(objects()).toHaveLength(2);
+      workspace.clean();
+      const second = await workspace.build(as(READ));
+      expect([second.status, second.ran], second.output).toEqual([0, []]);
+      expect(second.output).toContain('[remote cache]');
+      expect(workspace.output('a')).toBe('what a is made of\n');
+    } finally {
+      workspace.remove();
+    }
+  });
+
+  test('holds less than 100 MB', { timeout: 300_000 }, async () => {
+    const server = await startProcess();
+    const body = Buffer.alloc(25 * 2 ** 20, 'sovereign');
+    const keys = ['1', '2', '3', '4', '5', '6', '7', '8'];
+    for (const { status } of await Promise.all(keys.map((key) => put(server.url, key, body))))
+      expect(status).toBe(200);
+    await Promise.all(
+      keys.map(async (key) => expect((await (await get(server.url, key)).bytes()).length).toBe(body.length)),
+    );
+    console.log(`most memory of the server: ${Math.round(server.peak() / 1e6)} MB`);
+    expect(server.peak()).toBeLessThan(100e6);
+  });
 });
 
 describe('a store that misbehaves', () => {

@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createServer } from '../node-http.ts';
 import { DIGEST, digestHeader, keyOf, readDigest, readLength } from '../protocol.ts';
 import type { Log } from './log.ts';
 import { BadBody, type Storage } from './storage.ts';

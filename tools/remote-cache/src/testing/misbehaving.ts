@@ -125,6 +125,15 @@ export async function misbehave(gets: readonly Fault[], put: Fault = status(409)
   };
 }
 
+/** A byte now and then: never silent, and never done. */
+export const slow: Fault = (_, response) => {
+  const headers = { ...OCTETS, 'content-length': usual.length, 'repr-digest': digestHeader(sha256(usual)) };
+  response.writeHead(200, headers);
+  let sent = 0;
+  const timer = setInterval(() => response.write(usual.subarray(sent, ++sent)), 500);
+  response.once('close', () => clearInterval(timer));
+};
+
 /** At an upload: nothing is wrong with what can be read. */
 export const uploads = {
   'status 500': status(500),

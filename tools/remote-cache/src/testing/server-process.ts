@@ -7,8 +7,8 @@ import { TOKENS } from './client.ts';
 
 export { READ, WRITE } from './client.ts';
 
-/** As project.json starts it. */
-const server = [process.execPath, '--max-semi-space-size=1', join(import.meta.dirname, '../main.ts')];
+/** As users start it. */
+const server = [join(import.meta.dirname, '../../serve')];
 
 const running = new Set<ChildProcess>();
 
@@ -26,7 +26,7 @@ export interface ServerProcess {
   log: string[];
   /** Sends a signal and waits for the end; gives the exit status, or null after a signal. */
   end(signal: NodeJS.Signals): Promise<number | null>;
-  /** Most memory that it held at any time, in bytes, without what it shares with every Node: the program itself. */
+  /** Most memory that its process held at any time, in bytes. */
   peak(): number;
 }
 
@@ -85,8 +85,8 @@ export async function startServer(
   };
 }
 
+/** Most memory that a process held at any time, in bytes: all of it, Node's own program with it. */
 export function peakOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const of = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
-  return of('VmHWM') - of('RssFile');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
 }

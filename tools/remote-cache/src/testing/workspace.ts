@@ -24,6 +24,8 @@ export interface NxResult {
 /** The longest that one run of Nx may take, in milliseconds: anything hung is far over it, a slow machine is not. */
 const DEADLINE = 120_000;
 
+const usual = ['run-many', '--targets=build', '--outputStyle=stream'];
+
 /** A small workspace with the real Nx and the real plugin of this one; a `build` a project, which copies one file. */
 export class TinyWorkspace {
   readonly root = mkdtempSync(join(tmpdir(), 'sovereign-cache-'));
@@ -73,21 +75,22 @@ export class TinyWorkspace {
     }
   }
 
-  start(env: Readonly<Record<string, string>>, args: readonly string[] = []): ReturnType<typeof spawn> {
+  start(env: Readonly<Record<string, string>>, args: readonly string[] = usual): ReturnType<typeof spawn> {
     const nx = join(workspaceRoot(), 'node_modules/nx/dist/bin/nx.js');
     // A test is often a task itself: what Nx told that one is nothing to this one. Colours come with CI, too.
     const own = Object.entries(process.env).filter(([name]) => !/^(NX_|SOVEREIGN_|FORCE_COLOR$)/.test(name));
-    return spawn(process.execPath, [nx, 'run-many', '--targets=build', '--outputStyle=stream', ...args], {
+    return spawn(process.execPath, [nx, ...args], {
       cwd: this.root,
       env: { ...Object.fromEntries(own), NX_DAEMON: 'false', NX_TUI: 'false', NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   }
 
-  async build(env: Readonly<Record<string, string>>): Promise<NxResult> {
+  /** Builds everything, or does what else Nx is asked for. */
+  async build(env: Readonly<Record<string, string>>, args?: readonly string[]): Promise<NxResult> {
     rmSync(join(this.root, 'ran'), { force: true });
     const started = performance.now();
-    const child = this.start(env);
+    const child = this.start(env, args);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
