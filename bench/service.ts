@@ -1,6 +1,6 @@
 /**
  * The PostgreSQL service on this machine, in one run: the command line and Nx against a task that does nothing, composing,
- * power-on to an answer, the guest's memory, and the image with each compression. Everything is built first; devices are
+ * power-on to an answer, the guest's memory, and images of several settings. Everything is built first; devices are
  * temporary ones. The smallest memory wants pgbench on this machine (Debian's package `postgresql`).
  *
  *   npm run bench:service -- [--runs N] [--only commands,compose,boots,images,memory]
@@ -18,7 +18,7 @@ import {
   type Device,
 } from '@sovereign/device';
 import { readEvents } from '@sovereign/report';
-import { erofsDefaults } from '@sovereign/rootfs';
+import { erofsDefaults, type ErofsOptions } from '@sovereign/rootfs';
 import { loadService, type Release } from '@sovereign/service';
 import { cacheDir, workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
@@ -148,25 +148,35 @@ async function start(device: Device, { definition }: Bundle): Promise<number> {
   return (performance.now() - started) / 1000;
 }
 
-/** The image with each compression, on a device each: starts in turns. */
+/** Images that are weighed against each other: ours first. */
+const IMAGES: Readonly<Record<string, ErofsOptions>> = {
+  ours: erofsDefaults,
+  'zstd, a quarter of the piece': { compression: 'zstd', cluster: erofsDefaults.cluster / 4 },
+  lz4hc: { ...erofsDefaults, compression: 'lz4hc' },
+};
+
+/** Images of several settings, on a device each: starts in turns. */
 async function measureImages(): Promise<void> {
   process.env.XDG_CONFIG_HOME = env.XDG_CONFIG_HOME;
   const tools = await openToolRoot();
   const { base } = await builtRoot();
   const started: Record<string, () => Promise<number>> = {};
   const rows: Record<string, Record<string, number>> = {};
-  for (const compression of ['zstd', 'lz4hc'] as const) {
-    const folder = join(scratch, compression);
-    const sha256 = await rebuildRoot(tools, folder, base, { erofs: { ...erofsDefaults, compression } });
+  const used: Record<string, number[]> = {};
+  for (const [name, erofs] of Object.entries(IMAGES)) {
+    const folder = join(scratch, name);
+    const sha256 = await rebuildRoot(tools, folder, base, { erofs });
     const image = join(folder, 'root.erofs');
     const { size } = await stat(image);
     const bundle = await variant({ root: { sha256, size } }, { root: image });
     const device = localDevice(join(folder, 'device'));
     await device.deploy(bundle);
-    rows[compression] = { MB: size / 1e6, 'first boot s': await start(device, bundle) };
+    rows[name] = { MB: size / 1e6, 'first boot s': await start(device, bundle) };
     await device.stop(bundle.definition, 60);
-    started[compression] = async () => {
+    used[name] = [];
+    started[name] = async () => {
       const seconds = await start(device, bundle);
+      used[name]?.push(await cpuOf(device, bundle));
       await device.stop(bundle.definition, 60);
       return seconds;
     };
@@ -174,9 +184,19 @@ async function measureImages(): Promise<void> {
   const later = await inTurns(started);
   console.table(
     Object.fromEntries(
-      Object.entries(rows).map(([name, row]) => [name, { ...row, 'data disk ready s': later[name] }]),
+      Object.entries(rows).map(([name, row]) => [
+        name,
+        { ...row, 'data disk ready s': later[name], 'of the processor s': median(used[name] ?? []) },
+      ]),
     ),
   );
+}
+
+/** Seconds of processor that a service's machine has used: fields 14 and 15 of proc_pid_stat(5), 100 ticks a second. */
+async function cpuOf(device: Device, { definition }: Bundle): Promise<number> {
+  const [status] = await device.status([definition]);
+  const fields = (await readFile(`/proc/${status?.pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** In MiB, from the largest on; the first that fails ends it. */

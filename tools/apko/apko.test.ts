@@ -360,7 +360,33 @@ describe('unpacking', () => {
     intercept = () => false;
     vi.stubEnv('XDG_CACHE_HOME', join(scratch, 'another cache'));
     expect((await buffer((await unpack(locked)).tar)).equals(first)).toBe(true);
-    expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+    expect(readdirSync(join(scratch, 'cache/sovereign')).sort()).toEqual(['alpine', 'downloads']);
+  });
+
+  test('of the same packages takes what came of them before, without apko', async () => {
+    const locked = await lock();
+    const first = await unpack(locked);
+    const without = alpineBase(() => Promise.reject(new Error('apko was asked')));
+    const second = await without.unpack(locked, '/x/alpine.lock.json');
+    expect(await listing(second)).toEqual(await listing(first));
+    expect([second.scripts, second.metadata]).toEqual([first.scripts, first.metadata]);
+    expect(second.ownerOf?.('usr/bin/daemon')).toBe('daemon');
+  });
+
+  test('finds what came of them before damaged, and does it again', async () => {
+    const locked = await lock();
+    const whole = await buffer((await unpack(locked)).tar);
+    const kept = join(scratch, 'cache/sovereign/alpine');
+    const [entry = ''] = readdirSync(kept);
+    for (const name of readdirSync(join(kept, entry))) {
+      const path = join(kept, entry, name);
+      const bytes = readFileSync(path);
+      const at = bytes.length >> 1;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      writeFileSync(path, bytes);
+      expect((await buffer((await unpack(locked)).tar)).equals(whole), name).toBe(true);
+      expect(readFileSync(path).equals(bytes), name).toBe(false);
+    }
   });
 
   test('refuses a package of which any one byte was flipped, and keeps nothing of it', async () => {
@@ -395,7 +421,8 @@ describe('unpacking', () => {
     /** Nothing lies outside of the downloads, and what apko was given is gone. */
     const expectNothingLeft = () => {
       expect(readdirSync(scratch).sort()).toEqual(['cache', 'events', 'keys']);
-      expect(readdirSync(join(scratch, 'cache/sovereign'))).toEqual(['downloads']);
+      expect(readdirSync(join(scratch, 'cache/sovereign')).sort()).toEqual(['alpine', 'downloads']);
+      expect(readdirSync(join(scratch, 'cache/sovereign/alpine'))).toEqual([]);
     };
     const body = 'x';
 
@@ -436,13 +463,11 @@ describe('unpacking', () => {
     });
 
     test('with a file below a link from the root is refused, and not left out in silence', async () => {
-      const { tar } = await hostile({
-        files: [
-          { path: 'out', link: '/tmp' },
-          { path: 'out/evil', body },
-        ],
-      });
-      await expect(buffer(tar)).rejects.toMatchObject({
+      const files = [
+        { path: 'out', link: '/tmp' },
+        { path: 'out/evil', body },
+      ];
+      await expect(hostile({ files })).rejects.toMatchObject({
         code: 'bad-package',
         what: expect.stringContaining('out/evil is not where it says') as string,
         on: 'evil',

@@ -264,8 +264,11 @@ function idsOf(
   return { uid: found(uid, uname, ids?.users, SETUID), gid: found(gid, gname, ids?.groups, SETGID) };
 }
 
+/** What of a glob stands before its first special character: most paths fail there, at once. */
+const literalStart = (glob: string): string => (/^[\w./-]*/.exec(glob)?.[0] ?? '').replace(/\/$/, '');
+
 const matches = (path: string, { glob }: TrimRule): boolean =>
-  matchesGlob(path, glob) || matchesGlob(path, `${glob}/**`);
+  path.startsWith(literalStart(glob)) && (matchesGlob(path, glob) || matchesGlob(path, `${glob}/**`));
 
 const missing = (path: string) =>
   new SovereignError({

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { checkConfig, parseConfig, readAllowed, readFragments } from '@sovereign/kernel';
+import { erofsDefaults } from '@sovereign/rootfs';
 import { readManifest } from '@sovereign/service';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { boot, type Boot } from './machine.ts';
@@ -25,8 +26,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kernel-test-'));
   const { image } = await readManifest(dist, 'kernel');
   const roots = await makeProbeImages(folder, {
-    zstd: { compression: 'zstd', cluster: 64 },
-    lz4hc: { compression: 'lz4hc', cluster: 64 },
+    zstd: { ...erofsDefaults, compression: 'zstd' },
+    lz4hc: { ...erofsDefaults, compression: 'lz4hc' },
   });
   for (const [name, root] of Object.entries(roots)) {
     const place = join(folder, name);

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { crc32, createGunzip, inflateRawSync } from 'node:zlib';
 import { SovereignError } from '@sovereign/report';
 import { extract } from 'tar-stream';
+import { GULP } from '../kept.ts';
 import type { Signature } from './signature.ts';
 
 /**
@@ -15,9 +16,6 @@ export const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20, 
 
 /** Most files that a package may hold; Alpine's largest have some ten thousand. */
 export const MOST_FILES = 500_000;
-
-/** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
-export const GULP = 1 << 18;
 
 /** Scripts that apk would run at an installation (apk-package(5)); those of upgrades and removals never come up. */
 const installScripts = new Set(['.pre-install', '.post-install', '.trigger']);

@@ -1,17 +1,19 @@
-import { link, copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { link, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline as start, Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
-import { SovereignError, step } from '@sovereign/report';
-import { cacheDir, withScratch } from '@sovereign/store';
+import { createGunzip, createZstdCompress } from 'node:zlib';
+import { SovereignError, step, type StepHandle } from '@sovereign/report';
+import { cacheDir, canonicalJson, sha256, withScratch } from '@sovereign/store';
 import { extract, pack, type Extract, type Pack } from 'tar-stream';
 import { z } from 'zod';
 import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
+import { GULP, keptEntry, readZstd } from '../kept.ts';
 import type { Lock } from '../lock.ts';
-import { apkEntries, badPackage, GULP, openApk, type ApkEntry } from './apk.ts';
-import { apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
+import { apkEntries, badPackage, openApk, type ApkEntry } from './apk.ts';
+import { APKO_VERSION, apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
 
 /** What apko keeps in an image of what it installed (apk-tools, src/database.c). */
 const DATABASE = 'usr/lib/apk/db/installed';
@@ -19,33 +21,74 @@ const DATABASE = 'usr/lib/apk/db/installed';
 /** What links of BusyBox's applets point to, as apko makes them of the list that the package brings. */
 const BUSYBOX = '/bin/busybox';
 
+/** Raised when entries of the cache are made of other files, or by other rules; older ones are left to be pruned. */
+const FORMAT = 1;
+
+/** How many locks' packages are kept: a service has one, and another now and then. */
+const KEPT = 8;
+
 /**
  * Has apko unpack locked packages, whose digests were compared. What apko adds for images of its own (package
  * database, keys, device nodes, home folders) is left out but for the links to BusyBox; what its tar forgets of the
- * packages' files (owners by name, modes of folders) comes from the packages themselves.
+ * packages' files (owners by name, modes of folders) comes from the packages themselves. What came of the same packages
+ * before is taken from the cache.
  * @param files the package files, in the order of the lock
  */
 export async function unpack(lock: Lock, files: readonly string[], run: ApkoRunner): Promise<Unpacked> {
-  return withScratch(cacheDir('apko'), (folder) =>
-    step('unpack packages', async (handle) => {
-      await checkVersion(run, folder);
-      const opened: Opened[] = [];
-      for (const [index, { name }] of lock.packages.entries()) {
-        handle.progress(index, lock.packages.length, 'packages');
-        opened.push(await openOne(name, files[index] ?? '', join(folder, `${index}.apk`)));
-      }
-      const [layer, entries] = await buildAndRead(lock, opened, run, folder);
-      const owners = await readOwners(layer);
-      return {
-        // The folder goes, the open file stays until it was read.
-        tar: asPackaged(await openLayer(layer), entries, owners),
-        ownersByName: true,
-        scripts: opened.flatMap(({ scripts }) => scripts),
-        metadata: opened.map(({ metadata }) => metadata),
-        ownerOf: (name) => owners.get(name),
-      };
-    }),
-  );
+  const packages = lock.packages.map(({ name, version, sha256: digest }) => [name, version, digest]);
+  const key = sha256(canonicalJson({ format: FORMAT, apko: APKO_VERSION, arch: lock.arch, packages }));
+  return step('unpack packages', async (handle) => {
+    const kept = { kind: 'alpine', key, keep: KEPT, label: 'what apko made of these packages' };
+    const { folder, cached } = await keptEntry(kept, (target) => make(lock, files, run, target, handle));
+    if (cached) handle.cached();
+    const said = JSON.parse(await readFile(join(folder, 'packages.json'), 'utf8')) as Said;
+    const owners = new Map(said.owners);
+    return {
+      tar: readZstd(join(folder, 'root.tar.zst')),
+      ownersByName: true,
+      scripts: said.scripts,
+      metadata: said.metadata,
+      ownerOf: (name) => owners.get(name),
+    };
+  });
+}
+
+/** What is kept beside the files. */
+interface Said {
+  scripts: InstallScript[];
+  metadata: PackageMetadata[];
+  owners: [path: string, owner: string][];
+}
+
+/** Fills an entry of the cache. */
+async function make(
+  lock: Lock,
+  files: readonly string[],
+  run: ApkoRunner,
+  target: string,
+  handle: StepHandle,
+): Promise<void> {
+  await withScratch(cacheDir('apko'), async (folder) => {
+    await checkVersion(run, folder);
+    const opened: Opened[] = [];
+    for (const [index, { name }] of lock.packages.entries()) {
+      handle.progress(index, lock.packages.length, 'packages');
+      opened.push(await openOne(name, files[index] ?? '', join(folder, `${index}.apk`)));
+    }
+    const [layer, entries] = await buildAndRead(lock, opened, run, folder);
+    const owners = await readOwners(layer);
+    await pipeline(
+      asPackaged(openLayer(layer), entries, owners),
+      createZstdCompress({ chunkSize: GULP }),
+      createWriteStream(join(target, 'root.tar.zst')),
+    );
+    const said: Said = {
+      scripts: opened.flatMap(({ scripts }) => scripts),
+      metadata: opened.map(({ metadata }) => metadata),
+      owners: [...owners],
+    };
+    await writeFile(join(target, 'packages.json'), JSON.stringify(said));
+  });
 }
 
 interface Opened {
@@ -167,14 +210,12 @@ function readLayer(layer: Readable): Extract {
   return reader;
 }
 
-/** The bytes of a file that is open already: it may lose its name meanwhile. Closes it. */
-const openLayer = async (path: string): Promise<Readable> =>
-  (await open(path)).createReadStream({ highWaterMark: GULP });
+const openLayer = (path: string): Readable => createReadStream(path, { highWaterMark: GULP });
 
 /** Which package every file is from, as apko decided where several bring it. */
 async function readOwners(layer: string): Promise<Map<string, string>> {
   let database: string | undefined;
-  for await (const entry of readLayer(await openLayer(layer))) {
+  for await (const entry of readLayer(openLayer(layer))) {
     if (entry.header.name !== DATABASE) {
       entry.resume();
       continue;

@@ -1,16 +1,17 @@
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { createZstdCompress } from 'node:zlib';
 import { step } from '@sovereign/report';
-import { contentKeyed, sha256 as digestOf } from '@sovereign/store';
+import { sha256 as digestOf } from '@sovereign/store';
 import pMap from 'p-map';
 import { extract, pack, type Pack } from 'tar-stream';
 import type { InstallScript, LockRequest, PackageBase, Unpacked } from '../contract.ts';
 import { escapePath, fetchLocked } from '../fetch.ts';
+import { keptEntry, readZstd } from '../kept.ts';
 import type { Lock, LockedPackage } from '../lock.ts';
 import { resolve, SUITE } from './apt.ts';
 import { openDeb } from './deb.ts';
@@ -83,38 +84,34 @@ interface OpenedPackage {
 }
 
 /** Raised when entries are made of other files; older ones are left to be pruned. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** Keeps what xz made slow to read in a form that is quick to read, beside what the package says of itself. */
-async function unpackOne({ name, sha256 }: LockedPackage, file: string): Promise<OpenedPackage> {
-  const { folder } = await contentKeyed(
-    'packages',
-    digestOf(`${sha256} ${FORMAT}`),
-    async (target) => {
-      const deb = openDeb(await readFile(file), name);
-      const control = await deb.control();
-      const scripts = scriptNames.flatMap((script) => {
-        const text = control.get(script);
-        return text === undefined ? [] : [{ package: name, name: script, text }];
-      });
-      await pipeline(deb.data(), createZstdCompress(), createWriteStream(join(target, 'data.tar.zst')));
-      const words: DebianWords = {
-        control: control.get('control') ?? '',
-        ...(await readDocumentation(name, readTar(target))),
-      };
-      await writeFile(join(target, 'control.json'), JSON.stringify({ scripts, words }));
-    },
-    2000,
-  );
-  const kept = JSON.parse(await readFile(join(folder, 'control.json'), 'utf8')) as Pick<
+async function unpackOne({ name, version, sha256 }: LockedPackage, file: string): Promise<OpenedPackage> {
+  const key = digestOf(`${sha256} ${FORMAT}`);
+  const kept = { kind: 'packages', key, keep: 2000, label: `${name} ${version}` };
+  const { folder } = await keptEntry(kept, async (target) => {
+    const deb = openDeb(await readFile(file), name);
+    const control = await deb.control();
+    const scripts = scriptNames.flatMap((script) => {
+      const text = control.get(script);
+      return text === undefined ? [] : [{ package: name, name: script, text }];
+    });
+    await pipeline(deb.data(), createZstdCompress(), createWriteStream(join(target, 'data.tar.zst')));
+    const words: DebianWords = {
+      control: control.get('control') ?? '',
+      ...(await readDocumentation(name, readTar(target))),
+    };
+    await writeFile(join(target, 'control.json'), JSON.stringify({ scripts, words }));
+  });
+  const said = JSON.parse(await readFile(join(folder, 'control.json'), 'utf8')) as Pick<
     OpenedPackage,
     'scripts' | 'words'
   >;
-  return { name, tar: () => readTar(folder), ...kept };
+  return { name, tar: () => readTar(folder), ...said };
 }
 
-const readTar = (folder: string): Readable =>
-  createReadStream(join(folder, 'data.tar.zst')).pipe(createZstdDecompress());
+const readTar = (folder: string): Readable => readZstd(join(folder, 'data.tar.zst'));
 
 /** Where Debian's policy (12.5) has a package's licences: in a file, or in the folder of another package of its source. */
 async function readDocumentation(
