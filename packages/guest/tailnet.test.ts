@@ -432,6 +432,25 @@ echo 'backend error: invalid key: used up' >&2; exit 1`,
     await expect.poll(() => guest.told, { timeout: 45_000 }).toBe(RUNNING);
   });
 
+  test('has a daemon that stays in between look at its engine, and says what it waits for', async () => {
+    guest.says('Starting', { address: '100.64.0.1' });
+    guest.begin();
+    await told('starting');
+    const nudges = () => guest.calls.filter((call) => call.includes('watch-ipn-bus?mask=1'));
+    // The daemon's own first line is a look.
+    guest.log('Switching ipn state NoState -> something');
+    await expect.poll(() => nudges()[0], PATIENT).toBe('tailscale debug localapi watch-ipn-bus?mask=1');
+    guest.log('Switching ipn state NoState -> something');
+    guest.log('Switching ipn state NoState -> something');
+    await told(expect.stringMatching(/^starting Tailscale could not reach/));
+    guest.says('Running', { address: '100.64.0.1' });
+    guest.log('Switching ipn state Starting -> Running');
+    await told(RUNNING);
+    guest.says('Starting', { address: '100.64.0.1' });
+    guest.log('Switching ipn state Running -> something');
+    await told('starting');
+  });
+
   test('ends with the daemon, so that its supervisor starts both again', async () => {
     const run = guest.begin();
     await told('needs-login');

@@ -1,9 +1,17 @@
-import { notDeployed, remoteCommand, sshArgs, type Device, type SshTarget } from '@sovereign/device';
+import {
+  notDeployed,
+  remoteCommand,
+  sshArgs,
+  type Device,
+  type ServiceStatus,
+  type SshTarget,
+} from '@sovereign/device';
 import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { remindOfBackup } from './age.ts';
+import { keepNode, nodePath } from './node.ts';
 import { chooseTarget, openRepository, type Tools } from './repository.ts';
-import { backupCommand, forget, type NewSnapshot, type Repository, type Snapshot } from './restic.ts';
+import { backupCommand, forget, type NewSnapshot, type Repository } from './restic.ts';
 import { backupSettings, changeBackupSettings, changeServiceBackups, type Keep } from './settings.ts';
 import { FORMAT } from './stream.ts';
 
@@ -18,6 +26,8 @@ export interface BackupOptions {
 
 export interface BackupDone extends NewSnapshot {
   repository: string;
+  /** Name of its node in the tailnet that is kept beside it; null: none is logged in, or it could not be kept. */
+  node: string | null;
 }
 
 /** The program of the guest that writes and reads the stream (docs/formats.md, "Backup"). */
@@ -41,18 +51,36 @@ export async function backupService(
 ): Promise<BackupDone> {
   const { name } = definition;
   const deviceId = await deviceIdOf(device, name);
-  const release = await healthyRelease(device, definition);
+  const { release, tailnet } = await healthy(device, definition);
   if (to !== undefined) await chooseTarget(deviceId, to, tools);
   if (keep !== undefined) {
     await changeBackupSettings(deviceId, (before) => ({ ...before, keep: { ...before.keep, ...keep } }));
   }
   const repository = await openRepository(deviceId, tools);
   const source = { deviceId, service: name, release, data: definition.data };
-  const done = await store(await device.ssh(definition), repository, source, signal);
+  const guest = await device.ssh(definition);
+  const done = await store(guest, repository, source, signal);
+  const node = tailnet?.state === 'running' && (await keptBeside(guest, repository, source, signal));
   await remindOfBackup(device, deviceId, name);
-  const path = snapshotPath(name);
-  await prune(repository, { device: deviceId, path }, (await backupSettings(deviceId)).keep, signal);
-  return { ...done, repository: repository.name };
+  await prune(repository, source, node, signal);
+  return { ...done, repository: repository.name, node: node ? (tailnet.name ?? name) : null };
+}
+
+/** The backup is good whether or not its node could be kept. */
+async function keptBeside(
+  guest: SshTarget,
+  repository: Repository,
+  source: Pick<BackupOf, 'deviceId' | 'service'>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    await keepNode(guest, repository, source, signal);
+    return true;
+  } catch (error) {
+    if (!(error instanceof SovereignError)) throw error;
+    note(`its node in the tailnet is not kept: ${error.what}`);
+    return false;
+  }
 }
 
 /** What a backup is of. */
@@ -91,21 +119,31 @@ export async function store(
 /** The backup is good whether or not older ones could be taken away. */
 async function prune(
   repository: Repository,
-  snapshot: Pick<Snapshot, 'device' | 'path'>,
-  keep: Keep,
+  { deviceId: device, service }: Pick<BackupOf, 'deviceId' | 'service'>,
+  node: boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const { keep } = await backupSettings(device);
   try {
-    await step('forget backups that are too many', () => forget(repository, snapshot, keep, signal));
+    await step('forget backups that are too many', async () => {
+      // Of nodes the last one alone: keys of before may be used up.
+      if (node) await forget(repository, { device, path: nodePath(service) }, { prune: false, signal });
+      await forget(repository, { device, path: snapshotPath(service) }, { keep, signal });
+    });
   } catch (error) {
     if (!(error instanceof SovereignError)) throw error;
     note(`older backups stay for now: ${error.what}`);
   }
 }
 
-async function healthyRelease(device: Device, definition: ServiceDefinition): Promise<string> {
+async function healthy(
+  device: Device,
+  definition: ServiceDefinition,
+): Promise<{ release: string; tailnet: ServiceStatus['tailnet'] | undefined }> {
   const [status] = await device.status([definition]);
-  if (status?.healthy === true && status.release !== null && !status.trial) return status.release;
+  if (status?.healthy === true && status.release !== null && !status.trial) {
+    return { release: status.release, tailnet: status.tailnet };
+  }
   throw new SovereignError({
     code: 'not-healthy',
     what:

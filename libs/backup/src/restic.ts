@@ -160,23 +160,30 @@ export async function listSnapshots(
     .sort((a, b) => a.time.localeCompare(b.time));
 }
 
-/** Removes snapshots that are too many, and what only they needed. */
+/**
+ * Removes snapshots that are too many; the newest one stays.
+ * @param options.prune also what only they needed, which takes a while
+ */
 export const forget = async (
   repository: Repository,
   { device, path }: Pick<Snapshot, 'device' | 'path'>,
-  keep: { daily: number; weekly: number; monthly: number },
-  signal?: AbortSignal,
+  {
+    keep,
+    prune = true,
+    signal,
+  }: {
+    keep?: { daily: number; weekly: number; monthly: number };
+    prune?: boolean;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<void> => {
   const args = [
     ...['--host', device],
     ...['--path', path],
     ...['--group-by', 'host,paths'],
-    // The newest one stays whatever the numbers say.
     ...['--keep-last', '1'],
-    ...['--keep-daily', String(keep.daily)],
-    ...['--keep-weekly', String(keep.weekly)],
-    ...['--keep-monthly', String(keep.monthly)],
-    '--prune',
+    ...Object.entries(keep ?? {}).flatMap(([span, count]) => [`--keep-${span}`, String(count)]),
+    ...(prune ? ['--prune'] : []),
   ];
   await run(repository, 'forget', args, signal);
 };

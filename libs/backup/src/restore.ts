@@ -1,7 +1,8 @@
-import { execInGuest, type Device, type SshTarget } from '@sovereign/device';
+import { execInGuest, nodeMoved, type Device, type SshTarget } from '@sovereign/device';
 import { SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { deviceIdOf, GUEST_PROGRAM, snapshotPath } from './create.ts';
+import { nodeFor, putNode, type TailnetNode } from './node.ts';
 import { openRepository, withRepository, type Tools } from './repository.ts';
 import { dumpSnapshot, listSnapshots, type Repository, type Snapshot } from './restic.ts';
 import { BackupReader, differences, FORMAT, newer, parseCounts } from './stream.ts';
@@ -18,10 +19,15 @@ export interface Source {
   tools?: Tools;
 }
 
-export interface RestoreOptions extends Source {
+export interface SnapshotOptions extends Source {
   /** Id of a snapshot, which may be shortened; the newest one where it is missing. */
   snapshot?: string | undefined;
   signal?: AbortSignal;
+}
+
+export interface RestoreOptions extends SnapshotOptions {
+  /** The node in the tailnet that comes along. */
+  node?: TailnetNode | undefined;
 }
 
 /** What was compared: tables, and the rows in them. */
@@ -59,6 +65,24 @@ export async function listBackups(
 }
 
 /**
+ * The node that comes along when a backup is restored. Changes nothing.
+ * @param others devices that may run the same node
+ * @throws SovereignError as {@link nodeFor}, and where there is no such backup
+ */
+export async function nodeToRestore(
+  device: Device,
+  definition: ServiceDefinition,
+  others: readonly Device[],
+  options: SnapshotOptions = {},
+): Promise<TailnetNode> {
+  const deviceId = await deviceIdOf(device, definition.name);
+  return withSource(deviceId, options, async (repository) => {
+    const snapshot = await chooseSnapshot(repository, definition, options.of ?? deviceId, options.snapshot);
+    return nodeFor(device, deviceId, definition, repository, snapshot, { others, signal: options.signal });
+  });
+}
+
+/**
  * Replaces the data of a service by a backup; the disk from before is kept.
  * @throws SovereignError where anything is wrong: the data from before is in its place then
  */
@@ -70,7 +94,10 @@ export async function restoreService(
   const deviceId = await deviceIdOf(device, definition.name);
   return withSource(deviceId, options, async (repository) => {
     const snapshot = await chooseSnapshot(repository, definition, options.of ?? deviceId, options.snapshot);
-    return pour(device, definition, repository, snapshot, { keep: true, signal: options.signal });
+    const { node, signal } = options;
+    const restored = await pour(device, definition, repository, snapshot, { keep: true, node, signal });
+    if (node !== undefined) await nodeMoved(deviceId, definition.name, node);
+    return restored;
   });
 }
 
@@ -80,13 +107,18 @@ export async function pour(
   definition: ServiceDefinition,
   repository: Repository,
   snapshot: Snapshot,
-  { keep, signal }: { keep: boolean; signal?: AbortSignal | undefined },
+  {
+    keep,
+    node,
+    signal,
+  }: { keep: boolean } & Pick<RestoreOptions, 'node'> & { signal?: AbortSignal | undefined },
 ): Promise<Restored> {
   let compared: Compared = { tables: 0, rows: 0 };
   await device.restore(
     definition,
     async (guest) => {
       compared = await fill(guest, definition.name, repository, snapshot, signal);
+      if (node !== undefined) await putNode(guest, node, signal);
     },
     { keep },
   );

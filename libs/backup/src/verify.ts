@@ -5,7 +5,7 @@ import { deviceConfigDir, localDevice, type Bundle, type Device } from '@soverei
 import { step } from '@sovereign/report';
 import { canonicalJson, dataDir, withLock } from '@sovereign/store';
 import { deviceIdOf } from './create.ts';
-import { chooseSnapshot, pour, withSource, type Restored, type RestoreOptions } from './restore.ts';
+import { chooseSnapshot, pour, withSource, type Restored, type SnapshotOptions } from './restore.ts';
 import { checkRepository } from './restic.ts';
 
 /** The id of the device that is thrown away: always the same, so that what a killed run left is known. */
@@ -21,7 +21,7 @@ const STOP = 10;
 export async function verifyBackup(
   device: Device,
   bundle: Bundle,
-  options: RestoreOptions = {},
+  options: SnapshotOptions = {},
 ): Promise<Restored> {
   const { definition } = bundle;
   const deviceId = await deviceIdOf(device, definition.name);

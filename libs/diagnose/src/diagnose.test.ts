@@ -248,6 +248,13 @@ const cases: [layer: LayerName, how: string, broken: Broken, evidence: RegExp, f
       { guest: guestWith(['tailnet'], `tailnet ${state}`) },
       evidence,
     ]),
+    [
+      'login',
+      'that stays without a relay',
+      { guest: guestWith(['tailnet'], 'tailnet starting no relay') },
+      /neither a relay nor another device: no relay/,
+      'mend tailnet',
+    ],
     ['peers', 'that are none', { guest: guestWith(['tailscale 100.64.0.2', 'peer']) }, /no other device/],
     [
       'peers',

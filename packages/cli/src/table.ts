@@ -410,6 +410,7 @@ export const table: readonly CommandEntry[] = [
     flags: ['serial', 'dryRun'],
     own: [
       { flags: '--snapshot <id>', description: 'this backup instead of the newest one' },
+      { flags: '--with-tailnet', description: 'its node in the tailnet comes along, as the same one' },
       {
         flags: '--undo',
         description: 'back to the data from before the last restore, or before it was moved',

@@ -92,8 +92,16 @@ async function ask(device: Device, { definition }: FoundService): Promise<Partia
   return status ?? {};
 }
 
-/** The state of a node, once it is one that stays, or when the wait is over. */
-async function settled(session: Session, device: Device, service: FoundService): Promise<TailnetStatus> {
+/**
+ * The state of a node, once it is one that stays, or when the wait is over.
+ * @param wait in seconds
+ */
+export async function settled(
+  session: Session,
+  device: Device,
+  service: FoundService,
+  wait = WAIT,
+): Promise<TailnetStatus> {
   const begin = performance.now();
   for (;;) {
     const { tailnet = { state: 'unknown' } } = await ask(device, service);
@@ -101,7 +109,7 @@ async function settled(session: Session, device: Device, service: FoundService):
     const { state } = tailnet;
     const stays = STAYS.includes(state);
     const waits = state === 'needs-login' || state === 'expired';
-    if (stays || seconds > WAIT || (waits && seconds > PATIENCE)) return tailnet;
+    if (stays || seconds > wait || (waits && seconds > PATIENCE)) return tailnet;
     await sleep(INTERVAL, undefined, { signal: session.signal });
   }
 }

@@ -26,6 +26,8 @@ export function describeTailnet(status: TailnetStatus): string {
       return `the auth key was refused${why}`;
     case 'unreachable':
       return `the control server is not reached${why}`;
+    case 'starting':
+      return `starting${why}`;
     case 'unknown':
       return 'the guest says nothing of it';
     default:

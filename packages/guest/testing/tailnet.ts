@@ -57,6 +57,8 @@ export class TailnetGuest extends StandInGuest {
     super(shell);
     for (const name of ['data', 'config/secrets']) mkdirSync(this.path(name));
     this.write('config/guest.conf', 'hostname sql\ntailnet yes\ntailnet-hostname sql-desk\n');
+    // What the agent leaves when the launcher lets clients in.
+    this.write('opened', '');
     this.says('NeedsLogin');
     spawnSync('mkfifo', [this.path('daemon')]);
     this.write('check-says', 'echo 2027-05-22T10:00:00Z');

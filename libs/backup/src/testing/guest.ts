@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Device, ServiceStatus } from '@sovereign/device';
+import type { Device, ServiceStatus, TailnetSettings, TailnetStatus } from '@sovereign/device';
 import { defineService, type Release } from '@sovereign/service';
 import { onTestFinished, vi } from 'vitest';
 
@@ -13,7 +13,7 @@ export const definition = defineService({
   accounts: [],
   resources: { memory: 64, cpus: 1 },
   data: { kind: 'postgresql', major: 17, collation: 'C', size: 64 },
-  ports: [],
+  ports: [{ name: 'main', guest: 5432, host: 15432, scheme: 'postgresql', tailnet: 5432 }],
   secrets: [],
   units: ['postgresql'],
   health: { command: '/bin/true', deadline: 30 },
@@ -27,6 +27,23 @@ export function stream({ rows = 3, head = 'sovereign-backup 1', major = 17, size
   const about = `about service sql\nabout kind postgresql\nabout major ${major}\n`;
   const piece = 'some rows\n'.repeat(size / 10);
   return `${head}\n${about}count ${rows} app.public.t\npiece database ${size}\n${piece}piece database 0\nend\n`;
+}
+
+/** A node as a guest tells of it. */
+export const NODE: TailnetStatus = {
+  state: 'running',
+  address: '100.64.0.1',
+  name: 'sql-desk.tail.example',
+  id: 'n1',
+  expires: null,
+};
+
+/** The identity of that node as a guest writes it. */
+export function nodeStream({ service = 'sql', server = '', keys = 'the keys of a node' } = {}): string {
+  const about = `about service ${service}\nabout kind tailnet\nabout node n1\nabout name ${NODE.name}\n`;
+  const of = server === '' ? '' : `about server ${server}\n`;
+  const piece = `piece tailscaled.state ${keys.length}\n${keys}piece tailscaled.state 0\n`;
+  return `sovereign-backup 1\n${about}${of}${piece}end\n`;
 }
 
 /** What the device has, with data of a major version before today's. */
@@ -52,15 +69,17 @@ export class StandInGuest {
   readonly did: string[] = [];
   /** What the device shall tell its owner of later. */
   readonly reminders: string[] = [];
+  /** What the owner decided of the tailnet; undefined where it is off. */
+  tailnet: TailnetSettings | undefined;
 
   constructor() {
     const bin = join(this.folder, 'bin');
     mkdirSync(bin);
     this.#program(join(bin, 'ssh'), [
       'for last; do :; done',
-      `exec sh -c "$(printf '%s' "$last" | sed "s|'/usr/lib/sovereign/backup'|'$0.guest'|")"`,
+      `exec sh -c "$(printf '%s' "$last" | sed "s|'/usr/lib/sovereign/|'$0.|")"`,
     ]);
-    this.#program(join(bin, 'ssh.guest'), [
+    this.#program(join(bin, 'ssh.backup'), [
       `cd '${this.folder}' || exit`,
       'case $1 in',
       'create) cat stream; [ ! -e fails ] || { echo "sovereign: the disk is gone" >&2; exit 1; } ;;',
@@ -68,10 +87,19 @@ export class StandInGuest {
       'count) if [ -e counts ]; then cat counts; else grep -a ^count restored; fi ;;',
       'esac',
     ]);
+    this.#program(join(bin, 'ssh.tailnet-node'), [
+      `cd '${this.folder}' || exit`,
+      '[ ! -e old-release ] || { echo "sh: tailnet-node: not found" >&2; exit 127; }',
+      'case $1 in',
+      'create) cat node ;;',
+      'restore) cat >node-restored; [ ! -e fails ] || { echo "sovereign: the disk is gone" >&2; exit 1; } ;;',
+      'esac',
+    ]);
     vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
     // What restic and we keep between runs.
     vi.stubEnv('XDG_CONFIG_HOME', join(this.folder, 'config'));
     this.write('stream', stream());
+    this.write('node', nodeStream());
     onTestFinished(() => {
       vi.unstubAllEnvs();
       rmSync(this.folder, { recursive: true, force: true });
@@ -87,7 +115,7 @@ export class StandInGuest {
   }
 
   /** The device that the guest runs on. */
-  device(id = DEVICE, status: Partial<ServiceStatus> = {}): Device {
+  device(id = DEVICE, status: Partial<ServiceStatus> = {}, called = 'local'): Device {
     const guest = {
       host: '127.0.0.1',
       port: 1,
@@ -97,9 +125,18 @@ export class StandInGuest {
     } as const;
     const known: Pick<
       Device,
-      'id' | 'kind' | 'inventory' | 'status' | 'ssh' | 'restore' | 'notify' | 'releases' | 'migrate'
+      | 'id'
+      | 'kind'
+      | 'inventory'
+      | 'status'
+      | 'ssh'
+      | 'restore'
+      | 'notify'
+      | 'releases'
+      | 'migrate'
+      | 'tailnet'
     > = {
-      id: 'local',
+      id: called,
       kind: 'local',
       inventory: () => Promise.resolve({ id, services: ['sql'] }),
       status: () =>
@@ -127,6 +164,14 @@ export class StandInGuest {
           this.reminders.push(`${from.toISOString()} ${service}: ${text}`);
           return Promise.resolve();
         },
+      },
+      tailnet: {
+        settings: () => Promise.resolve(this.tailnet),
+        check: () => Promise.resolve(),
+        login: () => Promise.reject(new Error('nobody logs in')),
+        logout: () => Promise.reject(new Error('nobody logs out')),
+        rename: () => Promise.reject(new Error('nobody is renamed')),
+        settle: () => Promise.resolve(),
       },
       releases: () => Promise.resolve([RELEASE]),
       migrate: async (_bundle, { drain, fill }) => {

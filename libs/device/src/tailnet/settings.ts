@@ -37,6 +37,10 @@ export type TailnetSettings = z.output<typeof tailnetSettingsSchema>;
 export const isOn = (tailnet: TailnetSettings | undefined): tailnet is TailnetSettings =>
   tailnet !== undefined && tailnet.off !== true;
 
+/** Whether two addresses are of one control server; undefined is Tailscale's own. Pure. */
+export const sameServer = (one: string | undefined, other: string | undefined): boolean =>
+  one?.replace(/\/$/, '') === other?.replace(/\/$/, '');
+
 export const isLabel = (text: string): boolean => label.safeParse(text).success;
 export const isDeviceName = (text: string): boolean => deviceName.safeParse(text).success;
 export const isTag = (text: string): boolean => tag.safeParse(text).success;

@@ -9,6 +9,7 @@ describe('what a guest tells of its node', () => {
   test.for([
     ['off', { state: 'off' }],
     ['starting', { state: 'starting' }],
+    ['starting no relay', { state: 'starting', detail: 'no relay' }],
     ['logged-out', { state: 'logged-out' }],
     ['needs-login', { state: 'needs-login' }],
     [
@@ -151,6 +152,12 @@ describe('a person is told', () => {
     expect(tailnetAttention(silent, 'sql', now)).toContain('is not reached: connection refused');
     const both = tailnetAttention({ ...silent, expires: '2026-12-01T00:00:00Z' }, 'sql', now);
     expect(both).toMatch(/expires on 2026-12-01.*is not reached: connection refused/);
+  });
+
+  test('of a node that is known, and stays without a relay', () => {
+    expect(tailnetAttention({ state: 'starting', detail: 'no relay' }, 'sql', now)).toMatch(
+      /: no relay; sovereign diagnose sql tells more$/,
+    );
   });
 
   test.for(['off', 'starting', 'unknown'] as const)('nothing where it is %s', (state) => {

@@ -28,7 +28,7 @@ export interface TailnetStatus {
   url?: string;
   /** HTTPS of its web service, where it has one; undefined where nothing was told yet. */
   https?: HttpsStatus;
-  /** Why it is refused or not reached; of a node that runs: why its control server is not. */
+  /** Why it is refused, not reached or still starting; of a node that runs: why its control server is not reached. */
   detail?: string;
 }
 
@@ -63,7 +63,6 @@ export function parseTailnet(told: string): TailnetStatus {
   const detail = words.join(' ');
   switch (state) {
     case 'off':
-    case 'starting':
     case 'logged-out':
     case 'needs-approval':
     case 'stopped':
@@ -79,6 +78,7 @@ export function parseTailnet(told: string): TailnetStatus {
     }
     case 'needs-login':
       return { state, ...(first === undefined ? {} : { url: first }) };
+    case 'starting':
     case 'refused':
     case 'unreachable':
       return { state, ...(detail === '' ? {} : { detail }) };
@@ -164,6 +164,10 @@ export function tailnetAttention(
       return `tailnet: the auth key was refused${why}; make another one and run ${login} --key FILE`;
     case 'unreachable':
       return `tailnet: the control server is not reached${why}; the guest goes on trying`;
+    case 'starting':
+      return detail === undefined
+        ? undefined
+        : `tailnet: the node is known and reaches neither a relay nor another device${why}; sovereign diagnose ${service} tells more`;
     case 'running': {
       const silent =
         detail === undefined

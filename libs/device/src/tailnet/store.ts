@@ -4,7 +4,7 @@ import { configDir, withLock, writeFileAtomic } from '@sovereign/store';
 import { changeSettings, deviceSettings } from '../device-settings.ts';
 import { deviceConfigDir, makePrivateFolder } from '../secrets.ts';
 import { changeTailnet, type TailnetChange } from './change.ts';
-import { isOn, toDeviceName, type TailnetSettings } from './settings.ts';
+import { isOn, sameServer, toDeviceName, type TailnetSettings } from './settings.ts';
 import type { TailnetStatus } from './state.ts';
 
 const keyFile = (deviceId: string): string => deviceConfigDir(deviceId, 'tailnet-key');
@@ -131,6 +131,23 @@ export async function recordLogout(deviceId: string, service: string): Promise<v
     },
   }));
   await forgetNeedless(deviceId, tailnet);
+}
+
+/**
+ * Keeps that the node of a service is on this device now: where it was before, a removal of the service logs it out no
+ * more.
+ */
+export async function nodeMoved(
+  to: string,
+  service: string,
+  node: { id: string; server: string | undefined },
+): Promise<void> {
+  const others = (await readdir(configDir('devices'))).filter((id) => id !== to);
+  for (const id of others) {
+    const { tailnet } = await deviceSettings(id).catch(() => ({ tailnet: undefined }));
+    if (tailnet?.nodes?.[service]?.id !== node.id || !sameServer(tailnet.server, node.server)) continue;
+    await recordLogout(id, service);
+  }
 }
 
 /** Forgets the key where no service waits for it. */

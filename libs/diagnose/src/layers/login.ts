@@ -1,4 +1,5 @@
 import { failed, ok, skipped, type Finding, type Layer } from '../contract.ts';
+import { restartTailscaled } from '../fixes.ts';
 import { patiently } from '../patiently.ts';
 import type { Scene } from '../scene.ts';
 import { TAILNET_OFF, tailnetIsOn } from './tailscaled.ts';
@@ -56,7 +57,12 @@ async function ask(scene: Scene): Promise<Finding> {
     case 'unreachable':
       return failed(`the control server does not answer: ${rest}`, WAITS);
     case 'starting':
-      return failed(BEGINS, 'Wait a moment and ask again');
+      if (rest === '') return failed(BEGINS, 'Wait a moment and ask again');
+      return failed(
+        `the control server knows it, and it reaches neither a relay nor another device: ${rest}`,
+        `Look whether the network lets HTTPS through to the relays of the tailnet; sovereign diagnose ${name} --fix starts it again`,
+        restartTailscaled,
+      );
     default:
       return failed(`its state is ${state}${rest === '' ? '' : `: ${rest}`}`, 'Wait a moment and ask again');
   }

@@ -31,6 +31,7 @@ describe('backup is a command and has commands', () => {
     ['backup verify --sql --json --snapshot 1a2b', 'backup verify', { snapshot: '1a2b' }],
     ['backup schedule sql --daily 03:00 --json', 'backup schedule', { daily: '03:00' }],
     ['restore sql --undo --json', 'restore', { undo: true }],
+    ['restore sql --with-tailnet --json', 'restore', { withTailnet: true }],
   ])('%s', (line, name, own) => {
     const request = parse(line.split(' '), [service('sql', 2)], '1');
     if (request.kind !== 'command') throw new Error(request.text);
@@ -60,6 +61,7 @@ test.each([
   [restore, { undo: true, snapshot: 'ab' }],
   [restore, { undo: true, discard: true }],
   [restore, { discard: true, of: 'ab' }],
+  [restore, { undo: true, withTailnet: true }],
 ])('a wrong command line is refused', async (run, own) => {
   settings();
   const { session } = fakeSession({ device: known(), own });

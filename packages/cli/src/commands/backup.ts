@@ -19,7 +19,7 @@ export const backup: Run = async (session) => {
   announce(device);
   const { backupService, megabytes } = await backupLibrary();
   const done = await backupService(device, service.definition, { to, keep, signal: session.signal });
-  const text = `${word} is backed up to ${done.repository}: ${done.id.slice(0, 8)}, ${megabytes(done.bytes)}, ${megabytes(done.added)} of it new`;
+  const text = `${word} is backed up to ${done.repository}: ${done.id.slice(0, 8)}, ${megabytes(done.bytes)}, ${megabytes(done.added)} of it new${done.node === null ? '' : `; its node ${done.node} is kept beside it`}`;
   return { json: { device: device.id, service: service.definition.name, ...done, snapshot: done.id }, text };
 };
 

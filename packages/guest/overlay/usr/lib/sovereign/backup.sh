@@ -69,12 +69,9 @@ backup_about() {
 	esac
 }
 
-# backup_restore: reads the stream from standard input and calls restore_piece NAME SIZE for each content. The service
-# counts as starting until it is all in, so that no trial passes and nobody is let in.
-backup_restore() {
-	: >"$RUN/restoring"
-	tell stage restore
-	data_expect
+# backup_read: reads the stream from standard input and calls backup_about KEY VALUE for what it says of itself, and
+# restore_piece NAME SIZE for each content.
+backup_read() {
 	IFS= read -r line || backup_fail 'the backup is empty'
 	case $line in
 	'sovereign-backup 1') ;;
@@ -94,6 +91,15 @@ backup_restore() {
 		esac
 	done
 	backup_fail 'the backup was cut'
+}
+
+# backup_restore: backup_read of the service's data. The service counts as starting until it is all in, so that no trial
+# passes and nobody is let in.
+backup_restore() {
+	: >"$RUN/restoring"
+	tell stage restore
+	data_expect
+	backup_read
 }
 
 # content_or_cut NAME SIZE: content for a pipe, whose status is that of its reader.
