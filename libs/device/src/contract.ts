@@ -362,8 +362,11 @@ export interface ServiceStatus {
   since: string | null;
   restarts: number;
   endpoints: Endpoint[];
-  /** Bytes of the data disk, and those that the service can still write, as the guest told last. */
-  data?: { size: number; free: number };
+  /**
+   * Bytes of the data disk, and those that the service can still write, as the guest told last; where the disk is thin,
+   * those of the device that it takes by now: it is promised no more.
+   */
+  data?: { size: number; free: number; thin?: number };
   /** Bytes of memory that its machine has, and those of the device that it holds by now; while it runs. */
   memory?: { size: number; held: number };
   /** Its node in the owner's tailnet, where it is to have one or still has. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import type { Host } from './host.ts';
+import type { Provisioning } from './provisioning.ts';
 
 export const MIB = 1024 * 1024;
 
@@ -11,7 +12,11 @@ export const MIB = 1024 * 1024;
  * @returns the UUID of its file system
  * @throws SovereignError `data-missing` where the disk is gone that `data.id` names
  */
-export async function ensureDataDisk(host: Host, { name, data }: ServiceDefinition): Promise<string> {
+export async function ensureDataDisk(
+  host: Host,
+  { name, data }: ServiceDefinition,
+  { allocated }: Provisioning,
+): Promise<string> {
   const folder = `services/${name}`;
   const files = await host.list(folder);
   const uuid = (await host.read(`${folder}/data.id`))?.toString().trim();
@@ -24,7 +29,7 @@ export async function ensureDataDisk(host: Host, { name, data }: ServiceDefiniti
       hint: 'Restore data.id; the UUID is that of the file system in data.img (blkid shows it)',
     });
   }
-  if (uuid === undefined) return makeDataDisk(host, folder, data.size);
+  if (uuid === undefined) return makeDataDisk(host, folder, data.size * MIB, allocated);
   // Interrupted between the two last steps: the disk is complete under its temporary name.
   if (files.includes(temporary(uuid))) {
     await host.rename(`${folder}/${temporary(uuid)}`, `${folder}/data.img`);
@@ -38,12 +43,12 @@ export async function ensureDataDisk(host: Host, { name, data }: ServiceDefiniti
   });
 }
 
-async function makeDataDisk(host: Host, folder: string, mebibytes: number): Promise<string> {
+async function makeDataDisk(host: Host, folder: string, size: number, allocated: boolean): Promise<string> {
   const uuid = randomUUID();
   for (const leftover of (await host.list(folder)).filter((file) => file.startsWith('data.new-'))) {
     await host.remove(`${folder}/${leftover}`);
   }
-  await host.makeDisk(`${folder}/${temporary(uuid)}`, mebibytes * MIB, `sovereign-new ${uuid}\n`);
+  await host.makeDisk(`${folder}/${temporary(uuid)}`, size, `sovereign-new ${uuid}\n`, allocated);
   await host.write(`${folder}/data.id`, `${uuid}\n`);
   await host.rename(`${folder}/${temporary(uuid)}`, `${folder}/data.img`);
   return uuid;

@@ -17,6 +17,7 @@ import { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';
 import { NOTIFY_SETTINGS } from './notify.ts';
 import { guestInterfaces, machineNetwork, type NetworkMode, type NetworkPlan } from './network/guest.ts';
 import { slotFiles, type SlotFiles } from './plan.ts';
+import { allocateDataDisk, lacking, provisioning, spaceFor } from './provisioning.ts';
 import { dataKept, keptDisk } from './restore-disk.ts';
 import { assignCid, assignGroup, assignPorts, SSH, type ServicePorts } from './ports.ts';
 import { knownSecrets, knowsSecrets, deviceConfigDir, serviceSecrets } from './secrets.ts';
@@ -34,7 +35,7 @@ import {
   type Slots,
 } from './slots.ts';
 import { hostKey, knowsHostKey, ownerKey } from './ssh-keys.ts';
-import { askAgent, type AgentStatus } from './status.ts';
+import { askDevice, type AgentStatus } from './status.ts';
 import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
 import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
@@ -42,9 +43,6 @@ import { settledTailnet, toldNodes } from './tailnet/settled.ts';
 import { applyTailnet, recordNodes } from './tailnet/store.ts';
 import { copyForTrial } from './trial-data.ts';
 import { writeIfChanged } from './write-if-changed.ts';
-
-/** Room for the file system that the guest makes on a new data disk where that is sparse, in bytes. */
-const NEW_DATA = 256 * 1024 * 1024;
 
 /**
  * Puts a release on the device. The steps are ordered so that it can be cut off after any of them: what the last good
@@ -71,7 +69,7 @@ export async function deploy(
   await requireSlot(host, name, before, releaseId(release));
   const identity = await ensureIdentity(host);
   await requireSecrets(host, identity.id, definition);
-  const agent = await askAgent(host);
+  const { agent, disks } = await askDevice(host);
   const moves = await newNetwork(host, definition, agent, options.network);
   if (host.kind === 'adb') {
     await rememberDevice(identity.id, { serial: host.id, network: options.network, dns: options.dns });
@@ -89,7 +87,9 @@ export async function deploy(
   const program = mode === 'vsock' || (await sends()) ? await gvproxy(host, release, files) : undefined;
 
   const firstTime = !(await host.list(`services/${name}`)).includes('data.img');
-  const newData = host.kind === 'adb' ? definition.data.size * MIB : NEW_DATA;
+  const disk = disks.get(name);
+  const how = await provisioning(host, definition);
+  const newData = spaceFor(how, definition.data.size * MIB, disk?.taken);
   const bytesSent = await putArtifacts(
     host,
     [
@@ -98,11 +98,14 @@ export async function deploy(
       { name: 'launcher', sha256: release.agent.sha256, file: files.agent },
       ...(program === undefined ? [] : [program]),
     ],
-    firstTime || migrates ? newData : await copyForTrial(host, definition, before, release),
+    firstTime || migrates
+      ? newData
+      : lacking(how, disk) + copyForTrial(host, definition, before, release, disk),
   );
   await installAgent(host, release.agent.sha256);
 
-  const dataUuid = await ensureDataDisk(host, definition);
+  const dataUuid = await ensureDataDisk(host, definition, how);
+  await allocateDataDisk(host, definition, how, disk);
   const anew = await writeConfigDisk(host, identity.id, definition, dataUuid, neighbours, network);
   const providers = await refreshProviders(host, identity.id, definition, neighbours);
   if (moves) await moveSlots(host, definition, before, ports, mode);
@@ -125,7 +128,12 @@ export async function deploy(
     await refreshSlot(host, name, other, await planFor(host, { definition, release: last }, ports, mode));
   if (changed) await pruneStore(host);
   for (const provider of providers) await startAnew(host, agent, provider, `what ${name} has there`);
-  if (anew || moves) await startAnew(host, agent, name, moves ? `the network ${mode}` : 'its settings');
+  if (anew || moves) {
+    const why = moves ? `the network ${mode}` : 'its settings';
+    // What the machine gave back while it still ran as a thin one.
+    const again = () => host.growDisk(`services/${name}/data.img`, disk?.size ?? 0, how.allocated);
+    await startAnew(host, agent, name, why, lacking(how, disk) > 0 ? again : undefined);
+  }
   return {
     release: releaseId(release),
     slot,
@@ -246,6 +254,7 @@ export async function planFor(
     cmdline: kernelCommandLine(),
     root: stored(release.root.sha256),
     data: `${folder}/data.img`,
+    discard: (await provisioning(host, definition)).discard,
     config: `${folder}/config.img`,
     memory: release.resources.memory,
     cpus: release.resources.cpus,
@@ -274,10 +283,13 @@ async function startAnew(
   agent: ReadonlyMap<string, AgentStatus>,
   service: string,
   why: string,
+  /** What is done while it does not run. */
+  between?: () => Promise<void>,
 ): Promise<void> {
   if (agent.get(service)?.pid === undefined) return;
   await step(`start ${service} anew, for ${why}`, async () => {
     for (const [verb, ...words] of [['stop', String(STOP)], ['start']] as const) {
+      if (verb === 'start') await between?.();
       const { status, stderr } = await runAgent(host, verb, [service, ...words], ANEW_TIMEOUT);
       if (status === 0) continue;
       throw new SovereignError({

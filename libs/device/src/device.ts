@@ -52,6 +52,7 @@ import {
   swapKept,
 } from './restore-disk.ts';
 import { assignPorts, forgetPorts, PORT_TAKEN, readPorts, SSH } from './ports.ts';
+import { allocateDataDisk, provisioning } from './provisioning.ts';
 import { resizeDataDisk } from './resize.ts';
 import { requireSecret, SecretsControl } from './secrets-control.ts';
 import { forgetSecrets, serviceSecrets } from './secrets.ts';
@@ -200,7 +201,10 @@ export class HostedDevice implements Device {
 
   /** What may have changed since the deploy, for a machine that does not run. */
   async #prepareStart(definition: ServiceDefinition, slots: Slots): Promise<void> {
-    if ((await askAgent(this.#host)).get(definition.name)?.pid !== undefined) return;
+    const { agent, disks } = await askDevice(this.#host);
+    if (agent.get(definition.name)?.pid !== undefined) return;
+    const how = await provisioning(this.#host, definition);
+    await allocateDataDisk(this.#host, definition, how, disks.get(definition.name));
     await this.#refreshPorts(definition, slots);
     await this.secrets.beforeStart(definition);
   }

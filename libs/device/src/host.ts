@@ -51,13 +51,15 @@ export interface Host {
   /**
    * Makes the file of a data disk with `mark` in its first block; nothing else is on it.
    * @param size in bytes
+   * @param allocated whether it takes all its space at once; else it is sparse
    */
-  makeDisk(path: string, size: number, mark: string): Promise<void>;
+  makeDisk(path: string, size: number, mark: string, allocated: boolean): Promise<void>;
   /**
    * Makes the file of a data disk larger; what is on it stays. Interrupted, it may have any size in between.
    * @param size in bytes, not less than it has
+   * @param allocated whether it takes all its space from now on
    */
-  growDisk(path: string, size: number): Promise<void>;
+  growDisk(path: string, size: number, allocated: boolean): Promise<void>;
 
   /** Runs `work` while nobody else, from whatever workstation, changes this device. */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
@@ -149,6 +151,8 @@ export interface Machine {
   cmdline: string;
   root: string;
   data: string;
+  /** Whether what the guest discards on its data disk is given back to the device. */
+  discard: boolean;
   config: string;
   /** MiB. */
   memory: number;

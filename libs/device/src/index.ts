@@ -42,8 +42,9 @@ export {
   type TailnetWords,
 } from './tailnet/change.ts';
 export { tailnetHostname, wantsTailnet } from './tailnet/guest.ts';
+export { nodeMoved } from './tailnet/store.ts';
 export { describeSize, parseSize } from './resize.ts';
-export type { TailnetSettings } from './tailnet/settings.ts';
+export { sameServer, type TailnetSettings } from './tailnet/settings.ts';
 export { endsSoon, HTTPS_PAGE, parseHttps, type HttpsStatus, type TailnetStatus } from './tailnet/state.ts';
 export { compareKit, importKit, kitFiles, openKit, sealKit, type KitFiles } from './recovery-kit.ts';
 export { readSettingChange, type SettingChange } from './service-settings.ts';

@@ -4,6 +4,7 @@ import { requireSpace } from './artifacts.ts';
 import type { ResizeReport } from './contract.ts';
 import { MIB } from './data-disk.ts';
 import type { Host } from './host.ts';
+import { provisioning, spaceFor } from './provisioning.ts';
 
 /** The least growth, in bytes: below it the guest's file system need not follow (its `DATA_SLACK`). */
 const LEAST = 32 * MIB;
@@ -54,18 +55,19 @@ export async function resizeDataDisk(
   const folder = `services/${name}`;
   const { from, pending } = await look(host, name);
   if (size < from) throw smaller(name, from, size);
+  const how = await provisioning(host, { name });
   const wasRunning = (pending ?? false) || (await service.isWanted());
   if (size === from && pending === undefined) return { from, to: size, started: false };
   if (size > from) {
     if (size - from < LEAST && pending === undefined) throw tooLittle(name, from);
-    await requireSpace(host, size - from);
+    await requireSpace(host, how.discard ? spaceFor(how, size - from) : size - from);
   }
   await host.write(`${folder}/resize`, `${wasRunning ? 'running' : 'stopped'}\n`);
   await service.stop();
   if (size > from) {
     await requireMade(host, folder, from);
     await step(`grow the data disk of ${name}`, async (work) => {
-      await host.growDisk(`${folder}/data.img`, size);
+      await host.growDisk(`${folder}/data.img`, size, how.allocated);
       work.detail(`${describeSize(from)} to ${describeSize(size)}`);
     });
   }

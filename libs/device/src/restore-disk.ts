@@ -3,6 +3,7 @@ import type { ServiceDefinition } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
 import { MIB } from './data-disk.ts';
 import type { Host } from './host.ts';
+import { provisioning, spaceFor, type DiskSpace } from './provisioning.ts';
 import { otherSlot, setCurrent, type Slot } from './slots.ts';
 
 /**
@@ -74,8 +75,8 @@ export const closeService = (host: Host, service: string, what: string): Promise
  */
 export async function beginRestore(host: Host, { name, data }: ServiceDefinition, of?: Slot): Promise<void> {
   const uuid = (await host.read(`services/${name}/data.id`))?.toString().trim();
-  const size = uuid === undefined ? undefined : await sizeOf(host, at(name, 'disk'));
-  if (uuid === undefined || size === undefined) {
+  const old = uuid === undefined ? undefined : await spaceOf(host, at(name, 'disk'));
+  if (uuid === undefined || old === undefined) {
     throw new SovereignError({
       code: 'data-missing',
       what: 'the service has no data disk that a restore could replace',
@@ -83,10 +84,11 @@ export async function beginRestore(host: Host, { name, data }: ServiceDefinition
       hint: `Run sovereign up ${name}, then restore`,
     });
   }
-  const bytes = Math.max(size, data.size * MIB);
-  // A phone's disk is allocated in full, and the old one stays.
-  if (host.kind === 'adb') await requireSpace(host, bytes);
-  await host.makeDisk(at(name, 'fresh'), bytes, `sovereign-new ${uuid}\n`);
+  const bytes = Math.max(old.size, data.size * MIB);
+  const how = await provisioning(host, { name });
+  // The old one stays.
+  if (how.allocated || how.discard) await requireSpace(host, spaceFor(how, bytes, old.taken));
+  await host.makeDisk(at(name, 'fresh'), bytes, `sovereign-new ${uuid}\n`, how.allocated);
   await closeService(host, name, of === undefined ? 'a restore' : 'moving the data');
   await host.rename(at(name, 'disk'), at(name, 'before', of));
   await host.rename(at(name, 'fresh'), at(name, 'disk'));
@@ -144,7 +146,9 @@ export const dataKept = (host: Host, service: string, why: string): SovereignErr
     exit: 2,
   });
 
-async function sizeOf(host: Host, path: string): Promise<number | undefined> {
-  const { status, stdout } = await host.sh('stat -c %s "$1"', [`${host.root}/${path}`], { readOnly: true });
-  return status === 0 ? Number(stdout) : undefined;
+async function spaceOf(host: Host, path: string): Promise<DiskSpace | undefined> {
+  const script = 'stat -c "%s %b" "$1"';
+  const { status, stdout } = await host.sh(script, [`${host.root}/${path}`], { readOnly: true });
+  const [size = NaN, blocks = NaN] = stdout.split(' ').map(Number);
+  return status === 0 ? { size, taken: blocks * 512 } : undefined;
 }

@@ -6,6 +6,7 @@ import { parseIdentity, type Identity } from './identity.ts';
 import { deviceSettings } from './device-settings.ts';
 import { MIB } from './data-disk.ts';
 import { parsePorts, type Ports, type ServicePorts } from './ports.ts';
+import { provisioningOf, type DiskSpace, type Provisioning } from './provisioning.ts';
 import { describeSize } from './resize.ts';
 import { wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
@@ -35,6 +36,8 @@ export interface DeviceReport {
   memory: { available: number; guests: number } | undefined;
   /** Bytes that the process of a guest holds, by service. */
   held: ReadonlyMap<string, number>;
+  /** Data disks, by service. */
+  disks: ReadonlyMap<string, DiskSpace>;
   /** The boot hook that was installed is gone, as after an update of the root manager. */
   hookMissing: boolean;
 }
@@ -75,6 +78,11 @@ for file in "$root"/services/*/state/pid; do
     [ "$key" != VmRSS: ] || echo "guest $service $value"
   done <"/proc/$pid/status" 2>/dev/null
 done
+for file in "$root"/services/*/data.img; do
+  [ -f "$file" ] || continue
+  service=\${file%/data.img}
+  stat -c "disk \${service##*/} %s %b" "$file"
+done
 :
 `;
 
@@ -102,6 +110,7 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
     identity: identity.trim() === '' ? undefined : parseIdentity(identity, host),
     memory: parseMemory(memory),
     held: parseHeld(memory),
+    disks: parseDisks(memory),
     platformChanged: agent.get('-')?.platform === 'changed',
     hookMissing: agent.get('-')?.hook === 'missing',
   };
@@ -111,6 +120,15 @@ export async function askDevice(host: Host): Promise<DeviceReport> {
 const parseHeld = (text: string): Map<string, number> =>
   new Map(
     [...text.matchAll(/^guest (\S+) +(\d+) kB$/gm)].map(([, name = '', kib]) => [name, Number(kib) * 1024]),
+  );
+
+/** Reads `disk SERVICE SIZE BLOCKS`, the blocks being of 512 bytes. Pure. */
+export const parseDisks = (text: string): Map<string, DiskSpace> =>
+  new Map(
+    [...text.matchAll(/^disk (\S+) (\d+) (\d+)$/gm)].map(([, name = '', size, blocks]) => [
+      name,
+      { size: Number(size), taken: Number(blocks) * 512 },
+    ]),
   );
 
 /** Reads `available N kB`, and what the guests hold. Pure. */
@@ -146,8 +164,9 @@ export async function serviceStatus(
   host: Host,
   definitions: readonly ServiceDefinition[],
 ): Promise<ServiceStatus[]> {
-  const { agent, ports, identity, held, platformChanged, hookMissing } = await askDevice(host);
-  const tailnetOn = isOn((await deviceSettings(identity?.id)).tailnet);
+  const { agent, ports, identity, held, disks, platformChanged, hookMissing } = await askDevice(host);
+  const { tailnet, services } = await deviceSettings(identity?.id);
+  const tailnetOn = isOn(tailnet);
   const device = [
     ...(platformChanged ? [PLATFORM_CHANGED] : []),
     ...(hookMissing ? [HOOK_MISSING] : []),
@@ -162,6 +181,7 @@ export async function serviceStatus(
         await forwarded(host, ports.services[definition.name]),
         tailnetOn,
         held.get(definition.name),
+        thinDisk(provisioningOf(host.kind, services[definition.name]), disks.get(definition.name)),
       );
       const attention = [...(status.attention === undefined ? [] : [status.attention]), ...device].join('; ');
       return seen === undefined || attention === '' ? status : { ...status, attention };
@@ -188,6 +208,7 @@ export function toStatus(
   ports: ServicePorts,
   tailnetOn = false,
   held?: number,
+  thin?: number,
 ): ServiceStatus {
   const seen = agent ?? {};
   const state = states.find((known) => known === seen.state) ?? (agent === undefined ? 'stopped' : 'unknown');
@@ -215,7 +236,7 @@ export function toStatus(
     since: seen.since === undefined ? null : new Date(Number(seen.since) * 1000).toISOString(),
     restarts: Number(seen.restarts ?? 0),
     endpoints: [...endpoints(definition, ports), ...tailnetEndpoints(definition, tailnet)],
-    ...(data === undefined ? {} : { data }),
+    ...(data === undefined ? {} : { data: { ...data, ...(thin === undefined ? {} : { thin }) } }),
     ...(seen.pid === undefined || held === undefined
       ? {}
       : { memory: { size: definition.resources.memory * MIB, held } }),
@@ -229,6 +250,10 @@ function dataSpace(told: string | undefined): ServiceStatus['data'] {
   const [, size, free] = /^(\d{1,15}) (\d{1,15})$/.exec(told ?? '') ?? [];
   return size === undefined || free === undefined ? undefined : { size: Number(size), free: Number(free) };
 }
+
+/** Bytes of the device that a thin disk takes by now. */
+const thinDisk = ({ discard }: Provisioning, disk: DiskSpace | undefined): number | undefined =>
+  discard ? disk?.taken : undefined;
 
 /** Below a tenth of the disk, or where the guest names it as the cause. With a size that is a cure. */
 function spaceAttention(

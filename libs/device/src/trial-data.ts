@@ -2,6 +2,7 @@ import { SovereignError } from '@sovereign/report';
 import { dataFormat, type Release, type ServiceDefinition } from '@sovereign/service';
 import { lastLine, runAgent } from './agent.ts';
 import type { Host } from './host.ts';
+import type { DiskSpace } from './provisioning.ts';
 import type { Slots } from './slots.ts';
 
 /** Putting a disk in its place again is a rename; what may take time is the lock, in milliseconds. */
@@ -9,19 +10,19 @@ const SETTLE_TIMEOUT = 60_000;
 
 /**
  * Bytes that the launcher needs for the copy of the data that this release is tried on; 0 where it is tried on the data
- * itself.
+ * itself. A phone's `cp` fills the holes of a thin disk.
  */
-export async function copyForTrial(
-  host: Host,
+export function copyForTrial(
+  { kind }: Pick<Host, 'kind'>,
   definition: ServiceDefinition,
   { current, releases }: Slots,
   release: Release,
-): Promise<number> {
+  disk: DiskSpace | undefined,
+): number {
   const now = current === undefined ? undefined : releases[current];
   if (now === undefined || dataFormat(definition, now) === dataFormat(definition, release)) return 0;
-  const disk = `${host.root}/services/${definition.name}/data.img`;
-  const { status, stdout } = await host.sh('du -k "$1"', [disk], { readOnly: true });
-  return status === 0 ? Number.parseInt(stdout, 10) * 1024 : 0;
+  if (disk === undefined) return 0;
+  return kind === 'adb' ? Math.max(disk.size, disk.taken) : disk.taken;
 }
 
 /**

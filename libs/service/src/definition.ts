@@ -99,6 +99,16 @@ const settingSchema = z.strictObject({
   default: z.string().optional(),
 });
 
+/** Every service has it, beside its own settings: how its data disk takes the device's space. */
+export const DISK = 'disk';
+const disk: z.output<typeof settingSchema> = {
+  name: DISK,
+  kind: 'text',
+  choices: ['thin', 'thick'],
+  description:
+    'Data disk that takes the device’s space as it is used and gives it back, or all of it at once (as a phone’s does where this is not set)',
+};
+
 /** Another service of the same device, which has to be healthy before this one starts. */
 const needSchema = z.strictObject({
   service: name,
@@ -182,7 +192,10 @@ export const serviceSchema = serviceFields.superRefine(
         refuse(`${setting}: its default ${preset} is not one of its choices`);
       }
     }
-    // A definition that is made of another one has it already.
+    // A definition that is made of another one has both already.
+    if (settings.some((setting) => setting.name === DISK && setting.description !== disk.description)) {
+      refuse(`every service has a setting ${DISK}: its own needs another name`);
+    }
     if (secrets.some((secret) => secret.name === HEARTBEAT && secret.description !== heartbeat.description)) {
       refuse(`every service has a secret ${HEARTBEAT}: its own needs another name`);
     }
@@ -233,8 +246,13 @@ export type ServiceDefinition = z.output<typeof serviceSchema>;
 export function defineService(definition: z.input<typeof serviceSchema>): ServiceDefinition {
   const result = serviceSchema.safeParse(definition);
   if (result.success) {
-    const own = result.data.secrets.filter((secret) => secret.name !== HEARTBEAT);
-    return Object.freeze({ ...result.data, secrets: [...own, heartbeat] });
+    const secrets = result.data.secrets.filter((secret) => secret.name !== HEARTBEAT);
+    const settings = result.data.settings.filter((setting) => setting.name !== DISK);
+    return Object.freeze({
+      ...result.data,
+      secrets: [...secrets, heartbeat],
+      settings: [...settings, disk],
+    });
   }
   throw new SovereignError({
     code: 'bad-definition',

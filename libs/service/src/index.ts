@@ -3,6 +3,7 @@ export {
   defineService,
   guestAddress,
   guestMac,
+  DISK,
   HEARTBEAT,
   NET_INDEX,
   serviceSchema,

@@ -77,6 +77,18 @@ test.each([
   expect(() => defineService({ ...definition, needs })).toThrow(message);
 });
 
+test('every service has a setting for its disk, once, and none has one of its own by that name', () => {
+  const disks = ({ settings }: typeof definition) => settings.filter(({ name }) => name === 'disk');
+  expect(disks(definition)).toEqual(disks(defineService({ ...definition, title: 'Other' })));
+  expect(disks(definition)).toHaveLength(1);
+  // Unless its owner decides, the guest is told nothing.
+  expect(settingValues(definition)).not.toHaveProperty('disk');
+  expect(settingValues(definition, { disk: 'thin' })).toMatchObject({ disk: 'thin' });
+  expect(() => checkSetting(definition, 'disk', 'small')).toThrow(/disk is one of thin, thick/);
+  const settings = [{ name: 'disk', kind: 'flag' as const, description: 'of its own' }];
+  expect(() => defineService({ ...definition, settings })).toThrow(/every service has a setting disk/);
+});
+
 test('every service has a heartbeat, once, and none has a secret of its own by that name', () => {
   const names = (one: typeof definition): string[] => one.secrets.map(({ name }) => name);
   expect(names(definition)).toEqual(['database-password', 'heartbeat']);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import type { DeviceFolder, Shell } from './testing/device-folder.ts';
@@ -84,6 +84,22 @@ describe.concurrent.for(['mksh with toybox', 'dash'] satisfies Shell[])(
         /taken back: no space for a copy of the data: 1 MiB are needed, 0 are free/,
       );
       expect(device.read('data.img')).toBe('data');
+      expect(disks(device)).toEqual(['data.img']);
+    });
+
+    test('a thin disk takes all its length where it is copied on a phone, whose cp fills the holes', async ({
+      expect,
+      service,
+    }) => {
+      const device = service(shell, 'healthy', OLD);
+      device.settings({ kind: 'adb' });
+      trial(device, 'changes');
+      // More than mksh counts in bytes.
+      truncateSync(join(device.service, 'data.img'), 3e9);
+      device.program('df', 'echo header', 'echo "disk 9000000 8000000 1000000 50% /"');
+      await device.start();
+      const back = await device.until({ state: 'running', slot: 'a', health: 'ok' });
+      expect(back.attention).toMatch(/no space for a copy of the data: 3001 MiB are needed, 976 are free/);
       expect(disks(device)).toEqual(['data.img']);
     });
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { execInGuest } from '@sovereign/device';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestService } from './service.ts';
@@ -8,6 +8,7 @@ let service: TestService;
 
 beforeAll(async () => {
   service = await TestService.prepare();
+  await service.device.changeSettings(service.definition, { disk: 'thin' });
   await service.device.deploy(service.bundle);
 });
 
@@ -27,6 +28,18 @@ test('a power cut during the first initialisation leaves a disk that the next bo
   await service.until('the VM to be gone', async () => (await service.status()).pid !== pid);
   await service.device.waitHealthy(service.definition, service.definition.health.deadline);
   await service.query("create table kept as select 'a row' as value");
+});
+
+test('what is deleted on a thin disk goes back to the device', async () => {
+  const taken = async () => Math.floor(((await stat(service.file('data.img'))).blocks * 512) / 2 ** 20);
+  const before = await taken();
+  await inGuest('dd if=/dev/zero of=/data/deleted bs=1M count=200 conv=fsync');
+  expect(await taken()).toBeGreaterThanOrEqual(before + 200);
+  expect((await service.status()).data?.thin).toBeGreaterThan(200 * 2 ** 20);
+  // What the guest does once a day.
+  const trim = 'cd /usr/lib/sovereign && . ./common.sh && . ./trim.sh && trim_now';
+  expect(await inGuest(`rm /data/deleted && sync && ${trim}`)).toMatchObject({ status: 0 });
+  expect(await taken()).toBeLessThan(before + 100);
 });
 
 describe('a disk that is not this service’s stops the service, which says why and changes nothing', () => {

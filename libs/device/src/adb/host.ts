@@ -270,18 +270,17 @@ export class AdbHost implements Host {
     return this.#lock === undefined ? sent : Promise.race([sent, this.#lock.lost]);
   }
 
-  /** In full: a full phone must not become a write error in somebody's database. */
-  async makeDisk(path: string, size: number, mark: string): Promise<void> {
+  async makeDisk(path: string, size: number, mark: string, allocated: boolean): Promise<void> {
     const script = `
-      mkdir -p "\${1%/*}" && rm -f "$1" && fallocate -l "$2" "$1" && chmod 600 "$1" &&
+      mkdir -p "\${1%/*}" && rm -f "$1" && ${extend(allocated)} "$1" && chmod 600 "$1" &&
         printf '%s' "$3" 1<>"$1" && [ "$(stat -c %s "$1")" = "$2" ] &&
         { fsync "$1" 2>/dev/null || sync; } || { rm -f "$1"; exit 1; }`;
     await this.#change(path, script, [this.#path(path), String(size), mark]);
   }
 
-  async growDisk(path: string, size: number): Promise<void> {
+  async growDisk(path: string, size: number, allocated: boolean): Promise<void> {
     const script = `
-      fallocate -l "$2" "$1" && [ "$(stat -c %s "$1")" = "$2" ] && { fsync "$1" 2>/dev/null || sync; }`;
+      ${extend(allocated)} "$1" && [ "$(stat -c %s "$1")" = "$2" ] && { fsync "$1" 2>/dev/null || sync; }`;
     await this.#change(path, script, [this.#path(path), String(size)]);
   }
 
@@ -411,6 +410,9 @@ export class AdbHost implements Host {
     return phoneLines(this.#shell, this.#path(path), follow, signal);
   }
 }
+
+/** Gives a file the size in `$2`, with the space for it or without; neither makes it smaller. */
+const extend = (allocated: boolean): string => (allocated ? 'fallocate -l "$2"' : 'truncate -s ">$2"');
 
 const notRead = (serial: string, path: string, said: string): SovereignError =>
   new SovereignError({

@@ -10,6 +10,7 @@ const machine: Machine = {
   cmdline: kernelCommandLine(),
   root: `/data/sovereign/store/${'b'.repeat(64)}`,
   data: '/data/sovereign/services/sql/data.img',
+  discard: false,
   config: '/data/sovereign/services/sql/config.img',
   memory: 256,
   cpus: 2,
@@ -89,6 +90,15 @@ test('no disk but the data disk can be written, and no discard gives its space b
     `path=${machine.data},sparse=false,id=sov-data`,
   ]);
   expect(flatten(flat).match(/--rwdisk \S+/g)).toEqual([`--rwdisk ${machine.data},sparse=false,id=sov-data`]);
+});
+
+test('a thin data disk takes discards, in both spellings, and is the same machine in all else', () => {
+  const argvs = (discard: boolean) =>
+    crosvmCommand({ ...machine, discard }, capabilitiesOf(15)).variants.map(({ argv }) => flatten(argv));
+  const thin = argvs(true);
+  expect(thin[0]).toContain(`--block path=${machine.data},sparse=true,id=sov-data`);
+  expect(thin[1]).toContain(`--rwdisk ${machine.data},sparse=true,id=sov-data`);
+  expect(thin.map((argv) => argv.replace('sparse=true', 'sparse=false'))).toEqual(argvs(false));
 });
 
 test('a crosvm whose help cannot be read is taken for that of its release', () => {

@@ -99,19 +99,19 @@ function toArgs(
 
 /**
  * The root disk first, since its name on the kernel's command line is /dev/vda; the guest finds the others by their id.
- * `sparse=false`: a discard of the guest's would take space back that was allocated so that the phone cannot run out of
- * it. From Android 15-QPR1 on crosvm locks every disk itself; before that what the launcher knows is the only guard.
+ * `sparse=false` allocates the disk where it is not, and takes no discard: it would give space back that was taken so
+ * that the phone cannot run out of it. From Android 15-QPR1 on crosvm locks every disk itself; before that what the launcher knows is the only guard.
  */
-function disks({ root, data, config }: Machine, spelling: Spelling): string[] {
+function disks({ root, data, config, discard }: Machine, spelling: Spelling): string[] {
   return spelling === 'structured'
     ? [
         ...['--block', `path=${root},ro=true,id=sov-root`],
-        ...['--block', `path=${data},sparse=false,id=sov-data`],
+        ...['--block', `path=${data},sparse=${discard},id=sov-data`],
         ...['--block', `path=${config},ro=true,id=sov-config`],
       ]
     : [
         ...['--disk', `${root},id=sov-root`],
-        ...['--rwdisk', `${data},sparse=false,id=sov-data`],
+        ...['--rwdisk', `${data},sparse=${discard},id=sov-data`],
         ...['--disk', `${config},id=sov-config`],
       ];
 }

@@ -142,27 +142,39 @@ export class LocalHost implements Host {
     }
   }
 
-  async makeDisk(path: string, size: number, mark: string): Promise<void> {
+  async makeDisk(path: string, size: number, mark: string, allocated: boolean): Promise<void> {
     await this.#folderOf(path);
     const disk = await open(this.#path(path), 'w', 0o600);
     try {
       await disk.write(mark, 0);
-      // Sparse: this machine's owner sees how full it is, unlike a phone's.
       await disk.truncate(size);
+      if (allocated) await this.#allocate(path, size);
       await disk.sync();
     } finally {
       await disk.close();
     }
   }
 
-  async growDisk(path: string, size: number): Promise<void> {
+  async growDisk(path: string, size: number, allocated: boolean): Promise<void> {
     const disk = await open(this.#path(path), 'r+');
     try {
       if (size > (await disk.stat()).size) await disk.truncate(size);
+      if (allocated) await this.#allocate(path, size);
       await disk.sync();
     } finally {
       await disk.close();
     }
+  }
+
+  async #allocate(path: string, size: number): Promise<void> {
+    const { status, stderr } = await this.sh('fallocate -l "$2" "$1"', [this.#path(path), String(size)]);
+    if (status === 0) return;
+    throw new SovereignError({
+      code: 'not-allocated',
+      what: `the space of the disk could not be taken: ${stderr.trim()}`,
+      on: this.#path(path),
+      hint: 'Free some space, or choose a file system that can allocate a file',
+    });
   }
 
   async exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -217,7 +229,7 @@ export class LocalHost implements Host {
   }
 
   settings(): Promise<DeviceSettings> {
-    // Data disks are thin here: without it a guest meets the end of this file system as a broken disk.
+    // Data disks are sparse here: without it a guest meets the end of this file system as a broken disk.
     return Promise.resolve({ reserve: RESERVE, awake: false });
   }
 

@@ -17,6 +17,7 @@ const machine: Machine = {
   cmdline: kernelCommandLine(),
   root: '/store/root, with a comma',
   data: '/services/sql/data.img',
+  discard: false,
   config: '/services/sql/config.img',
   memory: 256,
   cpus: 2,
@@ -50,6 +51,14 @@ describe('the arguments', () => {
   });
 
   const all = toArgs(machine, { binary: qemu, accelerator: 'tcg' }).join('\n');
+
+  test('give back what the guest discards of a thin data disk, and of no other', () => {
+    const thin = toArgs({ ...machine, discard: true }, { binary: qemu, accelerator: 'tcg' }).join('\n');
+    expect(thin.match(/if=none,id=.*discard=.*/g)).toEqual([
+      'if=none,id=data,file=/services/sql/data.img,format=raw,readonly=off,discard=unmap,cache=writeback,file.locking=on',
+    ]);
+    expect(thin.replace('discard=unmap,', '')).toBe(all);
+  });
 
   test('keep the guest’s ports on loopback', () => {
     expect(all.match(/hostfwd=\S+?:\S+?:/g)).toEqual(

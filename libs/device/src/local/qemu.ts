@@ -37,9 +37,9 @@ export function toArgs(machine: Machine, { binary, accelerator, closed = false }
     ...['-rtc', 'base=utc'],
     ...['-kernel', machine.kernel],
     ...['-append', `${machine.cmdline} earlycon=pl011,0x9000000`],
-    ...disk('root', machine.root, true),
-    ...disk('data', machine.data, false),
-    ...disk('config', machine.config, true),
+    ...disk('root', machine.root, 'readonly=on'),
+    ...disk('data', machine.data, `readonly=off${machine.discard ? ',discard=unmap' : ''}`),
+    ...disk('config', machine.config, 'readonly=on'),
     ...['-chardev', `file,id=early,path=${value(machine.earlyLog)},append=on`],
     ...['-serial', 'chardev:early'],
     // hvc0 and hvc1, a single-port console each, as crosvm makes them.
@@ -63,13 +63,13 @@ export function toArgs(machine: Machine, { binary, accelerator, closed = false }
  * `cache=writeback` passes the guest's flushes on; locking keeps a second VM off the same disk. By default QEMU stops
  * a guest for which there is no space, and here nobody would ever let it go on: the guest is told of the error.
  */
-function disk(name: string, path: string, readOnly: boolean): string[] {
-  const access = readOnly ? 'readonly=on' : 'readonly=off';
+function disk(name: string, path: string, access: string): string[] {
+  const errors = access === 'readonly=on' ? '' : ',werror=report';
   return [
     '-drive',
     `if=none,id=${name},file=${value(path)},format=raw,${access},cache=writeback,file.locking=on`,
     '-device',
-    `virtio-blk-pci,drive=${name},serial=sov-${name}${readOnly ? '' : ',werror=report'}`,
+    `virtio-blk-pci,drive=${name},serial=sov-${name}${errors}`,
   ];
 }
 

@@ -147,6 +147,17 @@ describe('status', () => {
     expect(said).toContain('gone');
   });
 
+  it('tells what is free on the data disk, and of a thin one what it takes of the device', async () => {
+    const free = { size: 2 ** 31, free: 1500 * 2 ** 20 };
+    for (const [data, told] of [
+      [free, /data: 1500 MiB free of 2G$/m],
+      [{ ...free, thin: 300 * 2 ** 20 }, /data: 1500 MiB free of 2G; thin, takes 300 MiB of the device$/m],
+    ] as const) {
+      const device = fakeDevice({ status: () => Promise.resolve([state({ data })]) });
+      expect((await status(fakeSession({ device }).session)).text).toMatch(told);
+    }
+  });
+
   it('tells a person release, restarts, addresses and what needs attention', async () => {
     const device = fakeDevice({
       status: () => Promise.resolve([state({ restarts: 2, trial: true, attention: 'rolled back' })]),

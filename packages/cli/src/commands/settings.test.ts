@@ -27,20 +27,21 @@ const chosen = [
 test('without a word, every setting is shown with what holds and what it is for', async () => {
   const device = fakeDevice({ settings: () => Promise.resolve({ owner: 'me@example.org' }) });
   const { json, text } = await settings(fakeSession({ device, chosen }).session);
-  expect(text).toBe(
-    [
-      'database  sqlite (default)',
-      '          where it keeps its data: sqlite or sql',
-      'owner     me@example.org',
-      '          who is invited first',
-    ].join('\n'),
-  );
+  expect(text?.split('\n')).toEqual([
+    'database  sqlite (default)',
+    '          where it keeps its data: sqlite or sql',
+    'owner     me@example.org',
+    '          who is invited first',
+    'disk      (not set)',
+    expect.stringMatching(/^ {10}Data disk .*: thin or thick$/) as string,
+  ]);
   expect(json).toMatchObject({
     device: 'local',
     service: 'vault',
     settings: [
       { name: 'database', value: 'sqlite', own: false },
       { name: 'owner', value: 'me@example.org', own: true },
+      { name: 'disk', value: null, own: false },
     ],
   });
   expect(device.did).toEqual([]);

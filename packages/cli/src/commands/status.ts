@@ -76,7 +76,9 @@ function describeService(service: ServiceStatus): string[] {
 const describeMemory = ({ size, held }: NonNullable<ServiceStatus['memory']>): string =>
   `${mebibytes(held)} MiB held by a machine of ${describeSize(size)}`;
 
-const describeSpace = ({ size, free }: NonNullable<ServiceStatus['data']>): string =>
-  `${mebibytes(free)} MiB free of ${describeSize(size)}`;
+/** A thin disk is promised no more of the device than it takes by now. */
+const describeSpace = ({ size, free, thin }: NonNullable<ServiceStatus['data']>): string =>
+  `${mebibytes(free)} MiB free of ${describeSize(size)}` +
+  (thin === undefined ? '' : `; thin, takes ${mebibytes(thin)} MiB of the device`);
 
 const mebibytes = (bytes: number): number => Math.floor(bytes / 2 ** 20);

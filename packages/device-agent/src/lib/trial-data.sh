@@ -80,16 +80,22 @@ copy_for_trial() {
   fi
 }
 
-# Blocks count, not length: a thin disk is copied as a thin one where cp can.
+# Blocks count, not length: a thin disk is copied as a thin one. But a phone's cp fills the holes; its length is taken
+# without the last digits, since mksh counts no further than 2 GiB.
 room_for_copy() {
   free_space
-  wanted_room=$(du -k data.img) || wanted_room=''
-  wanted_room=${wanted_room%%[!0-9]*}
-  if [ -z "$free" ] || ! [ "$wanted_room" -gt 0 ] 2>/dev/null; then
+  # shellcheck disable=SC2046
+  set -- $(stat -c '%b %s' data.img)
+  if [ -z "$free" ] || [ $# != 2 ]; then
     data_error='the space for a copy of the data cannot be told'
     return 1
   fi
-  wanted_room=$((wanted_room / 1024 + 1 + device_reserve))
+  wanted_room=$(($1 / 2048))
+  if [ "$device_kind" = adb ]; then
+    wanted_room=${2%???}
+    wanted_room=$((${wanted_room:-0} / 1000))
+  fi
+  wanted_room=$((wanted_room + 1 + device_reserve))
   [ "$free" -lt "$wanted_room" ] || return 0
   data_error="no space for a copy of the data: $wanted_room MiB are needed, $free are free"
   return 1
