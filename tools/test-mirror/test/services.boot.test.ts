@@ -11,6 +11,7 @@ import { Phone } from 'virtual-phone/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
 import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
+import { expectSecretsInTheirPlaces } from './planted.ts';
 
 /** Vaultwarden and Forgejo as stand-ins (docs/test-mirror.md): what is real are their images, scripts and machines. */
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-services-'));
@@ -158,6 +159,7 @@ test('all three serve on a phone, and are back after its restart without the wor
   // Stopped at first: the boot hook is not waited for.
   const healthy = async () => (await device.status(ordered)).map((status) => status.healthy);
   await expect.poll(healthy, { timeout: 300_000, interval: 1_000 }).toEqual([true, true, true]);
+  await expectSecretsInTheirPlaces(phone, device, ordered, (await loadSql()).definition, 'postgres-password');
 });
 
 /** The credentials of the first administrator. */
@@ -165,10 +167,11 @@ const basic = (password: string) => `Basic ${Buffer.from(`owner:${password}`).to
 
 /** A real git pushes and pulls over both of Forgejo's ports, as its owner and as nobody else. */
 async function expectGit(
-  { definition }: FoundService,
+  service: FoundService,
   at: (port: string) => string,
   password: string,
 ): Promise<void> {
+  const { definition } = service;
   const authorization = basic(password);
   const create = (path: string, body: Record<string, string>) =>
     fetch(`${at('web')}api/v1/user/${path}`, {
@@ -219,10 +222,20 @@ async function expectGit(
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', stranger]);
   await expect(git(work, ['ls-remote', http], { asked: 'wrong' })).rejects.toThrow(/Authentication failed/);
   await expect(git(work, ['ls-remote', overSsh], { key: stranger })).rejects.toThrow(/Permission denied/);
-  // After a restart it is the same host, and has all that was pushed.
+  // After a restart it is the same host, and has all that was pushed. With a second factor the password alone opens
+  // nothing, and the start has to do without.
+  const secondFactor = (before: boolean, after: boolean) =>
+    inGuest(
+      service,
+      `sed -i 's/"SecondFactor":${before}/"SecondFactor":${after}/' /data/forgejo/data/forgejo.db && grep -c '"SecondFactor":${after}' /data/forgejo/data/forgejo.db`,
+    );
+  expect(await secondFactor(false, true)).toBe('1\n');
   await device.stop(definition, 60);
   await device.start(definition);
   await device.waitHealthy(definition, 300);
+  const { status } = await fetch(`${at('web')}api/v1/user`, { headers: { authorization } });
+  expect(status).toBe(401);
+  expect(await secondFactor(true, false)).toBe('1\n');
   const { stdout: head } = await git(there, ['rev-parse', 'HEAD']);
   for (const address of [http, overSsh]) {
     expect((await git(work, ['ls-remote', address])).stdout).toContain(`${head}\trefs/heads/main`);

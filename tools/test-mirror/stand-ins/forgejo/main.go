@@ -76,7 +76,9 @@ func secretIn(uri string) {
 type user struct {
 	Email, Password string
 	Admin           bool
-	Tokens          map[string]string
+	// Its password alone opens nothing then (docs/user/api-usage.md, "Using Basic Authentication").
+	SecondFactor bool
+	Tokens       map[string]string
 	// Fingerprints of SSH keys; a deploy key opens one repository, the others all of the user's.
 	Keys map[string]string `json:",omitempty"`
 }
@@ -131,7 +133,7 @@ func random() string {
 // who is the user that a request's credentials are of.
 func (kept *store) who(request *http.Request) (string, *user) {
 	if name, password, ok := request.BasicAuth(); ok {
-		if one := kept.Users[name]; one != nil && one.Password == digest(password) {
+		if one := kept.Users[name]; one != nil && one.Password == digest(password) && !one.SecondFactor {
 			return name, one
 		}
 		return "", nil
