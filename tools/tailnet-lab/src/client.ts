@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import type { Inside, Outcome, Rooms } from './rooms.ts';
@@ -41,10 +42,33 @@ export class TailnetClient {
     await this.start();
     const file = join(this.#folder, 'key');
     await writeFile(file, key, { mode: 0o600 });
-    await this.tailscale([
-      ...['up', `--login-server=${server}`, `--auth-key=file:${file}`, `--hostname=${name}`],
-      ...['--accept-dns=false', '--timeout=180s'],
+    await Promise.all([
+      this.tailscale([
+        ...['up', `--login-server=${server}`, `--auth-key=file:${file}`, `--hostname=${name}`],
+        ...['--accept-dns=false', '--timeout=180s'],
+      ]),
+      this.running(),
     ]);
+  }
+
+  /**
+   * Waits until the daemon is in the tailnet. While it stays in `Starting`, it is made to look at its engine now and
+   * then, which it does not do by itself: docs/decisions/0012-tailnet.md, "A state that nothing ends".
+   */
+  async running(): Promise<void> {
+    const end = performance.now() + 180_000;
+    for (let starting = 0; ;) {
+      const { BackendState: state } = await this.status();
+      if (state === 'Running') return;
+      if (performance.now() > end) {
+        const doing = await this.tailscale(['debug', 'daemon-goroutines']).catch(String);
+        throw new Error(`the daemon in ${this.#room} stays in ${state}:\n${await this.log()}\n${doing}`);
+      }
+      starting = state === 'Starting' ? starting + 1 : 0;
+      // Ended by its own time: it would tell for ever what it sees.
+      if (starting % 25 === 0 && starting > 0) await this.#command(lookAtEngine, { timeout: 5000 });
+      await sleep(200);
+    }
   }
 
   async start(): Promise<void> {
@@ -136,6 +160,9 @@ export class TailnetClient {
     return join(this.#folder, 'tailscaled.sock');
   }
 }
+
+/** Bit 0 of the mask: who listens is told of the engine every two seconds, which it is asked for each time. */
+const lookAtEngine = ['debug', 'localapi', 'watch-ipn-bus?mask=1'];
 
 const program = join(
   workspaceRoot(),

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
@@ -89,6 +90,18 @@ export class ControlServer {
   async down(): Promise<void> {
     await this.#stop?.();
     this.#stop = undefined;
+  }
+
+  /** Sets when a node's key ends, of a server that is down: its own command knows no other end than now. */
+  setKeyEnd(id: number, end: Date): void {
+    const database = new DatabaseSync(join(this.#folder, 'db.sqlite'));
+    try {
+      const text = end.toISOString().replace('T', ' ').replace('Z', '+00:00');
+      const { changes } = database.prepare('update nodes set expiry = ? where id = ?').run(text, id);
+      if (changes !== 1) throw new Error(`headscale knows no node ${id}`);
+    } finally {
+      database.close();
+    }
   }
 
   /** Standard output of headscale's own command. */

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SovereignError, step } from '@sovereign/report';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EVENTS_VARIABLE, readEvents, SovereignError, step } from '@sovereign/report';
 import { withLock, workspaceRoot } from '@sovereign/store';
 import { ControlServer } from './control-server.ts';
 import { Rooms, type Inside, type Outcome } from './rooms.ts';
@@ -35,6 +37,7 @@ export class Lab {
   readonly server: ControlServer;
   /** A real client behind a router of its own. */
   readonly laptop: TailnetClient;
+  #nxRuns = 0;
 
   private constructor(folder: string, rooms: Rooms) {
     this.folder = folder;
@@ -165,13 +168,29 @@ export class Lab {
   /** The command line of the checkout, at home, with settings and data of the lab alone. */
   sovereign(args: readonly string[], inside: Inside = {}): Promise<Outcome> {
     // Past the script that brings dependencies: at home there is nowhere to bring them from.
-    const run = () =>
+    const run = (env: Record<string, string> = {}) =>
       this.run('home', [process.execPath, 'packages/cli/src/main.ts', ...args], {
         ...inside,
         cwd: workspaceRoot(),
-        env: { ...this.homeEnv, ...inside.env },
+        env: { ...this.homeEnv, ...env, ...inside.env },
       });
-    return runsNx.includes(args[0] ?? '') ? whileBuilt(run) : run();
+    return runsNx.includes(args[0] ?? '') ? this.#runNx(run) : run();
+  }
+
+  /** Another lab's turn comes once Nx is done: the machine that then starts here takes much longer. */
+  async #runNx(run: (env: Record<string, string>) => Promise<Outcome>): Promise<Outcome> {
+    this.#nxRuns += 1;
+    const events = join(this.folder, `events-${this.#nxRuns}`);
+    // In an object: it is not to be waited for here.
+    const { running } = await whileBuilt(async () => {
+      const ended = new AbortController();
+      const running = run({ [EVENTS_VARIABLE]: events }).finally(() => ended.abort());
+      const begins = () =>
+        existsSync(events) && readEvents(events).some(({ step }) => /^start \S+$/.test(step));
+      while (!ended.signal.aborted && !begins()) await sleep(100);
+      return { running };
+    });
+    return running;
   }
 
   /** Its document, of a run that has to end with 0. @throws SovereignError */
@@ -187,7 +206,7 @@ export class Lab {
   }
 
   /** Settings and data of the lab alone, for the command line at home. */
-  get homeEnv(): Record<string, string> {
+  get homeEnv() {
     return {
       XDG_CONFIG_HOME: join(this.folder, 'home/config'),
       XDG_DATA_HOME: join(this.folder, 'home/data'),

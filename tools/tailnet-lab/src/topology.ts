@@ -93,7 +93,7 @@ export function rulesOf(nat: Nat, { inner }: Site): string {
     'port-restricted': 'iifname "wan" ct state new drop',
     symmetric: 'iifname "wan" ct state new drop',
     'udp-blocked':
-      'iifname "wan" ct state new drop; meta l4proto udp udp dport != { 53, 123 } ct direction original drop',
+      'iifname "wan" ct state new drop; meta l4proto udp udp dport != { 53, 123 } ct direction original counter drop',
   }[nat];
   return `flush ruleset
 table ip router {

@@ -11,9 +11,6 @@ let sql: SqlAtHome;
 
 const LONG = process.env.SOVEREIGN_LONG === '1';
 
-/** Takes longer than what is done to the network meanwhile, and than a busy machine takes to see that it has begun. */
-const SLOW = "select 'still there' from pg_sleep(20)";
-
 beforeAll(async () => {
   lab = await Lab.start();
   sql = await SqlAtHome.start(lab);
@@ -96,13 +93,24 @@ describe('a clock that is wrong', () => {
 });
 
 describe('the way between', () => {
-  /** Waits until the slow statement has begun: the path may change under a connection, not under the making of one. */
-  const underWay = (): Promise<void> =>
-    sql.answers(
+  /** Does something to the path under a statement, which is answered only once that is done. */
+  async function underStatement(change: () => Promise<void>): Promise<void> {
+    const asking = sql.query(
       sql.node.address,
-      "select count(*) from pg_stat_activity where query like '%pg_sleep(20)' and state = 'active'",
-      '1',
+      `do $$ begin while not exists (select from pg_class where relname = 'let_go') loop perform pg_sleep(0.1); end loop; end $$;
+      select 'still there'`,
     );
+    await expect
+      .poll(() => sql.atHome("select count(*) from pg_stat_activity where query like 'do %'"), {
+        timeout: PATIENCE,
+        interval: 500,
+      })
+      .toBe('1');
+    await change();
+    expect(await sql.atHome('create table let_go ()')).toBe('CREATE TABLE');
+    expect(await asking).toBe('DO\nstill there');
+    expect(await sql.atHome('drop table let_go')).toBe('DROP TABLE');
+  }
   const path = () => lab.laptop.path(sql.node.address);
 
   test('is direct behind the usual routers', async () => {
@@ -118,18 +126,12 @@ describe('the way between', () => {
   });
 
   test('outlives a router that translates anew, in the middle of a query', async () => {
-    const asking = sql.query(sql.node.address, SLOW);
-    await underWay();
-    await lab.rebind('home');
-    expect(await asking).toBe('still there');
+    await underStatement(() => lab.rebind('home'));
   });
 
   test('outlives another uplink, in the middle of a query', async () => {
     onTestFinished(() => lab.uplink('home'));
-    const asking = sql.query(sql.node.address, SLOW);
-    await underWay();
-    await lab.uplink('mobile');
-    expect(await asking).toBe('still there');
+    await underStatement(() => lab.uplink('mobile'));
     await sql.isSameNode();
   });
 
@@ -158,8 +160,15 @@ describe('the way between', () => {
 });
 
 describe('what goes wrong', () => {
+  const DAYS = 10;
+  // The control server tells whole seconds.
+  const end = new Date((Math.floor(Date.now() / 1000) + DAYS * 24 * 3600) * 1000);
+
   test('a control server that is down at boot holds nothing up', async () => {
+    const { id } = await ownNode();
     await lab.server.down();
+    // For the next test: it is told once the server is back.
+    lab.server.setKeyEnd(id, end);
     onTestFinished(() => lab.server.up());
     await lab.sovereignJson(['restart', 'sql', '-s', 'local']);
     await expect
@@ -169,6 +178,14 @@ describe('what goes wrong', () => {
     await lab.server.up();
     await sql.isSameNode();
     await sql.rowComes();
+  });
+
+  test('a key that will end is told with its end, and warned of', async () => {
+    const { tailnet, attention } = await sql.told();
+    expect(tailnet?.expires).toBe(end.toISOString());
+    expect(attention).toMatch(
+      new RegExp(`the node's key expires on ${end.toISOString().slice(0, 10)}, in ${DAYS} days; .*login sql`),
+    );
   });
 
   test('another device of the same name gets another', async () => {

@@ -17,8 +17,8 @@ let node: { address: string; id: string };
 
 const TAG = 'tag:sovereign';
 const LONG = process.env.SOVEREIGN_LONG === '1';
-/** Takes longer than what is done to the network meanwhile, and than a busy machine takes to see that it has begun. */
-const SLOW = "select pg_sleep(20), 'late'";
+/** Is answered once there is a table of this name, which is made when what is done to the network is done. */
+const HELD = `do $$ begin while not exists (select from pg_class where relname = 'let_go') loop perform pg_sleep(0.1); end loop; end $$; select 'late'`;
 
 beforeAll(async () => {
   lab = await Lab.start();
@@ -29,9 +29,10 @@ beforeAll(async () => {
   const ca = await readFile(lab.server.ca, 'utf8');
   sql = await whileBuilt(async () => {
     const service = await PhoneService.on(phone);
-    await service.up('vsock', { on: true, server: lab.server.url, ca, tags: [TAG], key });
+    await service.deploy('vsock', { on: true, server: lab.server.url, ca, tags: [TAG], key });
     return service;
   });
+  await sql.start();
   password = await sql.device.secret(sql.definition, 'postgres-password');
   node = await reachable();
 }, 900_000);
@@ -64,10 +65,10 @@ async function query(statement: string, timeout = PATIENCE): Promise<string> {
   return status === 0 ? stdout : `exit ${status}: ${stderr}`;
 }
 
-/** Whether the slow statement has begun, asked beside the tailnet. */
+/** Whether that statement has begun, asked beside the tailnet. */
 const underWay = (): Promise<void> =>
   expect
-    .poll(() => sql.query("select 1 as one from pg_stat_activity where query like 'select pg_sleep%'"), {
+    .poll(() => sql.query("select 1 as one from pg_stat_activity where query like 'do %'"), {
       timeout: PATIENCE,
       interval: 200,
     })
@@ -121,7 +122,7 @@ describe.each([
       const [{ host } = { host: 0 }] = sql.definition.ports;
       expect(await asked(own, host)).not.toBe(0);
       // SSH is the gateway's alone, the service's port is open to the network of the guests.
-      expect([await asked(guest, 22), await asked(guest, 5432)]).not.toContain(0);
+      expect(await Promise.all([asked(guest, 22), asked(guest, 5432)])).not.toContain(0);
       await phone.shell('iptables -w -I sovereign_FORWARD 1 -j ACCEPT');
       await expect.poll(() => asked(guest, 5432), { timeout: PATIENCE, interval: 250 }).toBe(0);
       expect(await asked(guest, 22)).not.toBe(0);
@@ -144,14 +145,20 @@ describe.each([
       await rowComes();
       const before = (await sql.told())['- gvproxy'];
       expect(before).toMatch(/^\d+$/);
-      const answer = query(SLOW);
+      const answer = query(HELD);
       await underWay();
       await phone.shell(`kill -9 ${before}`);
-      expect(await answer).toBe('|late');
       await sql.until(
         'another gvproxy',
         (told) => /^\d+$/.test(told['- gvproxy'] ?? '') && told['- gvproxy'] !== before,
       );
+      await expect
+        .poll(() => sql.query('create table if not exists let_go ()').catch(String), {
+          timeout: PATIENCE,
+          interval: 500,
+        })
+        .toEqual([]);
+      expect(await answer).toBe('DO\nlate');
       expect(await reachable()).toEqual(node);
     },
   );

@@ -1,11 +1,19 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { on } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readBundle } from '@sovereign/device';
 import { step } from '@sovereign/report';
+import { loadService } from '@sovereign/service';
+import { workspaceRoot } from '@sovereign/store';
+import { putInitialisedData } from 'rootfs-sql/testing/service';
 import { expect, vi } from 'vitest';
 import type { KeyOptions } from '../src/control-server.ts';
-import type { Lab } from '../src/lab.ts';
+import { whileBuilt, type Lab } from '../src/lab.ts';
+import type { Room } from '../src/topology.ts';
+import type { Answer, Question } from './at-home.ts';
 
-/** What `status --json` says of a service, as far as these tests read it. */
+/** What `status --json` says of a service, as far as these tests read it: the device's own answer. */
 export interface Told {
   state: string;
   healthy: boolean | null;
@@ -49,6 +57,8 @@ export class SqlAtHome {
   /** As it was after its first login. */
   node: SqlNode = { address: '', id: '', name: '' };
   #password = '';
+  #helper: ChildProcess | undefined;
+  #asked = 0;
 
   private constructor(lab: Lab) {
     this.lab = lab;
@@ -75,6 +85,11 @@ export class SqlAtHome {
   }
 
   async #up(keyFile: string): Promise<void> {
+    const bundle = await whileBuilt(async () =>
+      readBundle(workspaceRoot(), await loadService(join(workspaceRoot(), 'packages/rootfs-sql'))),
+    );
+    const device = join(this.lab.homeEnv.XDG_DATA_HOME, 'sovereign/local');
+    await putInitialisedData(bundle, join(device, 'services/sql'));
     await this.lab.sovereignJson([
       ...['up', '--sql', '-s', 'local', '--tailnet-key', keyFile, '--tailnet-server', this.lab.server.url],
       ...['--tailnet-ca', this.lab.server.ca, '--tailnet-tags', TAG, '--timeout', '600'],
@@ -84,13 +99,7 @@ export class SqlAtHome {
     ).stdout.trim();
   }
 
-  async told(): Promise<Told> {
-    const { stdout } = await this.lab.sovereign(['status', 'sql', '-s', 'local', '--json']);
-    const { devices } = JSON.parse(stdout) as { devices: { services: Told[] }[] };
-    const found = devices[0]?.services[0];
-    if (found === undefined) throw new Error(`no service in ${stdout}`);
-    return found;
-  }
+  told = (): Promise<Told> => this.#atHome({ ask: 'status' }) as Promise<Told>;
 
   /** Waits until the service is in the tailnet, and gives its node. */
   reachable(): Promise<SqlNode> {
@@ -108,10 +117,20 @@ export class SqlAtHome {
   }
 
   /** One statement from the laptop, over the tailnet; what psql says where it fails. */
-  async query(address: string, sql: string, timeout = PATIENCE): Promise<string> {
+  query = (address: string, sql: string, timeout = PATIENCE): Promise<string> =>
+    this.#psql('laptop', ['-h', address], sql, timeout);
+
+  /** The same at home, beside the tailnet. */
+  async atHome(sql: string): Promise<string> {
+    const local = (await this.told()).endpoints.find(({ via }) => via === undefined)?.url ?? '';
+    const { hostname, port } = new URL(local);
+    return this.#psql('home', ['-h', hostname, '-p', port], sql, PATIENCE);
+  }
+
+  async #psql(room: Room, server: readonly string[], sql: string, timeout: number): Promise<string> {
     const { status, stdout, stderr } = await this.lab.run(
-      'laptop',
-      ['psql', '--no-psqlrc', '-h', address, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1', '-Atc', sql],
+      room,
+      ['psql', '--no-psqlrc', ...server, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1', '-Atc', sql],
       { env: { PGPASSWORD: this.#password, PGCONNECT_TIMEOUT: '10' }, timeout },
     );
     return status === 0 ? stdout : `exit ${status}: ${stderr}`;
@@ -138,10 +157,32 @@ export class SqlAtHome {
   }
 
   /** Standard output of a shell's script in the guest, which reads `input`. */
-  async inGuest(script: string, input = ''): Promise<string> {
-    const words = ['exec', 'sql', '-s', 'local', '--', 'sh', '-c', script];
-    const { status, stdout, stderr } = await this.lab.sovereign(words, input === '' ? {} : { input });
-    if (status !== 0) throw new Error(`${script}: exit ${status}: ${stderr}`);
-    return stdout;
+  inGuest = async (script: string, input = ''): Promise<string> =>
+    ((await this.#atHome({ ask: 'guest', script, input })) as string).replace(/\n$/, '');
+
+  async #atHome(question: DistributiveOmit<Question, 'id'>): Promise<unknown> {
+    this.#helper ??= spawn(...this.lab.rooms.enter('home', [process.execPath, helper]), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, ...this.lab.homeEnv },
+    });
+    const child = this.#helper;
+    this.#asked += 1;
+    const id = this.#asked;
+    const done = new AbortController();
+    child.send({ id, ...question } satisfies Question);
+    try {
+      const answers = on(child, 'message', { signal: done.signal, close: ['exit'] });
+      for await (const [answer] of answers as AsyncIterable<[Answer]>) {
+        if (answer.id !== id) continue;
+        if (answer.error === undefined) return answer.value;
+        throw new Error(answer.error);
+      }
+      throw new Error('what answers at home has ended');
+    } finally {
+      done.abort();
+    }
   }
 }
+
+const helper = join(import.meta.dirname, 'at-home.ts');
+type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { resticProgram } from '@sovereign/backup';
 import { step } from '@sovereign/report';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Lab, whileBuilt } from '../src/lab.ts';
@@ -21,6 +22,8 @@ const sameNode = async (): Promise<void> => {
 };
 
 beforeAll(async () => {
+  // At home there is nowhere to bring it from.
+  await resticProgram();
   lab = await Lab.start();
   sql = await SqlAtHome.start(lab);
 }, 900_000);
@@ -80,16 +83,15 @@ describe('a port that is not declared', () => {
 
   test('is not reached from the tailnet', async () => {
     await sql.inGuest('(while :; do echo open | nc -l -p 7777; done) </dev/null >/dev/null 2>&1 &');
-    expect(await asked('laptop', sql.node.address, 7777)).toBe('');
-    // SSH answers with its version where it is reached.
-    expect(await asked('laptop', sql.node.address, 22)).toBe('');
+    const all = () => Promise.all([7777, 22].map((port) => asked('laptop', sql.node.address, port)));
+    expect(await all()).toEqual(['', '']);
     // It is the firewall that keeps them out.
     await sql.inGuest('nft insert rule inet sovereign input tcp dport { 22, 7777 } accept');
     const patient = { timeout: PATIENCE, interval: 250 };
-    await expect.poll(() => asked('laptop', sql.node.address, 7777), patient).toBe('open');
-    await expect.poll(() => asked('laptop', sql.node.address, 22), patient).toContain('SSH-2.0');
+    // SSH answers with its version.
+    await expect.poll(all, patient).toEqual(['open', expect.stringContaining('SSH-2.0')]);
     await sql.inGuest('. /usr/lib/sovereign/common.sh; . /usr/lib/sovereign/firewall.sh; firewall open');
-    expect(await asked('laptop', sql.node.address, 7777)).toBe('');
+    expect(await all()).toEqual(['', '']);
   });
 
   test('is refused by a rule that counts', async () => {
@@ -152,6 +154,21 @@ describe('the same node and address', () => {
     expect((await sql.told()).release).toBe(release);
     await sameNode();
     await sql.rowComes();
+  });
+
+  test('after a restore that brings it along, of a service that does not run', async () => {
+    const there = ['sql', '-s', 'local'];
+    const to = join(lab.folder, 'backups');
+    expect(await lab.sovereignJson(['backup', ...there, '--to', to])).toMatchObject({ node: sql.node.name });
+    await sql.answers(sql.node.address, 'drop table kept', 'DROP TABLE');
+    await lab.sovereignJson(['stop', ...there]);
+    expect(await lab.sovereignJson(['restore', ...there, '--with-tailnet', '--yes'])).toMatchObject({
+      tailnet: { state: 'running', ...sql.node },
+    });
+    await sameNode();
+    await sql.rowComes();
+    // It did not log in.
+    expect(await sql.inGuest('ls /run/tailscale')).not.toContain('up.log');
   });
 
   test(

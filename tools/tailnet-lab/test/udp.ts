@@ -7,10 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
  *
  * usage: udp.ts serve ADDRESS          answers on ports 7001 and 7002 with the source that it sees; before the
  *                                      second answer it also writes from port 7003, which nobody asked
- *        udp.ts ask ADDRESS            prints {"seen": [SOURCE, SOURCE], "uninvited": BOOLEAN}; waits ten seconds for
- *                                      an answer
+ *        udp.ts ask ADDRESS SECONDS    asks both ports at once, from one of its own, and prints
+ *                                      {"seen": [SOURCE, SOURCE], "uninvited": BOOLEAN}; waits so long for answers
  */
-const [mode, address = ''] = process.argv.slice(2);
+const [mode, address = '', seconds] = process.argv.slice(2);
+const ports = [7001, 7002];
 
 async function bound(port: number): Promise<Socket> {
   const socket = createSocket('udp4');
@@ -21,7 +22,7 @@ async function bound(port: number): Promise<Socket> {
 
 if (mode === 'serve') {
   const stranger = await bound(7003);
-  for (const port of [7001, 7002]) {
+  for (const port of ports) {
     const socket = await bound(port);
     socket.on('message', (_, from) => {
       const reply = () => socket.send(`${from.address}:${from.port}`, from.port, from.address);
@@ -33,18 +34,16 @@ if (mode === 'serve') {
   process.stdout.write('ready\n');
 } else {
   const socket = await bound(0);
-  const seen: string[] = [];
+  const seen = new Map<number, string>();
   let uninvited = false;
   socket.on('message', (message, from) => {
     if (from.port === 7003) uninvited = true;
-    else seen.push(String(message));
+    else seen.set(from.port, String(message));
   });
-  for (const [index, port] of [7001, 7002].entries()) {
-    const end = performance.now() + 10_000;
-    socket.send('?', port, address);
-    while (seen.length <= index && performance.now() < end) await sleep(20);
-  }
+  for (const port of ports) socket.send('?', port, address);
+  const end = performance.now() + Number(seconds) * 1000;
+  while (seen.size < ports.length && performance.now() < end) await sleep(20);
   await sleep(500);
-  process.stdout.write(JSON.stringify({ seen, uninvited }));
+  process.stdout.write(JSON.stringify({ seen: ports.flatMap((port) => seen.get(port) ?? []), uninvited }));
   process.exit();
 }

@@ -53,7 +53,7 @@ export class Phone {
     // Not by the command: what waits for something asks several times a second.
     const ran = await inside(await findPhone(this.name), ['sh', '-c', script]);
     if (ran instanceof Error) throw ran;
-    return ran.stdout;
+    return ran.stdout ?? '';
   }
 
   /** Where a file of the phone is on this machine. */
