@@ -1,12 +1,9 @@
 import { spawnSync, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { shells, StandInGuest } from './testing/scripts.ts';
+import { shells, SOON, StandInGuest } from './testing/scripts.ts';
 
 const ADDRESS = 'https://monitor.example/ping/7d2f0c1e-planted';
-/** Generous: a machine that builds at the same time is slow. */
-const SOON = { timeout: 20_000, interval: 20 };
 
 describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, shell) => {
   let guest: StandInGuest;
@@ -27,14 +24,7 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     for (const name of ['started', 'opened']) guest.write(name, '');
   });
 
-  afterEach(async () => {
-    if (watch !== undefined) {
-      watch.kill('SIGKILL');
-      await once(watch, 'exit');
-      watch = undefined;
-    }
-    await guest.remove();
-  });
+  afterEach(() => guest.remove());
 
   const begin = (): void => void (watch = guest.start('health-watch'));
   const calls = (): string[] =>
@@ -61,11 +51,6 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
       SOON,
     );
   };
-  /** The health is asked for again and told: what was to be called for the last answer was called. */
-  const anotherReport = async (): Promise<void> => {
-    rmSync(guest.path('state/beat'), { force: true });
-    await vi.waitUntil(() => existsSync(guest.path('state/beat')), SOON);
-  };
 
   test('is called while the service is well, and no argument holds the address', async () => {
     begin();
@@ -79,15 +64,15 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     rmSync(guest.path('started'));
     begin();
     await isHealth(/^starting/);
-    await anotherReport();
+    await guest.nextReport();
     guest.program('health', 'echo "no answer"; exit 1');
     guest.write('started', '');
     await isHealth(/^bad no answer/);
-    await anotherReport();
+    await guest.nextReport();
     rmSync(guest.path('opened'));
     guest.program('health', 'exit 0');
     await isHealth(/^ok/);
-    await anotherReport();
+    await guest.nextReport();
     expect(calls()).toEqual([]);
     guest.write('opened', '');
     await vi.waitUntil(() => calls().length > 0, SOON);
@@ -101,7 +86,7 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     // The last call that the good health began.
     await noCall();
     const before = calls().length;
-    await anotherReport();
+    await guest.nextReport();
     expect(calls()).toHaveLength(before);
   });
 
@@ -128,7 +113,7 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     guest.write('hangs', '');
     begin();
     await vi.waitUntil(() => calls().length > 0, SOON);
-    await anotherReport();
+    await guest.nextReport();
     await isHealth(/^ok$/m);
   });
 
@@ -147,7 +132,7 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     else guest.write('config/secrets/heartbeat', value);
     begin();
     await isHealth(/^ok/);
-    await anotherReport();
+    await guest.nextReport();
     expect(calls()).toEqual([]);
   });
 });

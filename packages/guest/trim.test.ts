@@ -1,15 +1,9 @@
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { shells, StandInGuest } from './testing/scripts.ts';
-
-/** Generous: a machine that builds at the same time is slow. */
-const SOON = { timeout: 20_000, interval: 20 };
+import { shells, SOON, StandInGuest } from './testing/scripts.ts';
 
 describe.each(shells)('a thin data disk under %s', { timeout: 60_000 }, (_name, shell) => {
   let guest: StandInGuest;
-  let watch: ChildProcess | undefined;
 
   beforeEach(() => {
     guest = new StandInGuest(shell);
@@ -24,28 +18,16 @@ describe.each(shells)('a thin data disk under %s', { timeout: 60_000 }, (_name, 
     disk('thin');
   });
 
-  afterEach(async () => {
-    if (watch !== undefined) {
-      watch.kill('SIGKILL');
-      await once(watch, 'exit');
-      watch = undefined;
-    }
-    await guest.remove();
-  });
+  afterEach(() => guest.remove());
 
   const disk = (how: string): void =>
     guest.write('config/guest.conf', `hostname sql\nsetting disk ${how}\nsetting other value\n`);
-  const begin = (): void => void (watch = guest.start('health-watch'));
+  const begin = (): void => void guest.start('health-watch');
   const trims = (): string[] =>
     guest
       .read('calls')
       .split('\n')
       .filter((line) => line.startsWith('fstrim'));
-  /** The health is asked for again and told: what was due by the last answer has begun. */
-  const anotherReport = async (): Promise<void> => {
-    rmSync(guest.path('state/beat'), { force: true });
-    await vi.waitUntil(() => existsSync(guest.path('state/beat')), SOON);
-  };
 
   test('is trimmed now and then, while the service is well and open', async () => {
     begin();
@@ -56,9 +38,9 @@ describe.each(shells)('a thin data disk under %s', { timeout: 60_000 }, (_name, 
 
   test('is left alone on trial, and where its owner does not want it thin', async () => {
     const neverTrimmed = async (): Promise<void> => {
-      await anotherReport();
+      await guest.nextReport();
       // The first may have been asked for before the change.
-      await anotherReport();
+      await guest.nextReport();
       expect(trims()).toEqual([]);
     };
     rmSync(guest.path('opened'));
@@ -76,8 +58,8 @@ describe.each(shells)('a thin data disk under %s', { timeout: 60_000 }, (_name, 
     guest.hurry.SOVEREIGN_TRIM_SECONDS = '1000';
     begin();
     await vi.waitUntil(() => trims().length > 0, SOON);
-    await anotherReport();
-    await anotherReport();
+    await guest.nextReport();
+    await guest.nextReport();
     expect(trims()).toHaveLength(1);
   });
 
@@ -86,7 +68,7 @@ describe.each(shells)('a thin data disk under %s', { timeout: 60_000 }, (_name, 
     guest.run(`mkfifo '${guest.path('never')}'`);
     begin();
     await vi.waitUntil(() => existsSync(guest.path('trimming')) && trims().length > 0, SOON);
-    await anotherReport();
+    await guest.nextReport();
     expect(guest.read('state/health')).toBe('ok\n');
     const pid = guest.read('trimming').trim();
     const lib = '. "$SOVEREIGN_LIB/trim.sh"';

@@ -2,22 +2,28 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { vi } from 'vitest';
 
 /** The guest's own shell first; the other shows that nothing depends on it. */
 export const shells: readonly [name: string, argv: readonly string[]][] = [
   ['busybox ash', ['busybox', 'ash']],
   ['dash', ['dash']],
 ];
+
+/** Generous: a machine that builds at the same time is slow. In milliseconds. */
+export const SOON = { timeout: 20_000, interval: 20 };
 
 const library = join(import.meta.dirname, '../overlay/usr/lib/sovereign');
 
@@ -126,6 +132,12 @@ export class StandInGuest {
       encoding,
       input,
     });
+  }
+
+  /** Waits until the health watch has asked and told once more: what was due by its last answer has begun. */
+  async nextReport(): Promise<void> {
+    rmSync(this.path('state/beat'), { force: true });
+    await vi.waitUntil(() => existsSync(this.path('state/beat')), SOON);
   }
 
   /** What the launcher writes: one line. */
