@@ -60,7 +60,10 @@ const admin: Check = {
   async run(context) {
     const owner = await ownerOf(context);
     const answer = await api(context, owner, 'GET', 'user');
-    if (!answer.ok) return fail(`${owner.name} is not let in: status ${answer.status}`);
+    if (!answer.ok) {
+      const why = answer.status === 401 ? '; it has another password by now, or a second factor' : '';
+      return fail(`${owner.name} is not let in: status ${answer.status}${why}`);
+    }
     const who = (await answer.json()) as { login?: unknown; is_admin?: unknown };
     return who.login === owner.name && who.is_admin === true
       ? pass(`${owner.name} is let in, and is its administrator`)

@@ -100,7 +100,8 @@ function toArgs(
 /**
  * The root disk first, since its name on the kernel's command line is /dev/vda; the guest finds the others by their id.
  * `sparse=false` allocates the disk where it is not, and takes no discard: it would give space back that was taken so
- * that the phone cannot run out of it. From Android 15-QPR1 on crosvm locks every disk itself; before that what the launcher knows is the only guard.
+ * that the phone cannot run out of it. From Android 15-QPR1 on crosvm locks every disk itself; before that what the
+ * launcher knows is the only guard.
  */
 function disks({ root, data, config, discard }: Machine, spelling: Spelling): string[] {
   return spelling === 'structured'
