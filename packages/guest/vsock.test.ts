@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shells, StandInGuest } from './testing/scripts.ts';
 
-const settings = 'eth0-mtu 4000\neth0-vsock 1024\n';
+const settings = 'eth0-mtu 4000\neth0-vsock 1024\neth0-gateway 192.168.127.1\n';
 
 describe.each(shells)('the network over vsock under %s', (_name, shell) => {
   let guest: StandInGuest;
@@ -34,9 +34,11 @@ echo >>'${guest.path('calls')}'`,
     ]);
   });
 
-  test('tells the carrier the port of the device, the interface and its packet size', () => {
+  test('tells the carrier the port of the device, the interface, its packet size and its gateway', () => {
     make();
-    expect(calls()[2]).toMatch(/ <--> <-url> <vsock:\/\/2:1024> <-iface> <eth0> <-mtu> <4000>$/);
+    expect(calls()[2]).toMatch(
+      / <--> <-url> <vsock:\/\/2:1024> <-iface> <eth0> <-mtu> <4000> <-gateway> <192.168.127.1>$/,
+    );
   });
 
   test('takes an eth0 that an earlier start made', () => {

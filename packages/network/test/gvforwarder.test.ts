@@ -1,12 +1,13 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gvproxyConfig } from '@sovereign/device';
-import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { freePort } from './ports.ts';
 import { ask, program, runGvproxy, type Running } from './running.ts';
 
@@ -69,8 +70,8 @@ async function network(): Promise<void> {
 const inGuest = ['--user', '--preserve-credentials', '--net', '--target'];
 
 /** Starts what carries the frames of the guest. */
-async function carrier(): Promise<ChildProcess> {
-  const args = ['-url', `unix://${guests}`, '-iface', 'eth0', '-mtu', '4000'];
+async function carrier(socket = guests, ...more: string[]): Promise<ChildProcess> {
+  const args = ['-url', `unix://${socket}`, '-iface', 'eth0', '-mtu', '4000', ...more];
   return run('nsenter', [...inGuest, String(guest.pid), await program('gvforwarder'), ...args]);
 }
 
@@ -115,5 +116,41 @@ test('a guest that comes up before its device’s network joins when it is there
   await gvproxy.stop();
   await carrier();
   await network();
+  await answers();
+});
+
+/** Stands between the carrier and gvproxy, for a vsock that loses the end of a connection. */
+async function between(): Promise<{ path: string; connections: () => number; silence: () => void }> {
+  const path = join(folder, 'between.sock');
+  const sockets: Socket[] = [];
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    const behind = connect(guests);
+    socket.pipe(behind).pipe(socket);
+    for (const each of [socket, behind]) each.on('error', () => undefined);
+    sockets.push(socket, behind);
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const silence = (): void => {
+    for (const socket of sockets) socket.unpipe().resume();
+  };
+  return { path, connections: () => connections, silence };
+}
+
+test('a guest whose connection has become silent begins another, and one that is merely quiet does not', async () => {
+  const { path, connections, silence } = await between();
+  await carrier(path, '-gateway', '192.168.127.1', '-alive', '200ms');
+  await answers();
+  // More than four times what it waits.
+  await sleep(2_000);
+  expect(connections()).toBe(1);
+  silence();
+  await expect.poll(connections).toBe(2);
   await answers();
 });

@@ -7,7 +7,10 @@
 // so that the interface is gone with its addresses as soon as gvproxy ends once. This one holds the device, connects
 // again every second, and leaves the interface's addresses and state to others.
 //
-// Usage: gvforwarder -url vsock://2:PORT -iface NAME -mtu BYTES
+// The end of a connection may go unnoticed: a guest that only waits would never be reached again. So where nothing comes
+// it asks the gateway for its hardware address, and begins a new connection where that has no answer either.
+//
+// Usage: gvforwarder -url vsock://2:PORT -iface NAME -mtu BYTES [-gateway ADDRESS]
 //
 // It is in every guest, and knows what the guest's BusyBox does not:
 //
@@ -33,6 +36,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +48,8 @@ const (
 	ethernetHeader = 14
 	vlanTag        = 4
 	retry          = time.Second
+	// Questions in a row without an answer, after which a connection is given up.
+	unanswered = 3
 	// Ports below are root's (net/vmw_vsock/af_vsock.c, LAST_RESERVED_PORT).
 	reservedPorts = 1024
 )
@@ -52,6 +58,8 @@ func main() {
 	endpoint := flag.String("url", "", "`URL` of gvproxy: vsock://CID:PORT or unix://PATH")
 	iface := flag.String("iface", "", "`name` of the TAP device")
 	mtu := flag.Int("mtu", 0, "largest packet of the network, in `bytes`")
+	gateway := flag.String("gateway", "", "IPv4 `address` of the gateway, to ask for a sign of life")
+	alive := flag.Duration("alive", 5*time.Second, "`time` in which something has to come before it is asked")
 	clock := flag.Bool("time", false, "ask time servers")
 	listen := flag.String("tls", "", "take TLS connections at this `address`")
 	to := flag.String("to", "", "`address` of the service behind them")
@@ -92,13 +100,21 @@ func main() {
 		log.Fatalf("gvforwarder: %s: %v", *iface, err)
 	}
 	largest := *mtu + ethernetHeader + vlanTag
+	question := func() []byte { return nil }
+	if *gateway != "" {
+		asked := net.ParseIP(*gateway).To4()
+		if asked == nil {
+			log.Fatalf("gvforwarder: the gateway %s is no IPv4 address", *gateway)
+		}
+		question = func() []byte { return whoHas(*iface, asked) }
+	}
 	// Each failure is told once: where nobody listens, it comes back every second.
 	told := ""
 	for ; ; time.Sleep(retry) {
 		conn, err := dial(*endpoint)
 		if err == nil {
 			log.Printf("gvforwarder: connected to %s", *endpoint)
-			err = carry(tap, conn, largest)
+			err = carry(tap, conn, largest, question, *alive)
 		}
 		if err.Error() != told {
 			told = err.Error()
@@ -173,18 +189,68 @@ func openTap(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "/dev/net/tun"), nil
 }
 
-// carry moves frames both ways until either fails.
-func carry(tap *os.File, conn io.ReadWriteCloser, largest int) error {
-	failed := make(chan error, 2)
+// carry moves frames both ways until either fails, or no sign of life comes.
+func carry(tap *os.File, conn io.ReadWriteCloser, largest int, question func() []byte, alive time.Duration) error {
+	failed := make(chan error, 3)
+	ended := make(chan struct{})
+	var came atomic.Uint64
 	go func() { failed <- toHost(tap, conn, largest) }()
-	go func() { failed <- toGuest(conn, tap, largest) }()
+	go func() { failed <- toGuest(conn, tap, largest, &came) }()
+	go func() { failed <- watch(conn, question, alive, &came, ended) }()
 	err := <-failed
+	close(ended)
 	conn.Close()
 	// Ends the read that the next connection would otherwise lose a frame to.
 	tap.SetReadDeadline(time.Unix(1, 0))
 	<-failed
+	<-failed
 	tap.SetReadDeadline(time.Time{})
 	return err
+}
+
+// watch asks where nothing came for a while, and fails where several questions in a row have no answer. Looks are
+// counted, and not their time: the whole device may have slept in between.
+func watch(conn io.Writer, question func() []byte, alive time.Duration, came *atomic.Uint64, ended <-chan struct{}) error {
+	ticker := time.NewTicker(alive)
+	defer ticker.Stop()
+	seen, asked := came.Load(), 0
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-ticker.C:
+		}
+		if now := came.Load(); now != seen {
+			seen, asked = now, 0
+			continue
+		}
+		if asked == unanswered {
+			return fmt.Errorf("no sign of life for %s", alive*(unanswered+1))
+		}
+		if frame := question(); frame != nil {
+			asked++
+			// Aside: it waits where nobody reads, and ends with the connection.
+			go conn.Write(frame)
+		}
+	}
+}
+
+// whoHas is a frame with its length: an ARP probe (RFC 5227, 2.1.1), to all; nil where the interface has gone.
+func whoHas(iface string, address net.IP) []byte {
+	own, err := net.InterfaceByName(iface)
+	if err != nil || len(own.HardwareAddr) != 6 {
+		return nil
+	}
+	frame := make([]byte, 2, 2+ethernetHeader+28)
+	binary.LittleEndian.PutUint16(frame, ethernetHeader+28)
+	frame = append(frame, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	frame = append(frame, own.HardwareAddr...)
+	// ARP; Ethernet, IPv4, the lengths of their addresses, a request.
+	frame = append(frame, 0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4, 0, 1)
+	frame = append(frame, own.HardwareAddr...)
+	frame = append(frame, 0, 0, 0, 0)
+	frame = append(frame, 0, 0, 0, 0, 0, 0)
+	return append(frame, address...)
 }
 
 func toHost(tap io.Reader, conn io.Writer, largest int) error {
@@ -201,7 +267,7 @@ func toHost(tap io.Reader, conn io.Writer, largest int) error {
 	}
 }
 
-func toGuest(conn io.Reader, tap io.Writer, largest int) error {
+func toGuest(conn io.Reader, tap io.Writer, largest int, came *atomic.Uint64) error {
 	reader := bufio.NewReaderSize(conn, 1<<16)
 	buffer := make([]byte, largest)
 	for {
@@ -215,6 +281,7 @@ func toGuest(conn io.Reader, tap io.Writer, largest int) error {
 		if _, err := io.ReadFull(reader, buffer[:size]); err != nil {
 			return err
 		}
+		came.Add(1)
 		// EIO: the interface is not up yet, or no more; a frame is lost, as on any wire.
 		if _, err := tap.Write(buffer[:size]); err != nil && !errors.Is(err, unix.EIO) {
 			return fmt.Errorf("giving the guest a frame: %w", err)

@@ -8,6 +8,8 @@ vsock_interface() {
 	vsock_port=$1
 	value eth0-mtu "$CONFIG/guest.conf" || return 1
 	vsock_mtu=$value
+	value eth0-gateway "$CONFIG/guest.conf" || return 1
+	vsock_gateway=$value
 	# That of iproute2: BusyBox makes no TAP devices.
 	[ -e "${SOVEREIGN_SYS:-/sys}/class/net/eth0" ] || ip tuntap add dev eth0 mode tap || return 1
 	ip link set dev eth0 mtu "$vsock_mtu" || return 1
@@ -17,5 +19,5 @@ vsock_interface() {
 	RC_SVCNAME=gvforwarder supervise-daemon gvforwarder --start --pidfile /run/gvforwarder.pid \
 		--respawn-delay 1 --respawn-max 0 --stdout /dev/console --stderr /dev/console \
 		/usr/lib/sovereign/gvforwarder -- \
-		-url "vsock://2:$vsock_port" -iface eth0 -mtu "$vsock_mtu"
+		-url "vsock://2:$vsock_port" -iface eth0 -mtu "$vsock_mtu" -gateway "$vsock_gateway"
 }
