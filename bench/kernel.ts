@@ -88,12 +88,14 @@ async function buildAll(folder: string): Promise<Kernel[]> {
 
 /** CPU time of building ours with the user's compiler cache, after one line of a fragment was changed, in seconds. */
 async function rebuildChanged(folder: string): Promise<number> {
-  const LINE = 'CONFIG_RTC_DRV_PL030=y';
+  const SYMBOL = 'RTC_DRV_PL030';
   const without: Fragments = {
-    requests: fragments.requests.filter(({ symbol }) => symbol !== 'CONFIG_RTC_DRV_PL030'),
-    text: fragments.text.replace(`${LINE}\n`, '# CONFIG_RTC_DRV_PL030 is not set\n'),
+    requests: fragments.requests.filter(({ symbol }) => symbol !== SYMBOL),
+    text: fragments.text.replace(`CONFIG_${SYMBOL}=y\n`, `# CONFIG_${SYMBOL} is not set\n`),
   };
-  if (without.text === fragments.text) throw new Error(`no fragment has the line ${LINE}`);
+  if (without.text === fragments.text || without.requests.length === fragments.requests.length) {
+    throw new Error(`no fragment asks for CONFIG_${SYMBOL}=y`);
+  }
   let cpu = NaN;
   // The first fills the cache, where it does not know this kernel yet.
   for (const config of [configs.ours, await configure(source, without, exceptions, tools)]) {
