@@ -26,6 +26,7 @@ import {
 import { cacheDir } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { boot, makeProbeImages, readReport } from 'kernel/testing';
+import { cpuSeconds } from './cpu.ts';
 import { median } from './median.ts';
 
 const project = join(import.meta.dirname, '../packages/kernel');
@@ -41,11 +42,8 @@ interface Kernel {
   cpu: number;
 }
 
-/** CPU time of all children that have ended, in seconds: fields 16 and 17 of proc_pid_stat(5), 100 ticks a second. */
-async function childrenCpu(): Promise<number> {
-  const fields = (await readFile('/proc/self/stat', 'utf8')).replace(/^.*\) /, '').split(' ');
-  return (Number(fields[13]) + Number(fields[14])) / 100;
-}
+/** Of all builds so far, in seconds. */
+const childrenCpu = () => cpuSeconds('self', 'children');
 
 /** What the base needs beside, to boot the same probe: its EROFS would be a module. */
 const BASE = `# CONFIG_MODULES is not set

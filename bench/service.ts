@@ -24,6 +24,7 @@ import { cacheDir, workspaceRoot } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { execa } from 'execa';
 import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
+import { cpuSeconds } from './cpu.ts';
 import { median } from './median.ts';
 
 const { values } = parseArgs({
@@ -192,11 +193,11 @@ async function measureImages(): Promise<void> {
   );
 }
 
-/** Seconds of processor that a service's machine has used: fields 14 and 15 of proc_pid_stat(5), 100 ticks a second. */
+/** Seconds of processor that a service's machine has used. */
 async function cpuOf(device: Device, { definition }: Bundle): Promise<number> {
   const [status] = await device.status([definition]);
-  const fields = (await readFile(`/proc/${status?.pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  if (typeof status?.pid !== 'number') throw new Error(`${definition.name} does not run`);
+  return cpuSeconds(status.pid, 'itself');
 }
 
 /** In MiB, from the largest on; the first that fails ends it. */

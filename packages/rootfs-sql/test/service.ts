@@ -20,8 +20,7 @@ export class TestService {
   readonly device: Device = localDevice(join(this.folder, 'device'));
   readonly found: FoundService;
   readonly bundle: Bundle;
-  /** Whose it is outside of this test. */
-  readonly #settings = process.env.XDG_CONFIG_HOME;
+  readonly #giveSettingsBack: () => void;
 
   static async prepare(): Promise<TestService> {
     const found = await loadService(join(import.meta.dirname, '..'));
@@ -41,7 +40,7 @@ export class TestService {
       join(this.folder, 'device/ports.json'),
       canonicalJson({ schema: 1, services: { [found.definition.name]: chosen } }),
     );
-    process.env.XDG_CONFIG_HOME = join(this.folder, 'config');
+    this.#giveSettingsBack = useSettings(join(this.folder, 'config'));
   }
 
   get definition(): ServiceDefinition {
@@ -133,10 +132,19 @@ export class TestService {
 
   async remove(): Promise<void> {
     await this.device.stop(this.definition, 60);
-    if (this.#settings === undefined) delete process.env.XDG_CONFIG_HOME;
-    else process.env.XDG_CONFIG_HOME = this.#settings;
+    this.#giveSettingsBack();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Settings and secrets are those of this folder, until the function that it gives is called. */
+export function useSettings(folder: string): () => void {
+  const before = process.env.XDG_CONFIG_HOME;
+  process.env.XDG_CONFIG_HOME = folder;
+  return () => {
+    if (before === undefined) delete process.env.XDG_CONFIG_HOME;
+    else process.env.XDG_CONFIG_HOME = before;
+  };
 }
 
 const DATA_FILES = ['data.img', 'data.id'];

@@ -17,9 +17,9 @@ import { step } from '@sovereign/report';
 import { guestAddress, loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
 import { sha256File, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
-import { putInitialisedData } from 'rootfs-sql/testing/service';
+import { putInitialisedData, useSettings } from 'rootfs-sql/testing/service';
 import { inside } from '../src/life.ts';
-import { findPhone, readPhone } from '../src/state.ts';
+import { findPhone } from '../src/state.ts';
 
 const command = join(import.meta.dirname, '..', 'phone');
 
@@ -58,7 +58,7 @@ export class Phone {
 
   /** Where a file of the phone is on this machine. */
   async path(file: string): Promise<string> {
-    const pid = (await readPhone(this.name))?.processes.phone?.pid;
+    const { pid } = (await findPhone(this.name)).processes.phone ?? {};
     if (pid === undefined) throw new Error(`the test phone ${this.name} is off`);
     return `/proc/${pid}/root${file}`;
   }
@@ -262,13 +262,11 @@ export async function psql(phone: Phone, statement: string): Promise<string> {
 
 /** An empty home for settings and secrets, until `remove`. */
 export function ownSettings(): { remove: () => void } {
-  const before = process.env.XDG_CONFIG_HOME;
   const folder = mkdtempSync(join(tmpdir(), 'sovereign-phone-'));
-  process.env.XDG_CONFIG_HOME = folder;
+  const giveBack = useSettings(folder);
   return {
     remove: () => {
-      if (before === undefined) delete process.env.XDG_CONFIG_HOME;
-      else process.env.XDG_CONFIG_HOME = before;
+      giveBack();
       rmSync(folder, { recursive: true, force: true });
     },
   };

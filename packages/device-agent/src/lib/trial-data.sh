@@ -84,15 +84,14 @@ copy_for_trial() {
 # without the last digits, since mksh counts no further than 2 GiB.
 room_for_copy() {
   free_space
-  # shellcheck disable=SC2046
-  set -- $(stat -c '%b %s' data.img)
-  if [ -z "$free" ] || [ $# != 2 ]; then
+  data_blocks=$(stat -c %b data.img) && data_length=$(stat -c %s data.img) || data_length=''
+  if [ -z "$free" ] || [ -z "$data_blocks" ] || [ -z "$data_length" ]; then
     data_error='the space for a copy of the data cannot be told'
     return 1
   fi
-  wanted_room=$(($1 / 2048))
+  wanted_room=$((data_blocks / 2048))
   if [ "$device_kind" = adb ]; then
-    wanted_room=${2%???}
+    wanted_room=${data_length%???}
     wanted_room=$((${wanted_room:-0} / 1000))
   fi
   wanted_room=$((wanted_room + 1 + device_reserve))
