@@ -22,7 +22,7 @@ export interface Limits {
 
 export const usual: Limits = {
   silence: 4_000,
-  silenceUpload: 60_000,
+  silenceUpload: 5 * 60_000,
   longest: 300_000,
   grace: 10_000,
   slowest: 500_000,

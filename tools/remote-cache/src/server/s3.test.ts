@@ -42,7 +42,8 @@ afterEach(async () => {
 const objects = () => readdirSync(s3.bucket).filter((name) => /^\d+$/.test(name));
 
 async function start(options: S3Options, silence = 20_000): Promise<string> {
-  const storage = new S3Storage(options, join(home, 'passing'), 2 ** 20, { silence, longest: 60_000 });
+  const limits = { silence, silenceWriting: silence, longest: 60_000 };
+  const storage = new S3Storage(options, join(home, 'passing'), 2 ** 20, limits);
   server = await serve({
     storage,
     tokens: parseTokens(TOKENS, 'test'),

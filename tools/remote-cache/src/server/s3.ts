@@ -18,11 +18,13 @@ export interface S3Options {
 export interface S3Limits {
   /** Without a byte in either direction for so long the store counts as gone, in milliseconds. */
   silence: number;
+  /** The same where an object is written: the store answers once it has it on its disks. */
+  silenceWriting: number;
   /** The longest that one exchange may take, in milliseconds. */
   longest: number;
 }
 
-const usual: S3Limits = { silence: 15_000, longest: 10 * 60_000 };
+const usual: S3Limits = { silence: 15_000, silenceWriting: 120_000, longest: 10 * 60_000 };
 
 /** Where the digest of an object is kept: the store's own checksums differ from store to store. */
 const META = 'x-amz-meta-sha256';
@@ -123,7 +125,7 @@ export class S3Storage implements Storage {
         ...(spool === undefined ? {} : { 'content-length': String(spool.size) }),
       },
       ...(spool === undefined ? {} : { body: spool }),
-      silence: this.#limits.silence,
+      silence: spool === undefined ? this.#limits.silence : this.#limits.silenceWriting,
       signal: AbortSignal.timeout(this.#limits.longest),
     });
   }

@@ -9,6 +9,7 @@ import { get, put, READ, TOKENS, WRITE } from '../testing/client.ts';
 import { FolderStorage } from './folder.ts';
 import type { Log } from './log.ts';
 import { serve, type RunningServer } from './server.ts';
+import type { Storage } from './storage.ts';
 import { parseTokens } from './tokens.ts';
 
 let folder: string;
@@ -163,6 +164,33 @@ test('an upload that breaks off is not stored', async () => {
   await expect.poll(() => events.some(({ fields }) => fields.key === '123'), { timeout: 20_000 }).toBe(true);
   expect((await get(server.url, '123')).status).toBe(404);
   expect(unfinished()).toEqual([]);
+});
+
+test('a storage may take longer than a connection may be silent; who stops sending may not', async () => {
+  await server.stop();
+  const storage = await FolderStorage.open({ folder, limit: 2 ** 30, log });
+  const slow: Storage = {
+    get: (key) => storage.get(key),
+    has: (key) => storage.has(key),
+    check: () => storage.check(),
+    async put(key, incoming) {
+      const stored = await storage.put(key, incoming);
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      return stored;
+    },
+  };
+  const options = {
+    tokens: parseTokens(TOKENS, 'test'),
+    log,
+    artifactLimit: 2 ** 20,
+    host: '127.0.0.1',
+    port: 0,
+  };
+  server = await serve({ ...options, storage: slow, silence: 500 });
+  expect((await put(server.url, '123', 'bytes')).status).toBe(200);
+  const stalled = new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('by')) });
+  await expect(put(server.url, '124', stalled, { headers: { 'content-length': '5' } })).rejects.toThrow();
+  expect(kept()).toEqual(['123']);
 });
 
 test('an artifact over the limit, and one of unknown size, are refused', async () => {

@@ -15,11 +15,12 @@ export interface ServerOptions {
   host: string;
   /** 0 for any. */
   port: number;
+  /** A connection over which nothing moves for so long is closed, in milliseconds. */
+  silence?: number;
 }
 
-/** A connection over which nothing moves for so long is closed, in milliseconds. */
 const SILENCE = 60_000;
-/** The longest that one upload may take, in milliseconds. */
+/** The longest that one upload may take, in milliseconds; and so may the storage alone, when it has all of it. */
 const LONGEST = 30 * 60_000;
 /** What is under way when the server is asked to stop gets so long, in milliseconds. */
 const GRACE = 30_000;
@@ -48,7 +49,7 @@ export async function serve(options: ServerOptions): Promise<RunningServer> {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     void answer(request, response, options);
   });
-  server.setTimeout(SILENCE);
+  server.setTimeout(options.silence ?? SILENCE);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);
@@ -138,6 +139,8 @@ async function take(
   if (request.headers.expect !== undefined) response.writeContinue();
   // Where storing fails, the connection is still needed to say so.
   const body = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  // From then on it is the storage that takes its time: a store at the other end of a slow line.
+  request.once('end', () => request.setTimeout(LONGEST));
   try {
     const stored = await storage.put(key, { body, size, sha256 });
     return stored === 'stored'
