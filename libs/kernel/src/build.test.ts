@@ -20,21 +20,25 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A stand-in for the tool root whose make writes what it is told to. */
+/** A stand-in for the tool root whose make writes what it is told to, and an object beside it. */
 function standIn(image: Buffer, digest = 'tools') {
   const calls: string[][] = [];
+  /** What each call found in its folder. */
+  const found: string[][] = [];
   const tools: ToolRunner = {
     digest,
     async run(argv, options) {
       calls.push([...argv]);
       options?.onLine?.('  CC      init/main.o');
       const place = options?.binds?.find(({ target }) => target === '/build')?.source ?? '';
+      found.push((await readdir(place)).sort());
+      await writeFile(join(place, 'main.o'), '');
       const path = join(place, 'arch/arm64/boot/Image');
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, image);
     },
   };
-  return { tools, calls };
+  return { tools, calls, found };
 }
 
 const goodImage = Buffer.alloc(64);
@@ -56,6 +60,50 @@ test('a finished kernel is found again without its source', async () => {
 test('the objects are thrown away, the Image is kept', async () => {
   const { image } = await build(source, openTree, config, standIn(goodImage).tools);
   expect((await readdir(dirname(image))).sort()).toEqual(['Image', 'Image.sha256', 'config']);
+});
+
+const other = `${config}CONFIG_SMP=y\n`;
+const trees = () => readdir(join(folder, 'sovereign/kernel-tree')).catch(() => []);
+
+test('another configuration is built among the objects of the one before', async () => {
+  const { tools, found } = standIn(goodImage);
+  await build(source, openTree, config, tools);
+  await build(source, openTree, other, tools);
+  expect(found).toEqual([['.config'], ['.config', 'arch', 'main.o']]);
+});
+
+test('other sources and other tools start from nothing', async () => {
+  const { tools, found } = standIn(goodImage);
+  await build(source, openTree, config, tools);
+  await build({ ...source, digest: 'b'.repeat(64) }, openTree, other, tools);
+  const others = standIn(goodImage, 'other tools');
+  await build(source, openTree, other, others.tools);
+  expect([...found, ...others.found]).toEqual([['.config'], ['.config'], ['.config']]);
+});
+
+test('a build that fails leaves no objects to the next, nor does one without a raw Image', async () => {
+  const { tools, found } = standIn(goodImage);
+  for (const bad of [
+    { ...tools, run: () => Promise.reject(new Error('cut')) },
+    standIn(Buffer.alloc(64)).tools,
+  ]) {
+    await build(source, openTree, config, tools);
+    expect(await trees()).toHaveLength(1);
+    await expect(build(source, openTree, other, bad)).rejects.toThrow();
+    expect(await trees()).toEqual([]);
+    await rm(join(folder, 'sovereign/kernel'), { recursive: true });
+  }
+  await build(source, openTree, other, tools);
+  expect(found.at(-1)).toEqual(['.config']);
+});
+
+test('a build that is asked to be fresh neither takes objects nor leaves any', async () => {
+  const { tools, found } = standIn(goodImage);
+  await build(source, openTree, config, tools);
+  const before = await trees();
+  await build(source, openTree, other, tools, { fresh: true });
+  expect(found.at(-1)).toEqual(['.config']);
+  expect(await trees()).toEqual(before);
 });
 
 test('a kernel that was damaged in the cache is built again', async () => {

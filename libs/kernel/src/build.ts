@@ -7,9 +7,11 @@ import {
   cacheDir,
   canonicalJson,
   contentKeyed,
+  putEntry,
   removeEntry,
   sha256,
   sha256File,
+  takeEntry,
   writeFileAtomic,
 } from '@sovereign/store';
 import { checkImage } from './image.ts';
@@ -29,23 +31,38 @@ export interface BuiltKernel {
 /** Finished kernels that are kept, each about 10 MB. */
 const KEEP = 8;
 
+/** Trees of objects that are kept, one for each key, each about 160 MB. */
+const KEEP_TREES = 2;
+
+type Digested = Pick<KnownSource, 'digest'>;
+
+/** What decides the bytes of every object, beside the configuration. */
+const decidedBy = (source: Digested, tools: ToolRunner) => ({
+  source: source.digest,
+  tools: tools.digest,
+  stamps: buildStamps,
+  // Paths and options; the number of jobs decides nothing.
+  make: toMakeArgs(['Image'], true, 1),
+  mounts: [SOURCE, BUILD, CCACHE],
+});
+
 /** Digest of everything that decides the bytes of the Image. */
-export const imageKey = (source: Pick<KnownSource, 'digest'>, config: string, tools: ToolRunner): string =>
-  sha256(
-    canonicalJson({
-      source: source.digest,
-      config,
-      tools: tools.digest,
-      stamps: buildStamps,
-      // Paths and options; the number of jobs decides nothing.
-      make: toMakeArgs(['Image'], true, 1),
-      mounts: [SOURCE, BUILD, CCACHE],
-    }),
-  );
+export const imageKey = (source: Digested, config: string, tools: ToolRunner): string =>
+  sha256(canonicalJson({ ...decidedBy(source, tools), config }));
+
+/** Digest of what trees of objects have in common that differ in their configuration alone. */
+export const treeKey = (source: Digested, tools: ToolRunner): string =>
+  sha256(canonicalJson(decidedBy(source, tools)));
+
+export interface BuildOptions {
+  /** Builds from nothing, and keeps no tree of objects; ccache has a part all the same. */
+  fresh?: boolean;
+}
 
 /**
- * Gives the Image of a configuration from the cache of finished kernels, or builds it. Single objects come from
- * ccache where nothing that they are made of changed; a tree of objects is never kept.
+ * Gives the Image of a configuration from the cache of finished kernels, or builds it: in the tree of objects that the
+ * last build of the same source with the same tools has left, where kbuild compiles what the configuration changed, or
+ * else from nothing, with the objects that ccache knows (docs/decisions/0025-kernel-tree.md).
  * @param openSource only called where something has to be built
  */
 export async function build(
@@ -53,11 +70,17 @@ export async function build(
   openSource: () => Promise<KernelSource>,
   config: string,
   tools: ToolRunner,
+  { fresh = false }: BuildOptions = {},
 ): Promise<BuiltKernel> {
   return step(`build Linux ${source.version}`, async (handle) => {
     const fill = async (folder: string) => {
-      const { folder: tree } = await openSource();
-      await compileImage(tree, config, tools, folder, handle);
+      const opened = await openSource();
+      const tree = join(folder, 'tree');
+      const kept = !fresh && (await takeEntry('kernel-tree', treeKey(source, tools), tree));
+      if (!kept) await mkdir(tree);
+      await compileImage({ source: opened.folder, tree, kept }, config, tools, folder, handle);
+      if (fresh) await rm(tree, { recursive: true });
+      else await putEntry('kernel-tree', treeKey(source, tools), tree, KEEP_TREES);
     };
     const key = imageKey(source, config, tools);
     let { folder, cached } = await contentKeyed('kernel', key, fill, KEEP);
@@ -71,8 +94,18 @@ export async function build(
   });
 }
 
+/** Where objects are made. */
+interface Place {
+  /** Folder of the source. */
+  source: string;
+  /** Inside the unfinished cache entry: what an interrupted build leaves of it is removed with that. */
+  tree: string;
+  /** Whether another build has left its objects there. */
+  kept: boolean;
+}
+
 async function compileImage(
-  source: string,
+  { source, tree, kept }: Place,
   config: string,
   tools: ToolRunner,
   target: string,
@@ -80,16 +113,12 @@ async function compileImage(
 ): Promise<void> {
   const ccache = cacheDir('ccache');
   await mkdir(ccache, { recursive: true });
-  // Inside the unfinished cache entry: what an interrupted build leaves is removed with it.
-  const tree = join(target, 'tree');
-  await mkdir(tree);
   await writeFile(join(tree, '.config'), config);
-  const objects = await progressOf(handle);
+  const objects = await progressOf(handle, kept);
   const options = { source, build: tree, ccache, jobs: availableParallelism(), onLine: objects.onLine };
   await make(tools, ['Image'], options);
   await objects.remember();
   await rename(join(tree, 'arch/arm64/boot/Image'), join(target, 'Image'));
-  await rm(tree, { recursive: true });
   await checkImage(join(target, 'Image'));
   await writeFile(join(target, 'config'), config);
   await writeFile(join(target, DIGEST), `${await sha256File(join(target, 'Image'))}\n`);
@@ -108,22 +137,25 @@ async function isIntact(folder: string): Promise<boolean> {
 /** What make prints for each object that it compiles: `  CC      mm/slub.o`. */
 const objectLine = /^\s+(CC|AS|HOSTCC)\s/;
 
-/** Counts objects; how many there will be is known from the last kernel that was built here. */
-async function progressOf(handle: StepHandle) {
+/** Counts objects; how many there will be is known from the last kernel that was built here from nothing. */
+async function progressOf(handle: StepHandle, kept: boolean) {
   const memory = cacheDir('kernel', 'objects');
-  const total = existsSync(memory) ? Number(await readFile(memory, 'utf8')) || undefined : undefined;
+  const known = !kept && existsSync(memory);
+  const total = known ? Number(await readFile(memory, 'utf8')) || undefined : undefined;
   let done = 0;
   return {
     onLine: (line: string) => {
       if (objectLine.test(line)) handle.progress(++done, total, 'objects');
     },
-    remember: () => writeFileAtomic(memory, `${done}\n`),
+    remember: async () => {
+      if (!kept) await writeFileAtomic(memory, `${done}\n`);
+    },
   };
 }
 
 /**
- * Compiles the given targets in a folder of their own, without any cache but the `ccache` that is given: for the test
- * that two builds give the same bytes, and for measuring.
+ * Compiles the given targets in a folder, without any cache but the `ccache` that is given and what the folder holds:
+ * for the test that two builds give the same bytes, and for measuring.
  */
 export async function compileTargets(
   source: KernelSource,

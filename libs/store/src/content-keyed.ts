@@ -68,6 +68,43 @@ export async function removeEntry(folder: string, remove = rm): Promise<void> {
   await remove(temporary, { recursive: true, force: true });
 }
 
+/**
+ * Takes an entry out of the cache, for work that goes on in it: nobody else gets it meanwhile, and what a killed run
+ * leaves is never an entry again. One that was put there later than now, by this machine's clock, is dropped: programs
+ * that compare the times of files, like make, would be wrong about it.
+ * @param to where it goes, on the file system of the cache; not there yet
+ * @returns whether there was one
+ */
+export async function takeEntry(kind: string, key: string, to: string): Promise<boolean> {
+  try {
+    await rename(cacheDir(kind, key), to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+  if ((await stat(to)).mtimeMs <= Date.now()) return true;
+  await rm(to, { recursive: true, force: true });
+  return false;
+}
+
+/**
+ * Puts a folder into the cache, on the disk before it has its name; in place of what another run has put there.
+ * @param keep as with `contentKeyed`
+ */
+export async function putEntry(kind: string, key: string, folder: string, keep: number): Promise<void> {
+  const root = cacheDir(kind);
+  await mkdir(root, { recursive: true });
+  await withLock(join(root, `${key}.lock`), async () => {
+    const entry = join(root, key);
+    await removeLeftovers(root);
+    if (existsSync(entry)) await removeEntry(entry);
+    await touch(folder);
+    await flush(folder);
+    await rename(folder, entry);
+    await prune(root, keep);
+  });
+}
+
 /** An entry that was used so recently may be in use, by a run in another checkout too; in milliseconds. */
 const IN_USE = 3_600_000;
 

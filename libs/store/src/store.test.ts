@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,7 +12,16 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { cacheDir, canonicalJson, contentKeyed, removeEntry, withLock, writeFileAtomic } from './index.ts';
+import {
+  cacheDir,
+  canonicalJson,
+  contentKeyed,
+  putEntry,
+  removeEntry,
+  takeEntry,
+  withLock,
+  writeFileAtomic,
+} from './index.ts';
 
 let home: string;
 
@@ -44,6 +54,17 @@ test('a file is replaced in one step, with its mode, and leaves no other file', 
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(readdirSync(join(home, 'folder'))).toEqual(['secret']);
 });
+
+/** Puts a stand-in for sync(1) first in the path: it writes what there is in the cache at each call into a file. */
+function recordSyncs(kind: string): string {
+  const bin = join(home, 'bin');
+  mkdirSync(bin);
+  const seen = join(home, 'seen');
+  const script = `#!/bin/sh\n{ echo sync; ls '${cacheDir(kind)}'; } >>'${seen}'\n`;
+  writeFileSync(join(bin, 'sync'), script, { mode: 0o755 });
+  vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+  return seen;
+}
 
 describe('a content-keyed entry', () => {
   const key = 'ab'.repeat(32);
@@ -89,13 +110,7 @@ describe('a content-keyed entry', () => {
   });
 
   test('is on the disk before it has its name', async () => {
-    const bin = join(home, 'bin');
-    mkdirSync(bin);
-    const seen = join(home, 'seen');
-    // What there is under the cache at the time of each call.
-    const script = (name: string) => `#!/bin/sh\n{ echo ${name}; ls '${cacheDir('things')}'; } >>'${seen}'\n`;
-    writeFileSync(join(bin, 'sync'), script('sync'), { mode: 0o755 });
-    vi.stubEnv('PATH', `${bin}:${process.env.PATH ?? ''}`);
+    const seen = recordSyncs('things');
     await contentKeyed('things', key, () => Promise.resolve());
     expect(readFileSync(seen, 'utf8')).toMatch(/^sync\n[^]*\.tmp\n/);
     expect(readFileSync(seen, 'utf8').split('\n')).not.toContain(key);
@@ -105,6 +120,50 @@ describe('a content-keyed entry', () => {
     const { folder } = await contentKeyed('things', key, () => Promise.resolve());
     await expect(removeEntry(folder, () => Promise.reject(new Error('cut')))).rejects.toThrow('cut');
     expect(readdirSync(cacheDir('things'))).toEqual([expect.stringMatching(/\.tmp$/)]);
+  });
+});
+
+describe('an entry that is taken out of the cache', () => {
+  const key = 'ab'.repeat(32);
+  const work = () => join(home, 'work');
+
+  /** Puts a folder with one file into the cache. */
+  async function put(content: string) {
+    mkdirSync(work());
+    writeFileSync(join(work(), 'object'), content);
+    await putEntry('trees', key, work(), 2);
+  }
+
+  test('is its one taker’s alone, until it is put back', async () => {
+    await put('1');
+    expect(await takeEntry('trees', key, work())).toBe(true);
+    expect(await takeEntry('trees', key, join(home, 'another'))).toBe(false);
+    writeFileSync(join(work(), 'object'), '2');
+    await putEntry('trees', key, work(), 2);
+    expect(readFileSync(cacheDir('trees', key, 'object'), 'utf8')).toBe('2');
+  });
+
+  test('gives way to what is put in its place', async () => {
+    await put('1');
+    await put('2');
+    expect(readFileSync(cacheDir('trees', key, 'object'), 'utf8')).toBe('2');
+    expect(readdirSync(cacheDir('trees'))).toEqual([key]);
+  });
+
+  test('is dropped where it comes from the future', async () => {
+    await put('1');
+    const later = new Date(Date.now() + 60_000);
+    utimesSync(cacheDir('trees', key), later, later);
+    expect(await takeEntry('trees', key, work())).toBe(false);
+    expect(existsSync(work())).toBe(false);
+    expect(readdirSync(cacheDir('trees'))).toEqual([]);
+  });
+
+  test('is on the disk before it has its name', async () => {
+    const seen = recordSyncs('trees');
+    await put('1');
+    expect(readFileSync(seen, 'utf8')).toMatch(/^sync\n/);
+    expect(readFileSync(seen, 'utf8').split('\n')).not.toContain(key);
   });
 });
 

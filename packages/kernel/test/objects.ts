@@ -1,6 +1,12 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compileTargets, describeSource, kernelSource, readSourceLock } from '@sovereign/kernel';
+import {
+  compileTargets,
+  describeSource,
+  kernelSource,
+  readSourceLock,
+  type KernelSource,
+} from '@sovereign/kernel';
 import { readManifest } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import type { ToolRoot } from '@sovereign/tools';
@@ -18,20 +24,27 @@ export const someTargets = [
 ];
 export const LEAST_OBJECTS = 50;
 
-/** Compiles parts of the kernel that was built, in a folder of their own; gives digests of the objects by path. */
+/** The configuration of the kernel that was built. */
+export const builtConfig = (): Promise<string> => readFile(join(project, 'dist/config'), 'utf8');
+
+/** Compiles parts of a kernel from the source of the one that was built; gives digests of the objects by path. */
 export async function compileObjects(
   tools: ToolRoot,
   build: string,
   targets: readonly string[] = someTargets,
+  config?: string,
 ): Promise<Map<string, string>> {
+  const source = await openBuiltSource(tools);
+  await mkdir(build, { recursive: true });
+  await compileTargets(source, config ?? (await builtConfig()), targets, tools, build);
+  return digestObjects(build);
+}
+
+async function openBuiltSource(tools: ToolRoot): Promise<KernelSource> {
   const lock = await readSourceLock(join(project, 'source.lock.json'));
-  const config = await readFile(join(project, 'dist/config'), 'utf8');
   const { version } = await readManifest(join(project, 'dist'), 'kernel');
   const origin = describeSource(lock, 'debian').version === version ? 'debian' : 'kernel.org';
-  const source = await kernelSource(lock, origin, tools);
-  await mkdir(build);
-  await compileTargets(source, config, targets, tools, build);
-  return digestObjects(build);
+  return kernelSource(lock, origin, tools);
 }
 
 /** Objects of the kernel by path; programs of the build itself are left out. */
