@@ -49,6 +49,12 @@ export const alpineEffects: readonly ScriptEffect[] = [
     scripts: { '.pre-install': ['27b7d8d3d43973b0cfa771e6f7cf024b1a5fb88cc5e4d15981ea45a9687e5d5d'] },
   },
   {
+    package: 'forgejo',
+    reason: account,
+    // As the package of its long-term version has it, which says that it follows this one.
+    scripts: { '.pre-install': ['caf3c86783854437ab2731735c491a34dc9b69dec6c69e694e0be323346739ce'] },
+  },
+  {
     package: 'icu-data-en',
     reason: 'only says that there is a package with more languages',
     scripts: { '.post-install': ['1b60012707d8e5c6735bbe4620a08335e019618b776462da11fe2574d4a3dba4'] },
@@ -73,6 +79,7 @@ export const alpineEffects: readonly ScriptEffect[] = [
       '.trigger': [
         'aa6012492e2280708caf9bf0c735bae7fb9478084064b80ac3f6eaf30cd1751b',
         'e6330ae9ef83c2cff335b03a468c790aac62dde2d784d2d946d9a3da6c5c8d2b',
+        '96b3078877a4ae7319160fd15c145c50b9e6cddef68f774156b696f6dc0a7304',
         standIn,
       ],
     },
