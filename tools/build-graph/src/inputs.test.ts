@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { workspaceRoot } from '@sovereign/store';
@@ -22,8 +31,8 @@ const ask = (folder: string) =>
       // The base that every service has: elsewhere one may have no image.
       env: { ...env, NX_DAEMON: 'false', SOVEREIGN_BASE: 'alpine' },
     }),
-  ) as Pick<Inspection, 'inputs' | 'hashes'>;
-const { inputs } = ask(root);
+  ) as Inspection;
+const { graph, inputs } = ask(root);
 
 const files = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
   .split('\0')
@@ -205,15 +214,49 @@ test('a test that does more in a long run has the variable that says so among it
   expect(missing).toEqual([]);
 });
 
-// The same by the hashes that Nx takes, with real edits in a copy: one file of each kind.
+/** The repository without what was built in it, in a folder of its own. */
+function makeCopy(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'sovereign-inputs-'));
+  for (const file of files) cpSync(join(root, file), join(copy, file), { verbatimSymlinks: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
+
+describe('what a build makes', () => {
+  const takersOf = (maker: string) =>
+    tasks.filter((task) => graph.dependencies[task]?.includes(maker) === true);
+  const makers = tasks.filter((task) => isBuild(task) && takersOf(task).length > 0);
+
+  let copy: string;
+  let before: Record<string, string>;
+  const write = (maker: string, content: string) => {
+    for (const path of graph.tasks[maker]?.outputs ?? []) {
+      mkdirSync(join(copy, dirname(path)), { recursive: true });
+      writeFileSync(join(copy, path), content);
+    }
+  };
+  beforeAll(() => {
+    copy = makeCopy();
+    for (const maker of makers) write(maker, 'before');
+    before = ask(copy).hashes;
+  }, 120_000);
+  afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+  test.each(makers)('decides the hashes of the tasks that wait for it: %s', { timeout: 120_000 }, (maker) => {
+    write(maker, 'something else');
+    const after = ask(copy).hashes;
+    expect(takersOf(maker).filter((task) => after[task] === before[task])).toEqual([]);
+    before = after;
+  });
+});
+
+// The table by the hashes that Nx takes, with real edits in a copy: one file of each kind.
 describe.runIf(process.env.SOVEREIGN_LONG === '1')('a real edit', () => {
   let copy: string;
   let before: Record<string, string>;
 
   beforeAll(() => {
-    copy = mkdtempSync(join(tmpdir(), 'sovereign-inputs-'));
-    for (const file of files) cpSync(join(root, file), join(copy, file), { verbatimSymlinks: true });
-    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+    copy = makeCopy();
     before = ask(copy).hashes;
   }, 300_000);
   afterAll(() => rmSync(copy, { recursive: true, force: true }));

@@ -7,10 +7,7 @@ import { nxResults, planOf } from './plan.ts';
  */
 async function answer([verb, wanted]: string[]): Promise<object> {
   const root = process.cwd();
-  if (verb === undefined) {
-    const { inputs, hashes } = await inspect(root, CACHED);
-    return { inputs, hashes };
-  }
+  if (verb === undefined) return inspect(root, CACHED);
   if (verb !== 'plan' || wanted === undefined) throw new Error('usage: main.ts [plan JSON]');
   const results = nxResults(root);
   try {
