@@ -7,10 +7,13 @@ export type ToolWay = (typeof toolWays)[number];
 /** The variable that names the way, in the environment or in the checkout's `.env.local`. */
 export const TOOLS_VARIABLE = 'SOVEREIGN_TOOLS';
 
-/** The way that is set; without one, the tool root. Both make the same bytes. */
-export function toolWay(env: NodeJS.ProcessEnv = process.env): ToolWay {
+/** The way that is set; without one, the tool root, which only Linux has. Both make the same bytes. */
+export function toolWay(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): ToolWay {
   const name = env[TOOLS_VARIABLE] ?? '';
-  if (name === '') return 'root';
+  if (name === '') return platform === 'linux' ? 'root' : 'docker';
   const way = toolWays.find((known) => known === name);
   if (way !== undefined) return way;
   throw new SovereignError({

