@@ -2,8 +2,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { localGo, runGo, type GoCall } from './go.ts';
 import { compilePrograms } from './programs.ts';
-import { TOOLCHAIN } from './toolchain.ts';
+import type { Toolchain } from './toolchain.ts';
 
 let folder: string;
 
@@ -18,8 +19,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Stands in for `go`: leaves the arguments and the environment of call N as `N.args` and `N.env`. */
-function standIn(extra = ''): string {
+/** Stands in for the toolchain: its `go` leaves the arguments and the environment of call N as `N.args` and `N.env`. */
+function standIn(extra = ''): Pick<Toolchain, 'run'> {
   const path = join(folder, 'go');
   const script = `#!/bin/sh
 n=$(ls '${folder}' | grep -c args)
@@ -28,16 +29,16 @@ env >'${folder}'/$n.env
 ${extra}`;
   writeFileSync(path, script);
   chmodSync(path, 0o755);
-  return path;
+  return { run: (call: GoCall) => runGo(localGo, { path, folder }, call) };
 }
 
-const compile = (go: string) =>
+const compile = (go: Pick<Toolchain, 'run'>) =>
   compilePrograms(
     {
       module: join(folder, 'module'),
       programs: [{ name: 'tool.arm64', package: './tool', arch: 'arm64' }],
     },
-    { version: TOOLCHAIN, go },
+    go,
     join(folder, 'out'),
   );
 
@@ -82,8 +83,7 @@ test('build tags and linker variables that a program asks for decide it beside t
   const programs = [
     { ...tool, tags: ['one', 'other'], variables: { 'a/b.version': '1.2', 'a/b.other': 'x' } },
   ];
-  const toolchain = { version: TOOLCHAIN, go: standIn() };
-  await compilePrograms({ module: join(folder, 'module'), programs }, toolchain, join(folder, 'out'));
+  await compilePrograms({ module: join(folder, 'module'), programs }, standIn(), join(folder, 'out'));
   // What is left out is not fetched either.
   expect(args(0)).toEqual(['list', '-deps', '-tags=one,other', './tool']);
   expect(args(1)).toEqual([

@@ -2,8 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { step, type StepHandle } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256 } from '@sovereign/store';
-import { hostArch } from '@sovereign/tools';
-import { buildEnvironment, fetchEnvironment, fixedEnvironment, runGo } from './go.ts';
+import { buildEnvironment, fetchEnvironment, fixedEnvironment } from './go.ts';
 import { notFetched, openToolchain, readToolchainLock, type Toolchain } from './toolchain.ts';
 
 export interface GoProgram {
@@ -57,7 +56,7 @@ export async function buildPrograms(build: GoBuild): Promise<string> {
  */
 export async function compilePrograms(
   { module, programs }: GoBuild,
-  { go }: Toolchain,
+  go: Pick<Toolchain, 'run'>,
   target: string,
   { handle, cache }: { handle?: StepHandle; cache?: string } = {},
 ): Promise<void> {
@@ -66,7 +65,7 @@ export async function compilePrograms(
     // What a program is not made of stays where it is, which is most of what large modules name.
     const args = ['list', '-deps', ...tagFlags(tags), path];
     const env = { ...fetchEnvironment(), GOOS: 'linux', GOARCH: arch, CGO_ENABLED: '0' };
-    await runGo({ go, args, cwd: module, env }).catch((error: unknown) => {
+    await go.run({ args, cwd: module, env, fetches: true }).catch((error: unknown) => {
       throw notFetched('the Go modules', error);
     });
   }
@@ -76,7 +75,7 @@ export async function compilePrograms(
     const set = Object.entries(variables).map(([variable, value]) => ` -X ${variable}=${value}`);
     const decides = [...flags, `${linker}${set.join('')}`, ...tagFlags(tags)];
     const args = ['build', ...decides, '-o', join(target, name), path];
-    await runGo({ go, args, cwd: module, env: buildEnvironment(arch, cache) });
+    await go.run({ args, cwd: module, env: buildEnvironment(arch, cache), writes: [target] });
   }
 }
 
@@ -88,17 +87,18 @@ const tagFlags = (tags: readonly string[] = []): string[] =>
  * @throws SovereignError `no-network` where modules cannot be had
  */
 export async function lockModule(module: string): Promise<void> {
-  const { go } = await openToolchain();
+  const go = await openToolchain();
   const env = { ...fetchEnvironment(), GOFLAGS: '-modcacherw' };
-  await runGo({ go, args: ['mod', 'tidy'], cwd: module, env }).catch((error: unknown) => {
+  const call = { args: ['mod', 'tidy'], cwd: module, env, fetches: true, writes: [module] };
+  await go.run(call).catch((error: unknown) => {
     throw notFetched('the Go modules', error);
   });
 }
 
 /** Runs a tool that go.mod names, and gives what it printed. */
 export async function runModuleTool(module: string, name: string, args: readonly string[]): Promise<string> {
-  const { go } = await openToolchain();
-  return runGo({ go, args: ['tool', name, ...args], cwd: module, env: buildEnvironment(hostArch()) });
+  const go = await openToolchain();
+  return go.run({ args: ['tool', name, ...args], cwd: module, env: buildEnvironment(go.arch) });
 }
 
 /**
@@ -106,10 +106,10 @@ export async function runModuleTool(module: string, name: string, args: readonly
  * @throws SovereignError `go-failed` with what failed
  */
 export async function testPackage(module: string, path: string): Promise<void> {
-  const { go } = await openToolchain();
+  const go = await openToolchain();
   // With what a build compiled already.
   const args = ['test', ...flags, '-vet=off', '-count=1', path];
-  await runGo({ go, args, cwd: module, env: buildEnvironment(hostArch()) });
+  await go.run({ args, cwd: module, env: buildEnvironment(go.arch) });
 }
 
 /** Digests of the module's own files, by path; tests are no part of a program. */

@@ -3,13 +3,17 @@ import { join } from 'node:path';
 import { debian, lockDigest, readLock, type LockRequest } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, writeFileAtomic } from '@sovereign/store';
-import { hostArch, type HostArch } from '@sovereign/tools';
+import type { HostArch } from '@sovereign/tools';
 import { execa } from 'execa';
 import { z } from 'zod';
-import { fetchEnvironment, runGo } from './go.ts';
+import { fetchEnvironment, runGo, type GoCall, type GoCommand } from './go.ts';
+import { openGoWay, type GoWay } from './way.ts';
 
 /** The Go that everything is built with; another one asks for a new toolchain lock. */
 export const TOOLCHAIN = 'go1.26.8';
+
+/** Toolchains that are kept, and so many of the Go that fetches them. */
+const KEPT = 2;
 
 const BOOTSTRAP = 'golang-1.24-go';
 
@@ -62,22 +66,29 @@ export async function readToolchainLock(): Promise<ToolchainLock> {
 export interface Toolchain {
   /** The hash input that stands for the compiler. */
   version: string;
-  /** Absolute path of the `go` command. */
-  go: string;
+  /** What it runs on. */
+  arch: HostArch;
+  /**
+   * Runs its `go` command and gives what that printed.
+   * @throws SovereignError `go-failed` with the last lines that it printed
+   */
+  run(call: GoCall): Promise<string>;
 }
 
 /** Gives the pinned toolchain, fetching it as the Go module that it is where it is missing. */
 export async function openToolchain(): Promise<Toolchain> {
   const { version, sums } = await readToolchainLock();
-  const arch = hostArch();
-  const expected = sums[arch];
+  const way = await openGoWay();
+  const expected = sums[way.arch];
   const make = (folder: string) =>
     step(`prepare ${version}`, async () => {
-      await installToolchain(await download(arch, join(folder, 'path')), expected, join(folder, 'go'));
+      const fetched = await download(way, way.arch, join(folder, 'path'));
+      await installToolchain(fetched, expected, join(folder, 'go'));
       await rm(join(folder, 'path'), { recursive: true });
     });
-  const { folder } = await contentKeyed('go-toolchain', sha256(`${version} ${expected}`), make, 2);
-  return { version, go: join(folder, 'go/bin/go') };
+  const { folder } = await contentKeyed('go-toolchain', sha256(`${version} ${expected}`), make, KEPT);
+  const go = { folder, path: join(folder, 'go/bin/go') };
+  return { version, arch: way.arch, run: (call) => runGo(way.run, go, call) };
 }
 
 export interface FetchedModule {
@@ -115,7 +126,8 @@ export async function installToolchain(
 /** Asks for the sums of the toolchain, for every kind of host; whoever vouches for modules has confirmed them. */
 export async function lockToolchain(): Promise<void> {
   const fetched = await contentKeyed('go-toolchain-lock', sha256(TOOLCHAIN), async (folder) => {
-    const sumOf = async (arch: HostArch) => (await download(arch, join(folder, arch))).sum;
+    const way = await openGoWay();
+    const sumOf = async (arch: HostArch) => (await download(way, arch, join(folder, arch))).sum;
     const lock: ToolchainLock = {
       schema: 1,
       version: TOOLCHAIN,
@@ -127,33 +139,36 @@ export async function lockToolchain(): Promise<void> {
   await writeFileAtomic(toolchainLockPath(), await readFile(join(fetched.folder, 'toolchain.json')));
 }
 
-const downloaded = z.object({ Dir: z.string(), Sum: sum });
+const downloaded = z.object({ Sum: sum });
 
-/** Fetches the toolchain's module with the bootstrap into a module cache of its own. */
-async function download(arch: HostArch, path: string): Promise<FetchedModule> {
-  const go = await openBootstrap();
+/**
+ * Fetches the toolchain's module with the bootstrap into a module cache of its own.
+ * @param arch of the toolchain, which need not be that of the bootstrap
+ */
+async function download(way: GoWay, arch: HostArch, path: string): Promise<FetchedModule> {
+  const go = await openBootstrap(way.arch);
   await mkdir(path, { recursive: true });
-  const args = ['mod', 'download', '-json', `golang.org/toolchain@v0.0.1-${TOOLCHAIN}.linux-${arch}`];
-  const printed = await runGo({ go, args, cwd: path, env: fetchEnvironment(path) }).catch(
-    (error: unknown) => {
-      throw notFetched('the Go toolchain', error);
-    },
-  );
-  const { Dir, Sum } = downloaded.parse(JSON.parse(printed));
-  return { dir: Dir, sum: Sum };
+  const module = `golang.org/toolchain@v0.0.1-${TOOLCHAIN}.linux-${arch}`;
+  const args = ['mod', 'download', '-json', module];
+  const call = { args, cwd: path, env: fetchEnvironment(path), fetches: true, writes: [path] };
+  const printed = await runGo(way.run, go, call).catch((error: unknown) => {
+    throw notFetched('the Go toolchain', error);
+  });
+  // Where it is, is said too, but as seen from where Go ran.
+  return { dir: join(path, 'pkg/mod', module), sum: downloaded.parse(JSON.parse(printed)).Sum };
 }
 
 /** An older Go, from a locked Debian package: it knows by itself where modules come from. */
-async function openBootstrap(): Promise<string> {
-  const lockPath = bootstrapLockPath(hostArch());
+async function openBootstrap(arch: HostArch): Promise<GoCommand> {
+  const lockPath = bootstrapLockPath(arch);
   const lock = await readLock(lockPath);
   const make = (target: string) =>
     step('prepare the Go that fetches', async () => {
       const { tar } = await debian.unpack(lock, lockPath);
       await execa('tar', ['--extract', '--no-same-owner', '--directory', target], { input: tar });
     });
-  const { folder } = await contentKeyed('go-bootstrap', lockDigest(lock), make, 2);
-  return join(folder, 'usr/lib/go-1.24/bin/go');
+  const { folder } = await contentKeyed('go-bootstrap', lockDigest(lock), make, KEPT);
+  return { folder, path: join(folder, 'usr/lib/go-1.24/bin/go') };
 }
 
 /** Go's own words are kept: they name the server and the reason. */

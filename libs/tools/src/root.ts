@@ -4,7 +4,7 @@ import { debian, lockDigest, readLock } from '@sovereign/base';
 import { SovereignError, step } from '@sovereign/report';
 import { contentKeyed, sha256 } from '@sovereign/store';
 import { execa } from 'execa';
-import { runInContainer } from './docker/container.ts';
+import { runInContainer, type ContainerOptions } from './docker/container.ts';
 import { openEngine } from './docker/engine.ts';
 import { provideImage } from './docker/image.ts';
 import { removeOrphans } from './docker/owner.ts';
@@ -27,6 +27,11 @@ export interface ToolRoot {
    * @throws SovereignError `tool-failed` with the last lines that it printed
    */
   run(argv: readonly string[], options?: RunOptions): Promise<void>;
+}
+
+/** The tools in containers, which may be given a network. */
+export interface ContainerTools extends ToolRoot {
+  run(argv: readonly string[], options?: ContainerOptions): Promise<void>;
 }
 
 export const toolLockPath = (arch: HostArch): string =>
@@ -72,12 +77,13 @@ function asTreeError(error: unknown): never {
   throw cause instanceof SovereignError ? cause : error;
 }
 
-async function openContainers(): Promise<ToolRoot> {
+/** The tools in containers, whatever way is set. */
+export async function openContainers(): Promise<ContainerTools> {
   const engine = await openEngine();
   await removeOrphans(engine.docker);
   const { digest, openTree } = await readTools(engine.arch);
   const image = await provideImage(engine, digest, openTree);
-  const run: ToolRoot['run'] = (argv, options = {}) => runInContainer(engine, image, argv, options);
+  const run: ContainerTools['run'] = (argv, options = {}) => runInContainer(engine, image, argv, options);
   return { digest, arch: engine.arch, run };
 }
 

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { buffer, text } from 'node:stream/consumers';
 import { apkoProgram, containedApko, packageBases } from '@sovereign/apko';
 import { guestArch, type Lock } from '@sovereign/base';
+import { compilePrograms, openToolchain } from '@sovereign/go';
 import { loadService } from '@sovereign/service';
-import { sha256, workspaceRoot } from '@sovereign/store';
+import { cacheDir, sha256, sha256File, workspaceRoot } from '@sovereign/store';
 import { makeTestMirror } from '@sovereign/test-mirror';
 import { openToolRoot, TOOLS_VARIABLE, type ToolRoot, type ToolWay } from '@sovereign/tools';
 import { compileObjects, LEAST_OBJECTS } from 'kernel/testing';
@@ -35,6 +36,36 @@ afterAll(async () => {
   await engine.stop();
   await rm(folder, { recursive: true, force: true });
 });
+
+/** A program of one package from elsewhere. Go's own library is compiled for it: it takes little of that. */
+const goModule = {
+  'main.go': `package main
+
+import "golang.org/x/sys/cpu"
+
+func main() { println(cpu.Initialized) }
+`,
+  'go.mod': `module sovereign/program
+
+go 1.25
+
+require golang.org/x/sys v0.35.0
+`,
+  'go.sum': `golang.org/x/sys v0.35.0 h1:vz1N37gP5bs89s7He8XuIYXpyY0+QlsKmzipCbUtyxI=
+golang.org/x/sys v0.35.0/go.mod h1:BJP2sWEmIv4KK5OTEluFJCKSidICx8ciO85XgH3Ak8k=
+`,
+};
+
+/** Does some work with other settings than those of all tests. */
+async function withSettings<T>(settings: Record<string, string>, work: () => Promise<T>): Promise<T> {
+  const before = Object.keys(settings).map((name) => [name, process.env[name]] as const);
+  for (const [name, value] of Object.entries(settings)) vi.stubEnv(name, value);
+  try {
+    return await work();
+  } finally {
+    for (const [name, value] of before) vi.stubEnv(name, value);
+  }
+}
 
 const containers = async (): Promise<string[]> =>
   (await engine.docker.listContainers({ all: true })).map(({ Id }) => Id);
@@ -105,15 +136,11 @@ test('Alpine’s packages come to the same lock and the same bytes with apko in 
       SOVEREIGN_ALPINE_KEYS: mirror.keys,
       [TOOLS_VARIABLE]: way,
     };
-    const before = Object.keys(settings).map((name) => [name, process.env[name]] as const);
-    for (const [name, value] of Object.entries(settings)) vi.stubEnv(name, value);
-    try {
+    return withSettings(settings, async () => {
       const lock = await packageBases.alpine.lock(request);
       const { tar } = await packageBases.alpine.unpack(lock, 'the lock of this test');
       return [lock, sha256(await buffer(tar))];
-    } finally {
-      for (const [name, value] of before) vi.stubEnv(name, value);
-    }
+    });
   };
   const local = await make('root');
   const before = await started();
@@ -122,6 +149,39 @@ test('Alpine’s packages come to the same lock and the same bytes with apko in 
   expect(contained).toEqual(local);
   // A version and a command, for the lock and for the packages.
   expect(await started()).toBe(before + 4);
+  expect(await containers()).toEqual([]);
+});
+
+test('a Go program is the same bytes with and without a container, and so is the toolchain that is fetched in one', async () => {
+  const module = join(folder, 'module');
+  await mkdir(module);
+  for (const [name, text] of Object.entries(goModule)) await writeFile(join(module, name), text);
+  const programs = [{ name: 'program', package: '.', arch: 'arm64' as const }];
+  // A cache of each way's own, without modules and without anything compiled; one without the toolchain too.
+  const shared = {
+    root: ['go-bootstrap', 'go-toolchain'],
+    docker: ['downloads', 'go-bootstrap', 'packages'],
+  };
+  const make = async (way: ToolWay) => {
+    const cache = join(folder, `Go’s cache of ${way}`);
+    await mkdir(join(cache, 'sovereign'), { recursive: true });
+    for (const kind of shared[way]) {
+      await mkdir(cacheDir(kind), { recursive: true });
+      await symlink(cacheDir(kind), join(cache, 'sovereign', kind));
+    }
+    return withSettings({ XDG_CACHE_HOME: cache, [TOOLS_VARIABLE]: way }, async () => {
+      const go = await openToolchain();
+      await compilePrograms({ module, programs }, go, join(folder, `Go’s programs of ${way}`));
+      const modules = await readdir(cacheDir('go/path/pkg/mod/golang.org/x'));
+      return [await sha256File(join(folder, `Go’s programs of ${way}`, 'program')), modules];
+    });
+  };
+  await openToolchain();
+  const outside = await make('root');
+  const before = await started();
+  expect(await make('docker')).toEqual(outside);
+  // One fetches the toolchain, one the modules, and one compiles.
+  expect(await started()).toBe(before + 3);
   expect(await containers()).toEqual([]);
 });
 

@@ -17,6 +17,15 @@ import { needTerminal, useTerminal } from './terminal.ts';
 /** A container that was told to end and is still there after this time is left to the engine, in milliseconds. */
 const GONE = 30_000;
 
+export interface ContainerOptions extends RunOptions {
+  /**
+   * Gives the program the engine's own network, for what fetches; without it there is none. Not a network of its own:
+   * proxies on the loopback address, name servers and ways through a VPN are there as they are for a program outside,
+   * and an engine without a bridge has nothing else to give.
+   */
+  network?: boolean;
+}
+
 const guard = readFileSync(join(import.meta.dirname, 'guard.sh'), 'utf8');
 
 /**
@@ -27,7 +36,7 @@ const guard = readFileSync(join(import.meta.dirname, 'guard.sh'), 'utf8');
 export function toContainer(
   image: string,
   argv: readonly string[],
-  options: RunOptions,
+  options: ContainerOptions,
   { user, owner }: { user: string; owner: Owner },
 ): Docker.ContainerCreateOptions {
   const terminal = options.stdio === 'inherit';
@@ -51,7 +60,7 @@ export function toContainer(
     AttachStderr: true,
     HostConfig: {
       AutoRemove: true,
-      NetworkMode: 'none',
+      NetworkMode: options.network === true ? 'host' : 'none',
       ReadonlyRootfs: true,
       CapDrop: ['ALL'],
       // The user's folders keep their own labels of SELinux; nothing but them is mounted.
@@ -77,7 +86,7 @@ export function runInContainer(
   engine: Engine,
   image: string,
   argv: readonly string[],
-  options: RunOptions,
+  options: ContainerOptions,
 ): Promise<void> {
   return interruptible((interrupt) => {
     const signal = AbortSignal.any([interrupt, ...(options.signal === undefined ? [] : [options.signal])]);
@@ -89,7 +98,7 @@ async function runOnce(
   engine: Engine,
   image: string,
   argv: readonly string[],
-  options: RunOptions & { signal: AbortSignal },
+  options: ContainerOptions & { signal: AbortSignal },
 ): Promise<void> {
   const { signal } = options;
   signal.throwIfAborted();

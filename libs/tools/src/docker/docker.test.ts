@@ -201,6 +201,14 @@ describe('a container', () => {
     expect(wanted.Labels).toEqual({ [OWNER_LABEL]: '["here",7,"42"]' });
   });
 
+  test('that fetches is in the engine’s own network, with no other right more', () => {
+    const as = { user: '1000:100', owner };
+    const { HostConfig: without, ...rest } = toContainer('sha256:1', ['go'], options, as);
+    const { HostConfig: given, ...same } = toContainer('sha256:1', ['go'], { ...options, network: true }, as);
+    expect(same).toEqual(rest);
+    expect(given).toEqual({ ...without, NetworkMode: 'host' });
+  });
+
   test('passes on what its program prints, line by line', async () => {
     engine.printed = 'one\ntwo\nthree';
     const lines: string[] = [];
