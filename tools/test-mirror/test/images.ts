@@ -25,15 +25,22 @@ export function useMirror({ url, keys }: TestMirror): void {
 }
 
 /**
- * Copies a service's folder and builds there what `nx run PROJECT:build` would build, with the committed lock of
- * Debian, or with one of whatever Alpine mirror the settings name.
+ * Copies a service's folder.
  * @param folder below this project's `dist`: the copy's imports are looked for in the folders above it
  */
-export async function buildCopy(service: FoundService, base: Base, folder: string): Promise<void> {
+export async function copyService(service: FoundService, folder: string): Promise<void> {
   // Its tsconfig.json extends one by a path that only holds where it was.
   const left = ['dist', 'alpine.local.lock.json', 'tsconfig.json'];
   const wanted = (path: string) => !left.includes(basename(path));
   await cp(service.folder, folder, { recursive: true, verbatimSymlinks: true, filter: wanted });
+}
+
+/**
+ * Copies a service's folder, as {@link copyService} does, and builds there what `nx run PROJECT:build` would build,
+ * with the committed lock of Debian, or with one of whatever Alpine mirror the settings name.
+ */
+export async function buildCopy(service: FoundService, base: Base, folder: string): Promise<void> {
+  await copyService(service, folder);
   if (base === 'alpine') await lockRoot(folder, base);
   await buildRoot(folder, base);
 }
