@@ -153,7 +153,7 @@ async function listing({ tar }: Unpacked): Promise<string[]> {
 
 test('the version that is built is the one that everything was measured with', () => {
   expect(readFileSync(join(import.meta.dirname, 'module/go.mod'), 'utf8')).toContain(
-    `require chainguard.dev/apko ${APKO_VERSION} `,
+    `require chainguard.dev/apko ${APKO_VERSION}\n`,
   );
 });
 
@@ -462,6 +462,20 @@ describe('unpacking', () => {
       expectNothingLeft();
     });
 
+    test('with more files than an image may hold is refused', async () => {
+      const run = localApko(() => Promise.resolve(program));
+      const few: ApkoRunner = (args, ...rest) =>
+        run(
+          args.map((word) => word.replace('--max-files=500000', '--max-files=3')),
+          ...rest,
+        );
+      await expect(alpineBase(few).unpack(await lock(), 'x')).rejects.toMatchObject({
+        code: 'apko-failed',
+        what: expect.stringContaining('hold more than 3 files') as string,
+      });
+      expectNothingLeft();
+    });
+
     test('with a file below a link from the root is refused, and not left out in silence', async () => {
       const files = [
         { path: 'out', link: '/tmp' },
@@ -546,7 +560,7 @@ describe('apko', () => {
 
   test('of another version is refused by name', async () => {
     const path = join(scratch, 'other');
-    writeFileSync(path, `#!/bin/sh\necho '{ "gitVersion": "v0.1.0" }'\n`, { mode: 0o755 });
+    writeFileSync(path, '#!/bin/sh\necho v0.1.0\n', { mode: 0o755 });
     const other = alpineBase(localApko(() => Promise.resolve(path)));
     await expect(other.unpack(await lock(), 'x')).rejects.toMatchObject({
       code: 'wrong-apko',

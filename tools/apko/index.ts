@@ -13,7 +13,7 @@ const module = join(import.meta.dirname, 'module');
 /** apko for the machine that runs it: what it makes is the same on every one. */
 const apkoBuild = (arch: HostArch): GoBuild => ({
   module,
-  programs: [{ name, package: 'chainguard.dev/apko', arch }],
+  programs: [{ name, package: '.', arch }],
 });
 
 const folders = new Map<HostArch, Promise<string>>();

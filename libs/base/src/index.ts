@@ -20,6 +20,7 @@ export {
   type LockChange,
   type LockedPackage,
 } from './lock.ts';
+export { gathered } from './gathered.ts';
 export { fetchPackages } from './debian/index.ts';
 export { debianMirrors, mirrorHosts } from './debian/mirrors.ts';
 export { openDeb } from './debian/deb.ts';

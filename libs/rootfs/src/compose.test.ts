@@ -148,12 +148,13 @@ describe('a composed root', () => {
     expect(text).toContain('etc/link -> /run/x');
   });
 
-  test('holds a file once that has several names, unless owner or mode tell them apart', async () => {
+  test('holds a file once that has several names, unless owner, mode or a byte tell them apart', async () => {
     const items = [
       { name: './usr/bin/a', text: 'same', mode: 0o755 },
       { name: './usr/bin/b', text: 'same', mode: 0o755 },
       { name: './usr/bin/c', text: 'same', mode: 0o644 },
       { name: './usr/bin/d', text: 'same', mode: 0o755, uid: 70 },
+      { name: './usr/bin/d2', text: 'sane', mode: 0o755 },
       { name: './usr/bin/e', text: '' },
       { name: './usr/bin/f', text: '' },
     ];
@@ -163,9 +164,15 @@ describe('a composed root', () => {
       ['hrwxr-xr-x', 'usr/bin/b link to usr/bin/a'],
       ['-rw-r--r--', 'usr/bin/c'],
       ['-rwxr-xr-x', 'usr/bin/d'],
+      ['-rwxr-xr-x', 'usr/bin/d2'],
       ['-rw-r--r--', 'usr/bin/e'],
       ['-rw-r--r--', 'usr/bin/f'],
     ]);
+  });
+
+  test('says that the disk is full, and does not wait', async () => {
+    const items = [{ name: './usr/share/large', text: 'x'.repeat(3 << 20) }];
+    await expect(composeRoot(recipe(items), '/dev/full')).rejects.toMatchObject({ code: 'no-space' });
   });
 
   test('makes one certificate bundle', async () => {

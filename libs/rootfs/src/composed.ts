@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Tree, Trimmed } from './tree.ts';
+import { sizeOf, type Tree, type Trimmed } from './tree.ts';
 
 /** A file of a composed root file system. */
 export interface ComposedFile {
@@ -30,7 +30,7 @@ export async function composed(tree: Tree): Promise<Composed> {
     const { content, source = 'generated', package: owner } = entry;
     files.push({
       path,
-      size: Buffer.isBuffer(content) ? content.length : content.size,
+      size: sizeOf(content),
       source,
       ...(owner === undefined ? {} : { package: owner }),
       ...(source === 'package' ? {} : { digests: digestsOf(await tree.read(content)) }),

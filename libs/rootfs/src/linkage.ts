@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { SovereignError } from '@sovereign/report';
 import { elfNeeds } from './elf.ts';
-import { cleanPath, type Tree } from './tree.ts';
+import { cleanPath, sizeOf, type Tree } from './tree.ts';
 
 /**
  * Checks that every program and library of the tree finds what it is linked against. Packages that a definition
@@ -14,9 +14,13 @@ export async function checkLinkage(tree: Tree): Promise<void> {
   const want = (name: string, there: boolean, by: string) => {
     if (!there) missing.set(name, [...(missing.get(name) ?? []), `/${by}`]);
   };
-  for (const [path, entry] of tree.entries) {
-    if (entry.type !== 'file') continue;
-    const needs = elfNeeds(await tree.read(entry.content));
+  const files = [...tree.entries].flatMap(([path, entry]) =>
+    entry.type === 'file' ? [{ path, content: entry.content }] : [],
+  );
+  // One for all of them: a new one for each would be a hundred MB and more to clear away.
+  const space = Buffer.allocUnsafe(files.reduce((most, { content }) => Math.max(most, sizeOf(content)), 0));
+  for (const { path, content } of files) {
+    const needs = elfNeeds(await tree.read(content, space));
     if (needs === undefined) continue;
     for (const library of needs.libraries) want(library, names.has(library), path);
     const { interpreter } = needs;

@@ -1,9 +1,9 @@
 import { createWriteStream } from 'node:fs';
-import { finished } from 'node:stream/promises';
-import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { gathered } from '@sovereign/base';
 import { sha256 } from '@sovereign/store';
-import { pack } from 'tar-stream';
-import type { Tree } from './tree.ts';
+import { pack, type Pack } from 'tar-stream';
+import { sizeOf, type Entry, type Tree } from './tree.ts';
 
 /**
  * Writes the tree as one tar: entries sorted bytewise, numeric owners without names, every time the epoch. The same
@@ -12,9 +12,16 @@ import type { Tree } from './tree.ts';
  */
 export async function writeTar(tree: Tree, path: string): Promise<void> {
   const tar = pack();
-  const sink = Readable.from(tar, { objectMode: false }).pipe(createWriteStream(path));
-  const finish = finished(sink);
+  addEntries(tree, tar).then(
+    () => tar.finalize(),
+    (error: unknown) => tar.destroy(error as Error),
+  );
+  await pipeline(gathered(tar as AsyncIterable<Buffer>), createWriteStream(path));
+}
+
+async function addEntries(tree: Tree, tar: Pack): Promise<void> {
   const written = new Map<string, string>();
+  const alike = countAlike(tree);
   for (const name of tree.sortedPaths()) {
     const entry = tree.entries.get(name);
     if (entry === undefined) continue;
@@ -22,8 +29,11 @@ export async function writeTar(tree: Tree, path: string): Promise<void> {
     const mode = entry.mode | 0o100000;
     const header = { name, mode, uid: entry.uid, gid: entry.gid, mtime: new Date(0) };
     const content = entry.type === 'file' ? await tree.read(entry.content) : undefined;
-    const same = content === undefined ? '' : `${entry.mode} ${entry.uid} ${entry.gid} ${sha256(content)}`;
-    const first = written.get(same);
+    const kind = kindOf(entry);
+    // Most are the only one of their size: their digest would tell nothing.
+    const same =
+      content === undefined || (alike.get(kind) ?? 0) < 2 ? undefined : `${kind} ${sha256(content)}`;
+    const first = same === undefined ? undefined : written.get(same);
     await new Promise<void>((resolve, reject) => {
       const done = (error?: Error | null) => (error ? reject(error) : resolve());
       if (entry.type === 'symlink') tar.entry({ ...header, type: 'symlink', linkname: entry.target }, done);
@@ -32,8 +42,20 @@ export async function writeTar(tree: Tree, path: string): Promise<void> {
       else tar.entry({ ...header, type: 'link', linkname: first }, done);
     });
     // Empty ones take nothing.
-    if (content !== undefined && content.length > 0 && first === undefined) written.set(same, name);
+    if (same !== undefined && content?.length !== 0 && first === undefined) written.set(same, name);
   }
-  tar.finalize();
-  await finish;
+}
+
+/** What of a file can be compared without reading it: files that differ in it are not the same. */
+const kindOf = (entry: Entry): string =>
+  entry.type === 'file' ? `${entry.mode} ${entry.uid} ${entry.gid} ${sizeOf(entry.content)}` : '';
+
+/** How many files there are of each kind. */
+function countAlike(tree: Tree): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const entry of tree.entries.values()) {
+    const kind = kindOf(entry);
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return counts;
 }

@@ -27,6 +27,10 @@ export interface Trimmed {
 /** Where the bytes of a file are: in memory, or in the spool. */
 export type Content = Buffer | { offset: number; size: number };
 
+/** Bytes of it. */
+export const sizeOf = (content: Content): number =>
+  Buffer.isBuffer(content) ? content.length : content.size;
+
 export type Entry =
   | (Owned & { type: 'directory' })
   | (Owned & { type: 'file'; content: Content })
@@ -144,9 +148,11 @@ export class Tree implements AsyncDisposable {
     this.entries.set(path, { type: 'symlink', mode: 0o777, uid: 0, gid: 0, ...owned, target });
   }
 
-  async read(content: Content): Promise<Buffer> {
+  /** @param space what to read into where it has room, by a caller that is done with what it held */
+  async read(content: Content, space?: Buffer): Promise<Buffer> {
     if (Buffer.isBuffer(content)) return content;
-    const buffer = Buffer.allocUnsafe(content.size);
+    const room = space !== undefined && space.length >= content.size;
+    const buffer = room ? space.subarray(0, content.size) : Buffer.allocUnsafe(content.size);
     await this.#spool.read(buffer, 0, content.size, content.offset);
     return buffer;
   }

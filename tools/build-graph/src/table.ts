@@ -90,7 +90,7 @@ export const kinds: readonly Kind[] = [
     files: /^(sovereign|package-lock\.json)$/,
     builds: [],
     checks: /^(@sovereign\/cli|clean-clone):test$/,
-    also: /^virtual-phone:test$/,
+    also: /^(virtual-phone|test-mirror):test$/,
   },
   {
     what: 'the style, which a generator follows',
@@ -248,7 +248,7 @@ export const kinds: readonly Kind[] = [
   },
   {
     what: 'apko',
-    files: /^tools\/apko\/(\w+\.ts|module\/go\.(mod|sum))$/,
+    files: /^tools\/apko\/(\w+\.ts|module\/(go\.(mod|sum)|main\.go))$/,
     builds: images,
     checks: 'users',
     also: boots,

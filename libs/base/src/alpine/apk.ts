@@ -1,21 +1,23 @@
 import { createHash } from 'node:crypto';
-import { Readable, Transform, type Writable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
-import { crc32, createGunzip, inflateRawSync } from 'node:zlib';
+import { crc32, inflateRawSync } from 'node:zlib';
 import { SovereignError } from '@sovereign/report';
 import { extract } from 'tar-stream';
-import { GULP } from '../kept.ts';
 import type { Signature } from './signature.ts';
 
 /**
  * Most that members may unpack to, in bytes: a file that says more is made to fill memory or disk. Alpine's largest
- * packages (compilers, firmware) unpack to less than a GiB, an index to some MB.
+ * packages (compilers, firmware) unpack to less than a GiB, an index to some MB. And most files that the packages of an
+ * image may hold: Alpine's largest have some ten thousand.
  */
-export const limits = { signature: 64 << 10, control: 8 << 20, index: 64 << 20, data: 1 << 30 };
-
-/** Most files that a package may hold; Alpine's largest have some ten thousand. */
-export const MOST_FILES = 500_000;
+export const limits = {
+  signature: 64 << 10,
+  control: 8 << 20,
+  index: 64 << 20,
+  data: 1 << 30,
+  files: 500_000,
+};
 
 /** Scripts that apk would run at an installation (apk-package(5)); those of upgrades and removals never come up. */
 const installScripts = new Set(['.pre-install', '.post-install', '.trigger']);
@@ -31,8 +33,6 @@ export interface Apk {
   info: Map<string, string[]>;
   /** Install scripts by name. */
   scripts: Map<string, string>;
-  /** The compressed member of the files, whose digest was compared. */
-  data: Buffer;
 }
 
 /**
@@ -62,7 +62,6 @@ export async function openApk(file: Buffer, name: string): Promise<Apk> {
         .filter(([key]) => installScripts.has(key))
         .map(([key, body]) => [key, body.toString('utf8')]),
     ),
-    data,
   };
 }
 
@@ -90,57 +89,6 @@ export async function openIndex(file: Buffer, name: string): Promise<OpenedIndex
 
 export const identityOf = (control: Buffer): string =>
   `Q1${createHash('sha1').update(control).digest('base64')}`;
-
-/**
- * Headers of a package's files as abuild wrote them: owners by name.
- * @throws SovereignError `bad-package` for files that cannot be read, are too many, unpack to more than `limits.data`,
- *   or have a path that leads out of the image
- */
-export async function apkEntries({ data }: Pick<Apk, 'data'>, name: string): Promise<ApkEntry[]> {
-  let unpacked = 0;
-  const limit = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      unpacked += chunk.length;
-      if (unpacked <= limits.data) done(null, chunk);
-      else done(badPackage(name, `its files unpack to more than ${limits.data} bytes`));
-    },
-  });
-  const entries: ApkEntry[] = [];
-  const reader = extract();
-  const whole = pipeline(
-    Readable.from([data]),
-    createGunzip({ chunkSize: GULP }),
-    limit,
-    reader as unknown as Writable,
-  );
-  try {
-    for await (const entry of reader) {
-      const { name: path, type, mode, uname, gname, linkname } = entry.header;
-      const leads = [path, ...(type === 'link' ? [linkname] : [])].find(leadsOut);
-      if (leads !== undefined)
-        throw badPackage(name, `it holds a path that leads out: ${leads.slice(0, 200)}`);
-      if (entries.length === MOST_FILES) throw badPackage(name, `it holds more than ${MOST_FILES} files`);
-      entries.push({ path, type, mode: mode & 0o7777, user: uname, group: gname });
-      entry.resume();
-    }
-    await whole;
-  } catch (error) {
-    await whole.catch(() => undefined);
-    throw error instanceof SovereignError ? error : badPackage(name, 'its files are cut or damaged', error);
-  }
-  return entries;
-}
-
-/** apk takes no such path either (apk-tools, src/database.c). */
-const leadsOut = (path: string): boolean => path.startsWith('/') || path.split('/').includes('..');
-
-export interface ApkEntry {
-  path: string;
-  type: string;
-  mode: number;
-  user: string;
-  group: string;
-}
 
 /** Lines `key = value`; `#` begins a comment. */
 function readInfo(text: string): Map<string, string[]> {

@@ -51,43 +51,36 @@ export type ApkoCommand =
   | { verb: 'version' }
   /** Says which packages a configuration comes to, in the order of their installation. */
   | { verb: 'solve'; config: string; arch: string }
-  /** Unpacks exactly the packages of apko's own lock, and writes an image layout into a folder. */
-  | { verb: 'build'; config: string; arch: string; lock: string; layout: string };
+  /**
+   * Unpacks exactly the packages of apko's own lock, writes the root file system into a tar and a record of what it
+   * unpacked into a file, and prints the SHA-256 of the tar.
+   */
+  | { verb: 'unpack'; config: string; arch: string; lock: string; tar: string; record: string };
 
 /** What holds for our own reading holds for apko's. */
 const sizeLimits = [
-  `--max-apkindex-decompressed-size=${limits.index}`,
-  `--max-apk-control-size=${limits.control}`,
-  `--max-apk-data-size=${limits.data}`,
+  `--max-index=${limits.index}`,
+  `--max-control=${limits.control}`,
+  `--max-data=${limits.data}`,
 ];
 
-/** Words for apko, without the executable. No command of ours lets it reach the network. */
+/** Words for apko (tools/apko/module/main.go), without the executable. No command lets it reach the network. */
 export function toArgs(command: ApkoCommand): string[] {
   switch (command.verb) {
     case 'version':
-      return ['version', '--json'];
+      return ['version'];
     case 'solve':
+      return ['show-packages', `--arch=${command.arch}`, ...sizeLimits, command.config];
+    case 'unpack':
       return [
-        'show-packages',
-        '--offline',
-        '--cache-dir=cache',
+        'unpack',
         `--arch=${command.arch}`,
-        '--format={{.Name}} {{.Version}} {{.Source}}',
-        command.config,
-      ];
-    case 'build':
-      return [
-        'build',
-        '--offline',
-        '--cache-dir=cache',
-        `--arch=${command.arch}`,
-        `--lockfile=${command.lock}`,
+        `--lock=${command.lock}`,
         ...sizeLimits,
-        '--sbom=false',
-        '--vcs=false',
+        `--max-files=${limits.files}`,
         command.config,
-        'sovereign/root:latest',
-        command.layout,
+        command.tar,
+        command.record,
       ];
   }
 }
@@ -129,7 +122,7 @@ export async function runApko(
 const deeds = {
   version: 'tell its version',
   solve: 'find a set of packages',
-  build: 'unpack the packages',
+  unpack: 'unpack the packages',
 };
 
 /** The error that apko ended with, without the time and the words that it puts before every error. */
@@ -149,7 +142,7 @@ function ownWords(stderr: string): string {
  */
 export async function checkVersion(run: ApkoRunner, folder: string): Promise<void> {
   const printed = await runApko(run, { verb: 'version' }, folder);
-  const version = /"gitVersion":\s*"([^"]*)"/.exec(printed)?.[1] ?? 'unknown';
+  const version = /^v\S+$/.exec(printed.trim())?.[0] ?? 'of an unknown version';
   if (version === APKO_VERSION) return;
   throw new SovereignError({
     code: 'wrong-apko',
