@@ -52,12 +52,8 @@ test('apko for the architecture of the container runs in the folder, and what it
   ]);
 });
 
-test('one that takes too long is stopped, and one that is called off ends with the reason why', async () => {
+test('one that takes too long is stopped', async () => {
   expect(await apko('exec sleep 1000', 100)([], folder)).toMatchObject({ timedOut: true });
-  const abort = new AbortController();
-  const running = apko('exec sleep 1000')([], folder, abort.signal);
-  abort.abort(new Error('a package is bad'));
-  await expect(running).rejects.toThrow('a package is bad');
 });
 
 test('tools that fail are not taken for apko', async () => {

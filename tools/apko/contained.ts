@@ -13,7 +13,7 @@ export const containedApko =
     program: (arch: ToolRoot['arch']) => Promise<string>,
     deadline = APKO_DEADLINE,
   ): ApkoRunner =>
-  async (args, folder, signal) => {
+  async (args, folder) => {
     const tools = await open();
     const path = await program(tools.arch);
     const late = AbortSignal.timeout(deadline);
@@ -26,7 +26,7 @@ export const containedApko =
           binds: [{ source: dirname(path), target: '/src' }, out],
           cwd: '/out',
           env: { HOME: '/out', TMPDIR: '/out' },
-          signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+          signal: late,
         },
       });
     } catch (error) {

@@ -185,18 +185,12 @@ test('a Go program is the same bytes with and without a container, and so is the
   expect(await containers()).toEqual([]);
 });
 
-test('apko that is called off, or takes too long, leaves no container behind', async () => {
+test('apko that takes too long leaves no container behind', async () => {
   // Stands in for an apko that never ends.
-  await writeFile(join(folder, 'apko'), '#!/bin/sh\ntouch /out/begun\nexec sleep 1000\n', { mode: 0o755 });
+  await writeFile(join(folder, 'apko'), '#!/bin/sh\nexec sleep 1000\n', { mode: 0o755 });
   const program = () => Promise.resolve(join(folder, 'apko'));
-  const open = () => Promise.resolve(tools);
-  const abort = new AbortController();
-  const run = containedApko(open, program)(['build'], folder, abort.signal);
-  await expect.poll(() => stat(join(folder, 'begun')).catch(() => undefined), NOTICED).toBeDefined();
-  abort.abort(new Error('a package is bad'));
-  await expect(run).rejects.toThrow('a package is bad');
-  expect(await containers()).toEqual([]);
-  expect(await containedApko(open, program, 500)(['build'], folder)).toMatchObject({ timedOut: true });
+  const run = containedApko(() => Promise.resolve(tools), program, 500);
+  expect(await run(['unpack'], folder)).toMatchObject({ timedOut: true });
   expect(await containers()).toEqual([]);
 });
 

@@ -22,11 +22,3 @@ test('an apko that hangs is stopped at its deadline, and that is said', async ()
     what: expect.stringContaining('did not come to an end') as string,
   });
 });
-
-test('an apko that is called off ends, with the reason why', async () => {
-  const abort = new AbortController();
-  const run = localApko(() => Promise.resolve(program));
-  const running = runApko(run, { verb: 'version' }, folder, abort.signal);
-  abort.abort(new Error('a package is bad'));
-  await expect(running).rejects.toThrow('a package is bad');
-});

@@ -16,15 +16,8 @@ export interface ApkoResult {
   timedOut?: boolean;
 }
 
-/**
- * Runs apko in a folder that holds everything it reads and takes everything it writes. When it is called off by the
- * signal, it is over once the promise is settled.
- */
-export type ApkoRunner = (
-  args: readonly string[],
-  folder: string,
-  signal?: AbortSignal,
-) => Promise<ApkoResult>;
+/** Runs apko in a folder that holds everything it reads and takes everything it writes. */
+export type ApkoRunner = (args: readonly string[], folder: string) => Promise<ApkoResult>;
 
 /** Longest that apko may take for one command, in milliseconds: what it does takes seconds, on slow machines a minute. */
 export const APKO_DEADLINE = 600_000;
@@ -32,7 +25,7 @@ export const APKO_DEADLINE = 600_000;
 /** apko as a process of this machine. */
 export const localApko =
   (program: () => Promise<string>, deadline = APKO_DEADLINE): ApkoRunner =>
-  async (args, folder, signal) => {
+  async (args, folder) => {
     const { exitCode, stdout, stderr, code, timedOut } = await execa(await program(), args, {
       cwd: folder,
       // Nothing of the machine's: apko reads proxies, credentials and times from its environment.
@@ -41,7 +34,6 @@ export const localApko =
       stdin: 'ignore',
       reject: false,
       timeout: deadline,
-      ...(signal === undefined ? {} : { cancelSignal: signal }),
     });
     return { exitCode, stdout, stderr, code, timedOut };
   };
@@ -89,14 +81,8 @@ export function toArgs(command: ApkoCommand): string[] {
  * Runs a command and gives what it printed.
  * @throws SovereignError `apko-failed` with apko's own words after ours, `no-apko` where it does not start
  */
-export async function runApko(
-  run: ApkoRunner,
-  command: ApkoCommand,
-  folder: string,
-  signal?: AbortSignal,
-): Promise<string> {
-  const { exitCode, stdout, stderr, code, timedOut } = await run(toArgs(command), folder, signal);
-  signal?.throwIfAborted();
+export async function runApko(run: ApkoRunner, command: ApkoCommand, folder: string): Promise<string> {
+  const { exitCode, stdout, stderr, code, timedOut } = await run(toArgs(command), folder);
   if (exitCode === 0) return stdout;
   if (timedOut === true) {
     throw new SovereignError({

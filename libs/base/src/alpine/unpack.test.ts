@@ -42,10 +42,10 @@ async function unpackOne(options: ApkOptions, unpacking: ApkoRunner) {
     requested: [name],
     packages: [entry],
   };
-  const run: ApkoRunner = (args, folder, signal) =>
+  const run: ApkoRunner = (args, folder) =>
     args[0] === 'version'
       ? Promise.resolve({ exitCode: 0, stdout: APKO_VERSION, stderr: '' })
-      : unpacking(args, folder, signal);
+      : unpacking(args, folder);
   return unpack(lock, [path], run);
 }
 
