@@ -5,6 +5,7 @@ export { readAllowed } from './allow.ts';
 export { parseKconfig, readKconfig } from './kconfig.ts';
 export { checkImage } from './image.ts';
 export {
+  chooseOrigin,
   describeSource,
   readSourceLock,
   refreshSourceLock,

@@ -32,8 +32,36 @@ export const sourceLockSchema = z.strictObject({
 
 export type SourceLock = z.output<typeof sourceLockSchema>;
 
+const sourceOrigins = ['kernel.org', 'debian'] as const;
+
 /** Where the source comes from; `debian` is the configuration of that name. */
-export type SourceOrigin = 'kernel.org' | 'debian';
+export type SourceOrigin = (typeof sourceOrigins)[number];
+
+/**
+ * Whose source it is: Debian's where the base is Debian, else kernel.org's, by the configuration
+ * (`nx run kernel:build:debian`). Without one SOVEREIGN_KERNEL_SOURCE says it, and without that SOVEREIGN_BASE.
+ * @param base the configuration
+ */
+export function chooseOrigin(base: string | undefined, env: NodeJS.ProcessEnv = process.env): SourceOrigin {
+  const { SOVEREIGN_KERNEL_SOURCE: source = '', SOVEREIGN_BASE: recorded = '' } = env;
+  if (base === undefined && source !== '') {
+    const origin = sourceOrigins.find((name) => name === source);
+    if (origin !== undefined) return origin;
+    throw badSetting(`SOVEREIGN_KERNEL_SOURCE names no source of the kernel: ${source}`, sourceOrigins);
+  }
+  const name = base ?? recorded;
+  if (name === 'debian') return 'debian';
+  if (name === 'alpine' || name === '') return 'kernel.org';
+  throw badSetting(`SOVEREIGN_BASE names no base: ${name}`, ['alpine', 'debian']);
+}
+
+const badSetting = (what: string, choices: readonly string[]): SovereignError =>
+  new SovereignError({
+    code: 'bad-setting',
+    what,
+    on: '.env.local, or the environment',
+    hint: `Write one of ${choices.join(', ')}`,
+  });
 
 export async function readSourceLock(path: string): Promise<SourceLock> {
   const parsed = sourceLockSchema.safeParse(JSON.parse(await readFile(path, 'utf8')));

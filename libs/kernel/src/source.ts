@@ -75,7 +75,7 @@ function withOtherOrigin(error: unknown): never {
     code: error.code,
     what: error.what,
     on: error.on,
-    hint: "Name a mirror in SOVEREIGN_KERNEL_MIRROR, or take Debian's source of the kernel: nx run kernel:build:debian, or for whatever is built the line SOVEREIGN_BASE=debian in .env.local",
+    hint: "Name a mirror in SOVEREIGN_KERNEL_MIRROR, or take Debian's source of the kernel: the line SOVEREIGN_KERNEL_SOURCE=debian in .env.local",
     cause: error,
   });
 }

@@ -2,7 +2,15 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { EVENTS_VARIABLE, note, readEvents, SovereignError, step, toSovereignError } from './index.ts';
+import {
+  announcing,
+  EVENTS_VARIABLE,
+  note,
+  readEvents,
+  SovereignError,
+  step,
+  toSovereignError,
+} from './index.ts';
 
 let folder: string;
 let events: string;
@@ -44,6 +52,18 @@ describe('a step', () => {
       state: 'failed',
       error: { code: 'no-disk', what: 'no disk', on: 'vda', hint: 'Add one', exit: 4 },
     });
+  });
+
+  test('is not needed for an error to be announced, once', async () => {
+    const fail = () => Promise.reject(new SovereignError({ code: 'no-lock', what: 'no lock', on: 'a file' }));
+    await expect(announcing('build', fail)).rejects.toThrow('no lock');
+    await expect(announcing('build', () => step('look', fail))).rejects.toThrow('no lock');
+    expect(await announcing('build', () => Promise.resolve(7))).toBe(7);
+    const failed = readEvents(events).filter(({ state }) => state === 'failed');
+    expect(failed.map((event) => [event.step, event.error?.code])).toEqual([
+      ['build', 'no-lock'],
+      ['look', 'no-lock'],
+    ]);
   });
 
   test('limits how often it says how far it is, but never drops the last word', async () => {

@@ -1,4 +1,4 @@
-import { toSovereignError } from './error.ts';
+import { toSovereignError, type SovereignError } from './error.ts';
 import { appendEvent, EVENTS_VARIABLE, type StepEvent } from './events.ts';
 
 export interface StepHandle {
@@ -60,15 +60,28 @@ export async function step<T>(
     return result;
   } catch (thrown) {
     const error = toSovereignError(thrown);
-    emit({
-      step: name,
-      state: 'failed',
-      ...options,
-      ms: ms(),
-      error: { ...error.report(), exit: error.exit },
-    });
+    emitFailure(error, { step: name, ...options, ms: ms() });
     throw error;
   }
+}
+
+/** Errors that a step has announced. */
+const announced = new WeakSet<SovereignError>();
+
+/** Does work whose error is announced under this name, unless a step of it has done so: who follows the events knows of no other. */
+export async function announcing<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    const error = toSovereignError(thrown);
+    if (!announced.has(error)) emitFailure(error, { step: name });
+    throw error;
+  }
+}
+
+function emitFailure(error: SovereignError, event: Omit<Emitted, 'state' | 'error'>): void {
+  emit({ ...event, state: 'failed', error: { ...error.report(), exit: error.exit } });
+  announced.add(error);
 }
 
 /** Says one thing that a person should read now: a choice that was made for them, a warning. */

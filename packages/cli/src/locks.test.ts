@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { refreshLocks, runRefreshing } from './locks.ts';
 import type { NxRun } from './nx.ts';
 import { fakeCheckout, type FakeCheckout } from './testing/checkout.ts';
+import { service } from './testing/services.ts';
 import { fakeSession } from './testing/session.ts';
 
 let checkout: FakeCheckout;
@@ -47,9 +48,10 @@ describe('with no lock yet', () => {
 const folders = ['rootfs-sql', 'rootfs-vault'];
 const file = (folder) => 'packages/' + folder + '/alpine.lock.json';
 if (line.includes('--targets=lock')) {
-  const folder = folders.find((name) => line.includes('--projects=' + name));
-  fs.mkdirSync('packages/' + folder, { recursive: true });
-  fs.writeFileSync(file(folder), ${JSON.stringify(made)});
+  for (const folder of folders.filter((name) => line.includes(name))) {
+    fs.mkdirSync('packages/' + folder, { recursive: true });
+    fs.writeFileSync(file(folder), ${JSON.stringify(made)});
+  }
 } else {
   const missing = folders.find((name) => !fs.existsSync(file(name)) || fs.readFileSync(file(name), 'utf8') === '');
   if (missing !== undefined) {
@@ -59,6 +61,17 @@ if (line.includes('--targets=lock')) {
 }`);
     run = { ...run, root: checkout.root, projects: ['rootfs-sql', 'rootfs-vault'] };
   }
+
+  it('makes those of all services that are asked for before anything is built', async () => {
+    await withoutLocks(JSON.stringify({ ...lock('1'), base: 'alpine' }));
+    const { session } = fakeSession({
+      services: [service('sql', 2), service('vault', 3), service('forgejo', 4)],
+    });
+    await runRefreshing(session, { ...run, base: 'alpine' });
+    expect(await targets()).toEqual(['lock', 'build']);
+    expect((await checkout.nxRuns())[0]).toContain('--projects=rootfs-sql,rootfs-vault ');
+    expect(await checkout.events()).toContain('no alpine lock yet of sql, vault: it is made now');
+  });
 
   it('makes that of every service that is asked for, and goes on', async () => {
     await withoutLocks(JSON.stringify({ ...lock('1'), base: 'alpine' }));

@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
 import { glob } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { compareLocks, describeChange, describeSize, readLock, type Lock } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
+import type { FoundService } from '@sovereign/service';
 import { runNx, type NxRun } from './nx.ts';
+import { wordOf } from './services.ts';
 import type { Session } from './session.ts';
 
 /** The project whose `lock` target writes this file: a library that brings tools, or a folder of packages. */
@@ -12,11 +15,27 @@ function lockedBy(root: string, file = ''): string {
   return path.startsWith('libs/') ? `@sovereign/${folder}` : folder;
 }
 
+/** The services of a run that have no lock for its base, neither of its own keys' packages nor of other ones'. */
+const withoutLock = ({ services }: Session, { base, root, projects = [] }: NxRun): FoundService[] =>
+  services.filter(
+    ({ project }) =>
+      base !== undefined &&
+      projects.includes(project) &&
+      ![`${base}.lock.json`, `${base}.local.lock.json`].some((name) =>
+        existsSync(join(root, 'packages', project, name)),
+      ),
+  );
+
 /**
  * Runs targets; a lock that is not there yet, or that its mirror has outgrown, is made on the way, unless `--locked`:
  * each once, since one that is stale right after it was made will not be mended by making it again.
  */
 export async function runRefreshing(session: Session, run: NxRun): Promise<void> {
+  const missing = session.flags.locked === true ? [] : withoutLock(session, run);
+  if (missing.length > 0) {
+    note(`there is no ${run.base} lock yet of ${missing.map(wordOf).join(', ')}: it is made now`);
+    await refreshLocks({ ...run, projects: missing.map(({ project }) => project) });
+  }
   const refreshed = new Set<string | undefined>();
   for (;;) {
     try {

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EVENTS_VARIABLE } from '@sovereign/report';
+import { three } from './services.ts';
 
 export interface FakeCheckout {
   root: string;
@@ -13,7 +14,8 @@ export interface FakeCheckout {
 
 /**
  * A checkout with a stand-in in the place of Nx: `source` is its body, with `fs`, `argv` (the words), `line` (the same
- * joined) and `announce` (appends an event) to use. The base is chosen already, and events go to a file.
+ * joined) and `announce` (appends an event) to use. The base is chosen already, every service
+ * has a lock that is empty, and events go to a file.
  */
 export async function fakeCheckout(source = ''): Promise<FakeCheckout> {
   const root = await mkdtemp(join(tmpdir(), 'check out-'));
@@ -22,6 +24,10 @@ export async function fakeCheckout(source = ''): Promise<FakeCheckout> {
   await mkdir(dirname(nx), { recursive: true });
   await writeFile(join(root, '.env.local'), 'SOVEREIGN_BASE=debian\n');
   await writeFile(events, '');
+  for (const { project } of three) {
+    await mkdir(join(root, 'packages', project), { recursive: true });
+    await writeFile(join(root, 'packages', project, 'debian.lock.json'), '');
+  }
   await writeFile(
     nx,
     `const fs = require('node:fs');

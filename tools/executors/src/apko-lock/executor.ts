@@ -1,5 +1,6 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { lockApko } from '@sovereign/apko';
+import { announced } from '../lib/announced.ts';
 
 /** Pins every module of apko by sum, for the version that its go.mod names. */
 const apkoLock: PromiseExecutor = async () => {
@@ -7,4 +8,4 @@ const apkoLock: PromiseExecutor = async () => {
   return { success: true };
 };
 
-export default apkoLock;
+export default announced(apkoLock);

@@ -4,6 +4,7 @@ import { readBundle, readTailnetChange, selectDevice, type TailnetWords } from '
 import { step } from '@sovereign/report';
 import { keepContents } from '@sovereign/sbom';
 import { loadService, type Base } from '@sovereign/service';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options extends TailnetWords {
@@ -37,4 +38,4 @@ const deploy: PromiseExecutor<Options> = async ({ device: serial, network, dns, 
   return { success: true };
 };
 
-export default deploy;
+export default announced(deploy);

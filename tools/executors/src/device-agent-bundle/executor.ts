@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { bundleAgent } from '@sovereign/device';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 /** Packs the launcher: `dist/agent.tar` and `dist/manifest.json`. */
@@ -10,4 +11,4 @@ const deviceAgentBundle: PromiseExecutor<object> = async (_options, context) => 
   return { success: true };
 };
 
-export default deviceAgentBundle;
+export default announced(deviceAgentBundle);

@@ -1,6 +1,7 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { bootstrapLockPath, bootstrapRequest, lockToolchain } from '@sovereign/go';
 import type { HostArch } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { refreshLock } from '../lib/lock.ts';
 
 /** Pins the Go toolchain and what fetches it, for every kind of host at once. */
@@ -12,4 +13,4 @@ const goLock: PromiseExecutor = async () => {
   return { success: true };
 };
 
-export default goLock;
+export default announced(goLock);

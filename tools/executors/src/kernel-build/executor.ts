@@ -5,6 +5,7 @@ import { build } from '@sovereign/kernel';
 import { writeManifest } from '@sovereign/service';
 import { sha256File } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { openKernel, openSource, type KernelOptions } from '../lib/kernel.ts';
 
 /** Builds `dist/Image` from `dist/config`, which the target `config` has made and checked. */
@@ -34,4 +35,4 @@ const describeFile = async (folder: string, name: string) => ({
   size: (await stat(join(folder, name))).size,
 });
 
-export default kernelBuild;
+export default announced(kernelBuild);

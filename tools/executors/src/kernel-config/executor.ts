@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { writeFileAtomic } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { configureKernel, openKernel, type KernelOptions } from '../lib/kernel.ts';
 
 /** Makes `dist/config` of the fragments and holds it to every line of them. */
@@ -12,4 +13,4 @@ const kernelConfig: PromiseExecutor<KernelOptions> = async (options, context) =>
   return { success: true };
 };
 
-export default kernelConfig;
+export default announced(kernelConfig);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { refreshSourceLock } from '@sovereign/kernel';
 import { note } from '@sovereign/report';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 /** Pins the newest of Debian's kernel sources; kernel.org's is raised by hand (docs/kernel.md). */
@@ -12,4 +13,4 @@ const kernelLock: PromiseExecutor = async (_options, context) => {
   return { success: true };
 };
 
-export default kernelLock;
+export default announced(kernelLock);

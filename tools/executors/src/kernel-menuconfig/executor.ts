@@ -2,6 +2,7 @@ import type { PromiseExecutor } from '@nx/devkit';
 import { menuconfig } from '@sovereign/kernel';
 import { note } from '@sovereign/report';
 import { openToolRoot } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { configureKernel, openKernel, openSource, type KernelOptions } from '../lib/kernel.ts';
 
 /** Opens the kernel's menu on the project's configuration; what was changed is printed as lines for a fragment. */
@@ -15,4 +16,4 @@ const kernelMenuconfig: PromiseExecutor<KernelOptions> = async (options, context
   return { success: true };
 };
 
-export default kernelMenuconfig;
+export default announced(kernelMenuconfig);

@@ -1,5 +1,6 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { openToolRoot } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { openKernel, openSource, type KernelOptions } from '../lib/kernel.ts';
 
 /** Fetches the kernel's source into the store, checks it against its lock and unpacks it. */
@@ -9,4 +10,4 @@ const kernelSource: PromiseExecutor<KernelOptions> = async (options, context) =>
   return { success: true };
 };
 
-export default kernelSource;
+export default announced(kernelSource);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import {
+  chooseOrigin,
   configure,
   describeSource,
   kernelSource,
@@ -12,7 +13,6 @@ import {
   type SourceLock,
   type SourceOrigin,
 } from '@sovereign/kernel';
-import { SovereignError } from '@sovereign/report';
 import type { ToolRoot } from '@sovereign/tools';
 import { projectFolder } from './project.ts';
 
@@ -35,22 +35,6 @@ export async function openKernel(options: KernelOptions, context: ExecutorContex
   const lock = await readSourceLock(join(folder, 'source.lock.json'));
   const origin = chooseOrigin(options.base);
   return { folder, dist: join(folder, 'dist'), origin, lock, known: describeSource(lock, origin) };
-}
-
-/**
- * Debian's source where the base is Debian, else kernel.org's: by the configuration (`nx run kernel:build:debian`),
- * or by SOVEREIGN_BASE.
- */
-function chooseOrigin(option: string | undefined): SourceOrigin {
-  const name = option ?? process.env.SOVEREIGN_BASE ?? 'alpine';
-  if (name === 'debian') return 'debian';
-  if (name === 'alpine' || name === '') return 'kernel.org';
-  throw new SovereignError({
-    code: 'bad-setting',
-    what: `SOVEREIGN_BASE names no base: ${name}`,
-    on: '.env.local',
-    hint: 'Write one of alpine, debian',
-  });
 }
 
 export const openSource = ({ lock, origin }: KernelProject, tools: ToolRoot): Promise<KernelSource> =>

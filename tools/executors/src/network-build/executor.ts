@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { buildNetwork } from '@sovereign/network';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 /** Builds the network programs: `dist/gvproxy.*`, `dist/gvforwarder.*`, `dist/tailscaled.*` and `dist/manifest.json`. */
@@ -9,4 +10,4 @@ const networkBuild: PromiseExecutor<object> = async (_options, context) => {
   return { success: true };
 };
 
-export default networkBuild;
+export default announced(networkBuild);

@@ -1,5 +1,6 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { lockNetwork } from '@sovereign/network';
+import { announced } from '../lib/announced.ts';
 
 /** Pins every module of the network programs by sum, for the versions that their go.mod files name. */
 const networkLock: PromiseExecutor = async () => {
@@ -7,4 +8,4 @@ const networkLock: PromiseExecutor = async () => {
   return { success: true };
 };
 
-export default networkLock;
+export default announced(networkLock);

@@ -1,5 +1,6 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { lockRestic } from '@sovereign/backup';
+import { announced } from '../lib/announced.ts';
 
 /** Pins every module of restic by sum, for the version that its go.mod names. */
 const resticLock: PromiseExecutor = async () => {
@@ -7,4 +8,4 @@ const resticLock: PromiseExecutor = async () => {
   return { success: true };
 };
 
-export default resticLock;
+export default announced(resticLock);

@@ -9,6 +9,7 @@ import { makeContents, makeSpdx, type BuiltImage } from '@sovereign/sbom';
 import { loadService, writeManifest, type Base, type Manifest } from '@sovereign/service';
 import { canonicalJson, sha256File, withScratch } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { chooseBase } from '../lib/base.ts';
 import { readGuestLock } from '../lib/guest-request.ts';
 import { projectFolder } from '../lib/project.ts';
@@ -75,4 +76,4 @@ const fileIn = async (folder: string, name: string) => ({
 const mainVersion = (lock: Lock, name: string | undefined): string =>
   lock.packages.find((entry) => entry.name === name)?.version ?? 'unknown';
 
-export default rootfsBuild;
+export default announced(rootfsBuild);

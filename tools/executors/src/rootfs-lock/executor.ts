@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { PromiseExecutor } from '@nx/devkit';
 import { lockPath } from '@sovereign/base';
 import { loadService, type Base } from '@sovereign/service';
+import { announced } from '../lib/announced.ts';
 import { chooseBase } from '../lib/base.ts';
 import { guestRequest } from '../lib/guest-request.ts';
 import { lookAhead, refreshLock } from '../lib/lock.ts';
@@ -23,4 +24,4 @@ const rootfsLock: PromiseExecutor<Options> = async (options, context) => {
   return { success: true };
 };
 
-export default rootfsLock;
+export default announced(rootfsLock);

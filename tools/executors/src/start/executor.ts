@@ -2,6 +2,7 @@ import type { PromiseExecutor } from '@nx/devkit';
 import { selectDevice } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService } from '@sovereign/service';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {
@@ -20,4 +21,4 @@ const start: PromiseExecutor<Options> = async ({ device: serial, timeout }, cont
   return { success: true };
 };
 
-export default start;
+export default announced(start);

@@ -2,6 +2,7 @@ import type { PromiseExecutor } from '@nx/devkit';
 import { selectDevice } from '@sovereign/device';
 import { step } from '@sovereign/report';
 import { loadService } from '@sovereign/service';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {
@@ -17,4 +18,4 @@ const stop: PromiseExecutor<Options> = async ({ device: serial, timeout }, conte
   return { success: true };
 };
 
-export default stop;
+export default announced(stop);

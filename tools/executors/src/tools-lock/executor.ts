@@ -1,5 +1,6 @@
 import type { PromiseExecutor } from '@nx/devkit';
 import { toolLockPath, toolRequest, type HostArch } from '@sovereign/tools';
+import { announced } from '../lib/announced.ts';
 import { refreshLock } from '../lib/lock.ts';
 
 /** Pins the build tools, for every kind of host at once, so that the locks never drift apart. */
@@ -10,4 +11,4 @@ const toolsLock: PromiseExecutor = async () => {
   return { success: true };
 };
 
-export default toolsLock;
+export default announced(toolsLock);

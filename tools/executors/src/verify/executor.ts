@@ -5,6 +5,7 @@ import { selectDevice } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
 import { loadService } from '@sovereign/service';
 import { canonicalJson, writeFileAtomic } from '@sovereign/store';
+import { announced } from '../lib/announced.ts';
 import { projectFolder } from '../lib/project.ts';
 
 interface Options {
@@ -36,4 +37,4 @@ const verify: PromiseExecutor<Options> = async ({ device: serial, output }, cont
   });
 };
 
-export default verify;
+export default announced(verify);
