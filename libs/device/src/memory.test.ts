@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { requireMemory } from './memory.ts';
 import { askDevice, parseMemory } from './status.ts';
 import { definition, Workstation } from './testing/workstation.ts';
@@ -41,6 +44,22 @@ test('a device tells its memory with everything else, in kB of /proc', async () 
   expect(parseMemory('')).toBeUndefined();
   const { host } = new Workstation();
   expect((await askDevice(host)).memory?.available).toBeGreaterThan(0);
+});
+
+test('what a machine holds is what all of its processes hold', async () => {
+  const { host } = new Workstation();
+  const machine = spawn('sh', ['-c', 'sleep 1000 & wait'], { detached: true, stdio: 'ignore' });
+  const pid = machine.pid ?? 0;
+  onTestFinished(() => void process.kill(-pid));
+  const state = join(host.root, 'services/sql/state');
+  mkdirSync(state, { recursive: true });
+  writeFileSync(join(state, 'pid'), `${pid}\n`);
+  const rss = (one: number | string) =>
+    Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${one}/status`, 'utf8'))?.[1]) * 1024;
+  const child = () => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  await expect.poll(child).toMatch(/^\d+$/);
+  const missing = async () => rss(pid) + rss(child()) - ((await askDevice(host)).held.get('sql') ?? 0);
+  await expect.poll(missing).toBe(0);
 });
 
 test('a device that has too little is asked before the first start', async () => {

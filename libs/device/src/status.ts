@@ -74,9 +74,16 @@ for file in "$root"/services/*/state/pid; do
   [ -f "$file" ] && read -r pid <"$file" && [ -r "/proc/$pid/status" ] || continue
   service=\${file%/state/pid}
   service=\${service##*/}
-  while read -r key value; do
-    [ "$key" != VmRSS: ] || echo "guest $service $value"
-  done <"/proc/$pid/status" 2>/dev/null
+  # A machine may have further processes, for parts of it.
+  parts=
+  [ ! -r "/proc/$pid/task/$pid/children" ] || read -r parts <"/proc/$pid/task/$pid/children" || :
+  held=0
+  for one in $pid $parts; do
+    while read -r key value unit; do
+      [ "$key" != VmRSS: ] || held=$((held + value))
+    done <"/proc/$one/status"
+  done 2>/dev/null
+  [ "$held" = 0 ] || echo "guest $service $held kB"
 done
 for file in "$root"/services/*/data.img; do
   [ -f "$file" ] || continue

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { SovereignError } from '@sovereign/report';
 import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
 import type { Flags } from '../flags.ts';
+import { service } from '../testing/services.ts';
 import { fakeDevice, fakeSession, status as state } from '../testing/session.ts';
 import { connect, passLine, withPassword } from './connect.ts';
 import { devices } from './devices.ts';
@@ -183,6 +184,19 @@ describe('up ends', () => {
     expect(text).toContain('postgresql://postgres@127.0.0.1:15432/postgres');
     expect(text).toContain('./sovereign connect sql');
     expect(text).toContain('./sovereign secrets show sql postgres-password');
+  });
+
+  it('without the name of a password that no person types', () => {
+    const needing = service('vaultwarden', 3);
+    const own = needing.definition.secrets.map((secret) => ({ ...secret, name: 'role-password' }));
+    const definition = {
+      ...needing.definition,
+      secrets: [...needing.definition.secrets, ...own],
+      needs: [{ service: 'sql', database: { name: 'vault', secret: 'role-password' } }],
+    };
+    const text = howToConnect({ id: 'local' }, [{ ...needing, definition }], { devices: [] });
+    expect(text).toContain('secrets show vault postgres-password');
+    expect(text).not.toContain('role-password');
   });
 });
 

@@ -53,6 +53,12 @@ export const up: Run = async (session) => {
   });
 };
 
+/** Those that are made and that a person types: not the password of a role that the service has on another one. */
+function secretsToKnow({ definition: { secrets, needs } }: FoundService) {
+  const between = needs.map(({ database }) => database?.secret);
+  return secrets.filter(({ name, make }) => make !== 'owner' && !between.includes(name));
+}
+
 /** What to do next, without a password in it. */
 export function howToConnect(
   { id }: Pick<Device, 'id'>,
@@ -75,9 +81,9 @@ export function howToConnect(
               `  ${''.padEnd(10)} ./sovereign tailnet status ${word} tells more`,
             ]),
         `  ${'open it'.padEnd(10)} ./sovereign connect ${word}`,
-        ...service.definition.secrets
-          .filter(({ make }) => make !== 'owner')
-          .map((secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`),
+        ...secretsToKnow(service).map(
+          (secret) => `  ${'password'.padEnd(10)} ./sovereign secrets show ${word} ${secret.name}`,
+        ),
       ];
     })
     .join('\n');
