@@ -117,15 +117,33 @@ async function listed(url: URL, folder: string, env: Record<string, string>): Pr
     : fail(`git ls-remote lists no branch: ${JSON.stringify(stdout)}`);
 }
 
+/** What repositories of checks are called. */
+const OURS = 'sovereign-check-';
+
+/** So old is no repository of a check that still runs, in milliseconds. */
+const LEFT = 3_600_000;
+
+/** Removes what checks have left that were killed in the middle. */
+async function removeLeft(context: CheckContext, owner: Owner): Promise<void> {
+  const answer = await api(context, owner, 'GET', `repos/search?q=${OURS}&limit=50`);
+  if (!answer.ok) return;
+  const { data } = (await answer.json()) as { data: { full_name: string; created_at: string }[] };
+  for (const { full_name: path, created_at: created } of data) {
+    if (!path.startsWith(`${owner.name}/${OURS}`) || Date.now() - Date.parse(created) < LEFT) continue;
+    await api(context, owner, 'DELETE', `repos/${path}`);
+  }
+}
+
 /** Runs some work with a repository of its own, which is gone afterwards, however the work ends. */
 async function withRepository(
   context: CheckContext,
   work: (repository: Repository) => Promise<Outcome>,
 ): Promise<Outcome> {
   const owner = await ownerOf(context);
-  const name = `sovereign-check-${randomUUID()}`;
+  const name = `${OURS}${randomUUID()}`;
   const folder = await mkdtemp(join(tmpdir(), 'sovereign-git-'));
   try {
+    await removeLeft(context, owner);
     await make(context, owner, 'user/repos', { name, private: true, auto_init: true });
     return await work({ path: `${owner.name}/${name}`, owner, folder });
   } finally {

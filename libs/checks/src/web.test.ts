@@ -133,6 +133,24 @@ describe('Forgejo', () => {
     expect(await resultOf(forgejoChecks, name, answers)).toMatchObject({ result: 'fail' });
   });
 
+  it('removes what a check has left that was killed, and nothing else', async () => {
+    const old = '2026-01-01T00:00:00Z';
+    const data = [
+      { full_name: 'owner/sovereign-check-0a', created_at: old },
+      { full_name: 'owner/sovereign-check-0b', created_at: new Date().toISOString() },
+      { full_name: 'owner/about-sovereign-check-0c', created_at: old },
+      { full_name: 'other/sovereign-check-0d', created_at: old },
+    ];
+    const { context, asked } = await serve({
+      ...healthyForge,
+      'GET /api/v1/repos/search': [200, JSON.stringify({ ok: true, data })],
+    });
+    expect(await runCheck(named(forgejoChecks, 'git.http'), context)).toMatchObject({ result: 'pass' });
+    const removed = asked.filter(({ method }) => method === 'DELETE').map(({ url }) => url);
+    // The last is the check's own.
+    expect(removed.slice(0, -1)).toEqual(['/api/v1/repos/owner/sovereign-check-0a']);
+  });
+
   it('fails git.ssh where its SSH server lets nobody in', async () => {
     ssh("echo 'git@127.0.0.1: Permission denied (publickey).' >&2; exit 255");
     expect(await resultOf(forgejoChecks, 'git.ssh', healthyForge)).toMatchObject({ result: 'fail' });
