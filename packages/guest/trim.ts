@@ -97,7 +97,6 @@ const common = [
     'repairs of a file system by hand; the guest makes, checks and grows one',
     'usr/sbin/{badblocks,debugfs,e2freefrag,e2image,e2mmpstatus,e2undo,e4crypt,e4defrag,filefrag,mklost+found}',
   ),
-  ...rule('nobody logs in from the guest to elsewhere', 'usr/bin/dbclient'),
   ...rule('how a client gets tickets of Kerberos, and ciphers in hardware', 'usr/lib/{*/,}{krb5,engines-3}'),
   ...rule('for debuggers', 'usr/share/{gcc,gdb}'),
 ];
@@ -126,6 +125,8 @@ export const trimRules: Record<Base, readonly TrimRule[]> = {
   ],
   debian: [
     ...common,
+    // Alpine has it in a package of its own, for who asks for it.
+    ...rule('nobody logs in from the guest to elsewhere', 'usr/bin/dbclient'),
     ...rule('checks of Debian packaging', 'usr/share/{lintian,bug}'),
     ...rule(
       'settings and helpers of install scripts',

@@ -8,7 +8,8 @@ export default defineService({
   bases: {
     // Debian has no package of it.
     alpine: {
-      packages: [...guestPackages.alpine, 'git', 'git-lfs', 'sqlite', 'forgejo'],
+      // An SSH client for the health, which asks Forgejo as a user's git does.
+      packages: [...guestPackages.alpine, 'dropbear-dbclient', 'git', 'git-lfs', 'sqlite', 'forgejo'],
       leaveOut: { ...guestLeavesOut.alpine },
     },
   },

@@ -18,6 +18,7 @@ import {
 } from '@sovereign/base/testing';
 import { step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
+import { lockPaths } from './locks.ts';
 import { repackage } from './repackage.ts';
 
 /** What a package says of itself. */
@@ -106,16 +107,15 @@ async function writeRepositories(
 
 /** The packages made of the locked Debian ones, from the cache where they were made before. */
 export async function debianPackages(): Promise<UnsignedPackage[]> {
-  const lockPath = join(workspaceRoot(), 'packages/rootfs-sql/debian.lock.json');
   const makers = ['layout', 'repackage'].map((name) => join(import.meta.dirname, `${name}.ts`));
   const shared = ['packages/guest/applets.ts', 'libs/base/testing/apk.ts'].map((path) =>
     join(workspaceRoot(), path),
   );
-  const digests = await Promise.all([lockPath, ...shared, ...makers].map(sha256File));
+  const digests = await Promise.all([...lockPaths, ...shared, ...makers].map(sha256File));
   return step('make the packages of the test mirror', async (handle) => {
     const make = async (target: string) => {
       const infos: PackageInfo[] = [];
-      for (const { info, files } of await repackage(lockPath)) {
+      for (const { info, files } of await repackage(lockPaths)) {
         const data = await makeData(files);
         await writeFile(join(target, `${info.name}.data`), data.member);
         await writeFile(join(target, `${info.name}.size`), String(data.size));

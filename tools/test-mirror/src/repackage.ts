@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fetchPackages, openDeb, readLock, type Lock } from '@sovereign/base';
+import { fetchPackages, openDeb, readLock, type Lock, type LockedPackage } from '@sovereign/base';
 import type { ApkFile } from '@sovereign/base/testing';
 import { busyboxLinks } from '@sovereign/guest';
 import { elfNeeds } from '@sovereign/rootfs';
@@ -15,25 +15,32 @@ export interface Repackaged {
   files: ApkFile[];
 }
 
-/** Makes Alpine packages of the locked Debian ones. */
-export async function repackage(lockPath: string): Promise<Repackaged[]> {
-  const lock = await readLock(lockPath);
-  const debian = await readDebian(lock, lockPath);
+/** Makes Alpine packages of the Debian ones of these locks, no package of which is in two. */
+export async function repackage(lockPaths: readonly string[]): Promise<Repackaged[]> {
+  const locks = await Promise.all(lockPaths.map(readLock));
+  const locked = locks.flatMap(({ packages }) => packages);
+  const names = locked.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  if (twice !== undefined) {
+    throw new Error(`${twice} is in two locks of the mirror: make its own anew by nx run test-mirror:lock`);
+  }
+  const debian = new Map<string, ApkFile[]>();
+  for (const [index, lock] of locks.entries()) await readDebian(lock, lockPaths[index] ?? '', debian);
   const packages = plans(Object.keys(busyboxLinks).map((path) => `/${path}`)).map((plan) => {
     const sources = [plan.from, ...(plan.also ?? [])].map((name) => debian.get(name) ?? []);
     return finish(
       plan,
       sources.flatMap((files) => take(files, plan.takes)),
-      versionOf(lock, plan.from),
+      versionOf(locked, plan.from),
     );
   });
   const named = new Set(packages.flatMap(({ info }) => info.name));
-  const libraries = lock.packages
+  const libraries = locked
     .filter(({ name }) => (debian.get(name)?.length ?? 0) > 0 && !isPlanned(name))
     .map(({ name }) => {
       const plan: Plan = { name: libraryNames[name] ?? name, from: name };
       if (named.has(plan.name)) throw new Error(`two packages of the mirror are called ${plan.name}`);
-      return finish(plan, debian.get(name) ?? [], versionOf(lock, name));
+      return finish(plan, debian.get(name) ?? [], versionOf(locked, name));
     });
   return link([...packages, ...libraries]);
 
@@ -42,15 +49,13 @@ export async function repackage(lockPath: string): Promise<Repackaged[]> {
   }
 }
 
-/** Files by Debian package, at Alpine's paths. */
-async function readDebian(lock: Lock, lockPath: string): Promise<Map<string, ApkFile[]>> {
+/** Adds files by Debian package, at Alpine's paths. */
+async function readDebian(lock: Lock, lockPath: string, all: Map<string, ApkFile[]>): Promise<void> {
   const files = await fetchPackages(lock.packages, lockPath);
-  const all = new Map<string, ApkFile[]>();
   for (const [index, { name }] of lock.packages.entries()) {
     const entries = await readEntries(openDeb(await readFile(files[index] ?? ''), name).data());
     all.set(name, name === 'ca-certificates' ? [bundle(entries)] : entries);
   }
-  return all;
 }
 
 async function readEntries(tar: Readable): Promise<ApkFile[]> {
@@ -115,9 +120,9 @@ function finish(plan: Plan, taken: readonly ApkFile[], version: string): Repacka
 }
 
 /** A version that apk understands: Debian's without epoch, revision and what was repackaged. */
-function versionOf(lock: Lock, from: string): string {
+function versionOf(locked: readonly LockedPackage[], from: string): string {
   if (from === 'release') return `${RELEASE}-r0`;
-  const version = lock.packages.find(({ name }) => name === from)?.version;
+  const version = locked.find(({ name }) => name === from)?.version;
   const upstream = /^(?:\d+:)?(\d+(?:\.\d+)*[a-z]?)/.exec(version ?? '')?.[1];
   if (upstream === undefined)
     throw new Error(`${from}: no version that apk would understand: ${version ?? ''}`);

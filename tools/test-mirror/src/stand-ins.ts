@@ -35,17 +35,7 @@ export async function standInPrograms(): Promise<UnsignedPackage[]> {
     info: { description: `A stand-in for ${info.name}, of the test mirror`, origin: info.name, ...info },
     data: await makeData(files),
   });
-  // Tools that the stand-ins do without, as packages that bring a note.
-  const empty = ['git', 'git-lfs', 'sqlite'].map((name) =>
-    make({ name, version: '1.0.0-r0' }, [
-      { path: 'usr' },
-      { path: 'usr/share' },
-      { path: 'usr/share/stand-ins' },
-      { path: `usr/share/stand-ins/${name}`, body: 'The real package has a program.\n' },
-    ]),
-  );
   return Promise.all([
-    ...empty,
     make({ name: 'vaultwarden', version: versions.vaultwarden }, [...folders, await program('vaultwarden')]),
     make({ name: 'vaultwarden-web-vault', version: '2026.1.0-r0' }, [
       ...webVault,

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,18 +48,15 @@ type forge struct {
 	root string
 }
 
-// repository is the path of OWNER/NAME.git below the root, where the user may reach it.
-func (f forge) repository(name, path string) (string, error) {
+// repository is the path of OWNER/NAME.git below the root, where the user may reach it. That it is there says the
+// database; whether its files are, finds who opens it.
+func (f forge) repository(name string, one *user, path string) (string, error) {
 	owner, repository, _ := strings.Cut(strings.Trim(path, "/"), "/")
 	repository = strings.TrimSuffix(repository, ".git")
-	if owner != name || !safeName.MatchString(owner) || !safeName.MatchString(repository) {
+	if owner != name || !slices.Contains(one.Repositories, repository) {
 		return "", errNoRepository
 	}
-	below := filepath.Join("/", owner, repository+".git")
-	if _, err := os.Stat(filepath.Join(f.root, below)); err != nil {
-		return "", errNoRepository
-	}
-	return below, nil
+	return filepath.Join("/", owner, repository+".git"), nil
 }
 
 // talk is one exchange of the smart protocol: refs are told where advertise says so, then a request is answered where
@@ -135,9 +133,9 @@ func (f forge) talk(ctx context.Context, service, repository string, prefix bool
 }
 
 // signed gives the user of a request, and asks for credentials where there is none.
-func (f forge) signed(answer http.ResponseWriter, request *http.Request) (string, *store) {
+func (f forge) signed(answer http.ResponseWriter, request *http.Request, scope string) (string, *store) {
 	kept := open(f.ini)
-	name, one := kept.who(request)
+	name, one := kept.who(request, scope)
 	if one == nil {
 		answer.Header().Set("WWW-Authenticate", `Basic realm="Gitea"`)
 		http.Error(answer, "unauthorized", http.StatusUnauthorized)
@@ -147,11 +145,15 @@ func (f forge) signed(answer http.ResponseWriter, request *http.Request) (string
 }
 
 func (f forge) overHTTP(answer http.ResponseWriter, request *http.Request, service string, advertise bool, in io.Reader) {
-	name, kept := f.signed(answer, request)
+	scope := "read:repository"
+	if service == "git-receive-pack" {
+		scope = "write:repository"
+	}
+	name, kept := f.signed(answer, request, scope)
 	if kept == nil {
 		return
 	}
-	repository, err := f.repository(name, request.PathValue("owner")+"/"+request.PathValue("repository"))
+	repository, err := f.asked(name, kept, request)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusNotFound)
 		return
@@ -165,6 +167,11 @@ func (f forge) overHTTP(answer http.ResponseWriter, request *http.Request, servi
 	if err := f.talk(request.Context(), service, repository, advertise, advertise, in, answer); err != nil {
 		fmt.Fprintf(os.Stderr, "forgejo stand-in: %s: %v\n", service, err)
 	}
+}
+
+// asked is the repository that a request is of.
+func (f forge) asked(name string, kept *store, request *http.Request) (string, error) {
+	return f.repository(name, kept.Users[name], request.PathValue("owner")+"/"+request.PathValue("repository"))
 }
 
 func (f forge) handle() {
@@ -186,7 +193,7 @@ func (f forge) handle() {
 		})
 	}
 	http.HandleFunc("POST /api/v1/user/repos", func(answer http.ResponseWriter, request *http.Request) {
-		name, kept := f.signed(answer, request)
+		name, kept := f.signed(answer, request, "write:repository")
 		if kept == nil {
 			return
 		}
@@ -209,15 +216,17 @@ func (f forge) handle() {
 			http.Error(answer, err.Error(), http.StatusConflict)
 			return
 		}
+		kept.Users[name].Repositories = append(kept.Users[name].Repositories, wanted.Name)
+		kept.save()
 		answer.WriteHeader(http.StatusCreated)
 		fmt.Fprint(answer, "{}")
 	})
 	http.HandleFunc("DELETE /api/v1/repos/{owner}/{repository}", func(answer http.ResponseWriter, request *http.Request) {
-		name, kept := f.signed(answer, request)
+		name, kept := f.signed(answer, request, "write:repository")
 		if kept == nil {
 			return
 		}
-		repository, err := f.repository(name, request.PathValue("owner")+"/"+request.PathValue("repository"))
+		repository, err := f.asked(name, kept, request)
 		if err == nil {
 			err = os.RemoveAll(filepath.Join(f.root, repository))
 		}
@@ -225,17 +234,46 @@ func (f forge) handle() {
 			http.Error(answer, err.Error(), http.StatusNotFound)
 			return
 		}
-		maps.DeleteFunc(kept.Users[name].Keys, func(_, opens string) bool { return opens == repository })
+		one := kept.Users[name]
+		maps.DeleteFunc(one.Keys, func(_ string, key sshKey) bool { return key.Opens == repository })
+		one.Repositories = slices.DeleteFunc(one.Repositories, func(name string) bool { return name == request.PathValue("repository") })
 		kept.save()
 		answer.WriteHeader(http.StatusNoContent)
 	})
 	http.HandleFunc("POST /api/v1/user/keys", func(answer http.ResponseWriter, request *http.Request) {
-		f.addKey(answer, request, func(string) (string, error) { return "", nil })
+		if name, kept := f.signed(answer, request, "write:user"); kept != nil {
+			addKey(answer, request, name, kept, "")
+		}
 	})
 	http.HandleFunc("POST /api/v1/repos/{owner}/{repository}/keys", func(answer http.ResponseWriter, request *http.Request) {
-		f.addKey(answer, request, func(name string) (string, error) {
-			return f.repository(name, request.PathValue("owner")+"/"+request.PathValue("repository"))
-		})
+		name, kept := f.signed(answer, request, "write:repository")
+		if kept == nil {
+			return
+		}
+		opens, err := f.asked(name, kept, request)
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusNotFound)
+			return
+		}
+		addKey(answer, request, name, kept, opens)
+	})
+	http.HandleFunc("GET /api/v1/repos/{owner}/{repository}/keys", func(answer http.ResponseWriter, request *http.Request) {
+		name, kept := f.signed(answer, request, "read:repository")
+		if kept == nil {
+			return
+		}
+		opened, err := f.asked(name, kept, request)
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusNotFound)
+			return
+		}
+		listed := []map[string]any{}
+		for fingerprint, key := range kept.Users[name].Keys {
+			if key.Opens == opened {
+				listed = append(listed, map[string]any{"fingerprint": fingerprint, "key": key.Text, "read_only": key.ReadOnly})
+			}
+		}
+		_ = json.NewEncoder(answer).Encode(listed)
 	})
 }
 
@@ -262,18 +300,12 @@ func firstCommit(made *git.Repository, name string) error {
 	return made.Storer.SetReference(plumbing.NewHashReference(plumbing.Main, hash))
 }
 
-// addKey takes an SSH key of a user, which opens what the request says: one repository, or all of the user's.
-func (f forge) addKey(answer http.ResponseWriter, request *http.Request, opened func(name string) (string, error)) {
-	name, kept := f.signed(answer, request)
-	if kept == nil {
-		return
+// addKey takes an SSH key of a user, which opens one repository, or where that is "" all of the user's.
+func addKey(answer http.ResponseWriter, request *http.Request, name string, kept *store, opens string) {
+	var given struct {
+		Key      string
+		ReadOnly bool `json:"read_only"`
 	}
-	opens, err := opened(name)
-	if err != nil {
-		http.Error(answer, err.Error(), http.StatusNotFound)
-		return
-	}
-	var given struct{ Key string }
 	if err := json.NewDecoder(request.Body).Decode(&given); err != nil {
 		http.Error(answer, err.Error(), http.StatusUnprocessableEntity)
 		return
@@ -284,9 +316,9 @@ func (f forge) addKey(answer http.ResponseWriter, request *http.Request, opened 
 		return
 	}
 	if kept.Users[name].Keys == nil {
-		kept.Users[name].Keys = map[string]string{}
+		kept.Users[name].Keys = map[string]sshKey{}
 	}
-	kept.Users[name].Keys[ssh.FingerprintSHA256(key)] = opens
+	kept.Users[name].Keys[ssh.FingerprintSHA256(key)] = sshKey{opens, strings.TrimSpace(given.Key), given.ReadOnly}
 	kept.save()
 	answer.WriteHeader(http.StatusCreated)
 	fmt.Fprint(answer, "{}")
@@ -320,8 +352,9 @@ func (f forge) serveSSH() {
 		PublicKeyCallback: func(connection ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			if connection.User() == f.ini["server.BUILTIN_SSH_SERVER_USER"] {
 				for name, one := range open(f.ini).Users {
-					if opens, known := one.Keys[ssh.FingerprintSHA256(key)]; known {
-						return &ssh.Permissions{Extensions: map[string]string{"name": name, "opens": opens}}, nil
+					fingerprint := ssh.FingerprintSHA256(key)
+					if _, known := one.Keys[fingerprint]; known {
+						return &ssh.Permissions{Extensions: map[string]string{"name": name, "key": fingerprint}}, nil
 					}
 				}
 			}
@@ -342,6 +375,20 @@ func (f forge) serveSSH() {
 			go f.overSSH(connection, config)
 		}
 	}()
+}
+
+// opened is the repository at this path, where the key that was shown opens it for this service.
+func (f forge) opened(shown map[string]string, service, path string) (string, error) {
+	one := open(f.ini).Users[shown["name"]]
+	if one == nil {
+		return "", errNoRepository
+	}
+	key := one.Keys[shown["key"]]
+	repository, err := f.repository(shown["name"], one, path)
+	if err == nil && (key.Opens != "" && key.Opens != repository || key.ReadOnly && service == "git-receive-pack") {
+		err = errNoRepository
+	}
+	return repository, err
 }
 
 func (f forge) overSSH(accepted net.Conn, config *ssh.ServerConfig) {
@@ -371,13 +418,15 @@ func (f forge) overSSH(accepted net.Conn, config *ssh.ServerConfig) {
 				var command struct{ Line string }
 				_ = ssh.Unmarshal(request.Payload, &command)
 				service, path, _ := strings.Cut(command.Line, " ")
-				may := connection.Permissions.Extensions
-				repository, err := f.repository(may["name"], strings.Trim(path, "'"))
-				if err == nil && may["opens"] != "" && may["opens"] != repository {
-					err = errNoRepository
-				}
-				if err == nil {
-					err = f.talk(context.Background(), service, repository, false, true, channel, channel)
+				shown := connection.Permissions.Extensions
+				var err error
+				if service == "git-lfs-authenticate" {
+					err = f.lfsAuthenticate(shown, strings.Fields(path), channel)
+				} else {
+					var repository string
+					if repository, err = f.opened(shown, service, strings.Trim(path, "'")); err == nil {
+						err = f.talk(context.Background(), service, repository, false, true, channel, channel)
+					}
 				}
 				var status struct{ Code uint32 }
 				if err != nil {

@@ -1,10 +1,13 @@
 // A stand-in for Forgejo, for tests without Alpine's package: it takes the same commands, flags and app.ini, lays out
 // its data in the same way, refuses keys of app.ini that it does not know, fails where the real program fails, and
-// answers the paths that health and the first administrator need. Its repositories are in git.go.
+// answers the paths that health and the first administrator need. Its repositories are in git.go, their large files
+// in lfs.go.
 //
 // Sources, of Forgejo 15: custom/conf/app.example.ini (keys), docs/admin/command-line.md (commands and flags),
 // docs/user/api-usage.md (tokens, PATCH /admin/users, /user/repos, /user/keys, /repos/OWNER/NAME/keys),
-// routers/web/healthcheck (200 or 503), modules/ssh/ssh.go (the user is that of the settings, a key is of one user).
+// docs/user/token-scope.md (what a token may), services/auth/basic.go (a token in the place of a password),
+// routers/web/healthcheck (200 or 503), modules/ssh/ssh.go (the user is that of the settings, a key is of one user),
+// cmd/admin_user_delete.go (an owner of repositories goes by --purge alone).
 package main
 
 import (
@@ -19,6 +22,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -73,14 +78,33 @@ func secretIn(uri string) {
 	}
 }
 
+var safeScope = regexp.MustCompile(`^(all|(read|write):(activitypub|admin|issue|misc|notification|organization|package|repository|user))$`)
+
 type user struct {
 	Email, Password string
 	Admin           bool
 	// Its password alone opens nothing then (docs/user/api-usage.md, "Using Basic Authentication").
 	SecondFactor bool
-	Tokens       map[string]string
-	// Fingerprints of SSH keys; a deploy key opens one repository, the others all of the user's.
-	Keys map[string]string `json:",omitempty"`
+	Tokens       map[string]token
+	// By the fingerprints of SSH keys.
+	Keys map[string]sshKey `json:",omitempty"`
+	// Names of repositories.
+	Repositories []string `json:",omitempty"`
+	// Large files by repository.
+	Objects map[string][]string `json:",omitempty"`
+}
+
+type token struct {
+	Digest string
+	// Scopes as `read:repository`; what one may write, it may read.
+	Scopes []string
+}
+
+// sshKey: a deploy key opens one repository, the others all of the user's.
+type sshKey struct {
+	Opens    string
+	Text     string
+	ReadOnly bool
 }
 
 type store struct {
@@ -130,23 +154,29 @@ func random() string {
 	return hex.EncodeToString(bytes)
 }
 
-// who is the user that a request's credentials are of.
-func (kept *store) who(request *http.Request) (string, *user) {
-	if name, password, ok := request.BasicAuth(); ok {
-		if one := kept.Users[name]; one != nil && one.Password == digest(password) && !one.SecondFactor {
-			return name, one
-		}
-		return "", nil
+// who is the user that a request's credentials are of, where these may do what the scope says: `read:user`, say.
+func (kept *store) who(request *http.Request, scope string) (string, *user) {
+	name, secret, basic := request.BasicAuth()
+	if !basic {
+		secret = strings.TrimPrefix(request.Header.Get("Authorization"), "token ")
 	}
-	token := strings.TrimPrefix(request.Header.Get("Authorization"), "token ")
-	for name, one := range kept.Users {
-		for _, kept := range one.Tokens {
-			if kept == digest(token) {
-				return name, one
+	for owner, one := range kept.Users {
+		if basic && name == owner && one.Password == digest(secret) && !one.SecondFactor {
+			return owner, one
+		}
+		for _, made := range one.Tokens {
+			if made.Digest == digest(secret) && made.may(scope) {
+				return owner, one
 			}
 		}
 	}
 	return "", nil
+}
+
+func (one token) may(scope string) bool {
+	return slices.ContainsFunc(one.Scopes, func(given string) bool {
+		return given == "all" || given == scope || given == strings.Replace(scope, "read:", "write:", 1)
+	})
 }
 
 func serve(ini map[string]string) {
@@ -160,6 +190,7 @@ func serve(ini map[string]string) {
 	served := forge{ini, filepath.Join(ini[".WORK_PATH"], repositories)}
 	served.serveSSH()
 	served.handle()
+	served.handleLFS()
 	http.HandleFunc("GET /api/healthz", func(answer http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(answer, `{"status":"pass"}`)
 	})
@@ -171,7 +202,7 @@ func serve(ini map[string]string) {
 		fmt.Fprint(answer, `<form action="/user/sign_up" method="post">`)
 	})
 	http.HandleFunc("GET /api/v1/user", func(answer http.ResponseWriter, request *http.Request) {
-		name, one := open(ini).who(request)
+		name, one := open(ini).who(request, "read:user")
 		if one == nil {
 			http.Error(answer, "user does not exist", http.StatusUnauthorized)
 			return
@@ -180,7 +211,7 @@ func serve(ini map[string]string) {
 	})
 	http.HandleFunc("PATCH /api/v1/admin/users/{name}", func(answer http.ResponseWriter, request *http.Request) {
 		kept := open(ini)
-		_, by := kept.who(request)
+		_, by := kept.who(request, "write:admin")
 		one := kept.Users[request.PathValue("name")]
 		if by == nil || !by.Admin || one == nil {
 			http.Error(answer, "forbidden", http.StatusForbidden)
@@ -197,7 +228,7 @@ func serve(ini map[string]string) {
 	})
 	http.HandleFunc("DELETE /api/v1/users/{name}/tokens/{token}", func(answer http.ResponseWriter, request *http.Request) {
 		kept := open(ini)
-		name, one := kept.who(request)
+		name, one := kept.who(request, "write:user")
 		if one == nil || name != request.PathValue("name") {
 			http.Error(answer, "unauthorized", http.StatusUnauthorized)
 			return
@@ -233,7 +264,7 @@ func options(argv []string, switches string) (words []string, given map[string]s
 }
 
 func main() {
-	words, given := options(os.Args[1:], "admin random-password must-change-password raw")
+	words, given := options(os.Args[1:], "admin random-password must-change-password raw restricted purge")
 	command := strings.Join(words, " ")
 	if os.Geteuid() == 0 {
 		fail("Forgejo is not supposed to be run as root")
@@ -266,20 +297,48 @@ func main() {
 		if given["username"] == "admin" || kept.Users[given["username"]] != nil {
 			fail("CreateUser: name is reserved or user already exists [name: %s]", given["username"])
 		}
+		for _, one := range kept.Users {
+			if one.Email == given["email"] {
+				fail("CreateUser: e-mail already in use [email: %s]", given["email"])
+			}
+		}
 		password := random()
-		kept.Users[given["username"]] = &user{Email: given["email"], Password: digest(password), Admin: given["admin"] == "true", Tokens: map[string]string{}}
+		kept.Users[given["username"]] = &user{Email: given["email"], Password: digest(password), Admin: given["admin"] == "true", Tokens: map[string]token{}}
 		kept.save()
-		fmt.Printf("generated random password is '%s'\n", password)
+		fmt.Printf("generated random password is '%s'\nNew user '%s' has been successfully created!\n", password, given["username"])
+	case "admin user delete":
+		kept := open(ini)
+		one := kept.Users[given["username"]]
+		if one == nil {
+			fail("user does not exist [name: %s]", given["username"])
+		}
+		if len(one.Repositories) > 0 && given["purge"] != "true" {
+			fail("user still has ownership of repositories [name: %s]", given["username"])
+		}
+		if err := os.RemoveAll(filepath.Join(ini[".WORK_PATH"], repositories, given["username"])); err != nil {
+			fail("the repositories cannot be deleted: %v", err)
+		}
+		delete(kept.Users, given["username"])
+		kept.save()
 	case "admin user generate-access-token":
 		kept := open(ini)
 		one := kept.Users[given["username"]]
 		if one == nil {
 			fail("user does not exist")
 		}
-		token := random()
-		one.Tokens[given["token-name"]] = digest(token)
+		if _, taken := one.Tokens[given["token-name"]]; taken {
+			fail("access token name has been used already")
+		}
+		scopes := strings.Split(given["scopes"], ",")
+		for _, scope := range scopes {
+			if !safeScope.MatchString(scope) {
+				fail("invalid access token scope provided: %s", scope)
+			}
+		}
+		made := random()
+		one.Tokens[given["token-name"]] = token{digest(made), scopes}
 		kept.save()
-		fmt.Println(token)
+		fmt.Println(made)
 	default:
 		fail("no such command: %s", command)
 	}

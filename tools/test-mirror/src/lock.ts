@@ -1,0 +1,3 @@
+import { lockOwn } from './locks.ts';
+
+await lockOwn();
