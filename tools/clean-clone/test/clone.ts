@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { copyFile, glob, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cacheDir, workspaceRoot } from '@sovereign/store';
@@ -19,6 +19,8 @@ export interface Surroundings {
   env?: Readonly<Record<string, string>>;
   /** A command that starts the one that follows it. */
   within?: readonly string[];
+  /** The locked dependencies are those of this checkout, instead of what the first command brings. */
+  installed?: boolean;
 }
 
 /**
@@ -56,6 +58,7 @@ export class Clone {
     const clone = new Clone(surroundings);
     const root = workspaceRoot();
     await execa('git', ['clone', '--quiet', root, clone.folder]);
+    if (surroundings.installed === true) await clone.#install(root);
     const { stdout: changes } = await execa('git', ['diff', '--binary', 'HEAD'], {
       cwd: root,
       stripFinalNewline: false,
@@ -68,6 +71,14 @@ export class Clone {
       await git('-c', 'user.name=test', '-c', 'user.email=test', 'commit', '--quiet', '-m', 'Changed here');
     }
     return clone;
+  }
+
+  async #install(root: string): Promise<void> {
+    for await (const path of glob('{.,{libs,packages,tools}/*}/node_modules', { cwd: root })) {
+      await execa('cp', ['--archive', '--reflink=auto', join(root, path), join(this.folder, path)]);
+    }
+    const stamp = join(this.folder, 'node_modules/.sovereign-lock');
+    await copyFile(join(this.folder, 'package-lock.json'), stamp);
   }
 
   /** A command of the checkout, as somebody types it there. */

@@ -1,27 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { databaseOf, runChecks } from '@sovereign/checks';
-import { execInGuest, localDevice, readBundle, selectDevice, type Device } from '@sovereign/device';
-import { loadService, type FoundService, type ServiceDefinition } from '@sovereign/service';
+import { join } from 'node:path';
+import { runChecks } from '@sovereign/checks';
+import { execInGuest, localDevice, type Device } from '@sovereign/device';
+import { loadService, type FoundService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
-import { Phone } from 'virtual-phone/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
-import { buildCopy, bundleWith, loadSql, useMirror } from './images.ts';
-import { expectSecretsInTheirPlaces } from './planted.ts';
+import { expectLfs, git, type GitUser } from './git.ts';
+import { buildCopy, bundleWith, useMirror } from './images.ts';
 
 /** Vaultwarden and Forgejo as stand-ins (docs/test-mirror.md): what is real are their images, scripts and machines. */
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-services-'));
 const device: Device = localDevice(join(scratch, 'device'));
 const copies = join(import.meta.dirname, '../dist/services');
-const started: [device: Device, service: ServiceDefinition][] = [];
+const started: FoundService[] = [];
 // Each test makes an image before it starts a machine.
 vi.setConfig({ testTimeout: 600_000 });
 let mirror: TestMirror;
-let phone: Phone | undefined;
 
 beforeAll(async () => {
   vi.stubEnv('XDG_CONFIG_HOME', join(scratch, 'config'));
@@ -30,8 +28,7 @@ beforeAll(async () => {
 }, 600_000);
 
 afterAll(async () => {
-  for (const [on, service] of started.toReversed()) await on.stop(service, 60);
-  await phone?.stop();
+  for (const { definition } of started) await device.stop(definition, 60);
   await mirror.close();
   vi.unstubAllEnvs();
   for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
@@ -39,7 +36,7 @@ afterAll(async () => {
 
 async function up(project: string): Promise<{ service: FoundService; at: (port: string) => string }> {
   const service = await loadService(join(workspaceRoot(), 'packages', project));
-  started.push([device, service.definition]);
+  started.push(service);
   const copy = join(copies, project);
   await buildCopy(service, 'alpine', copy);
   await device.deploy(await bundleWith(service, copy));
@@ -103,64 +100,45 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
   expect(await inGuest(service, 'cat /data/forgejo/data/forgejo.db')).toContain('"Tokens":{}');
 
   expect(await wrong(service)).toEqual([]);
+  await expectHealthByGit(service);
   await expectGit(service, at, password);
   await device.stop(service.definition, 60);
 });
 
-async function allServe(on: Device, services: readonly ServiceDefinition[]): Promise<void> {
-  for (const definition of services) await on.waitHealthy(definition, 300);
-}
-
-/** Starts all three, two of which keep their data on the third; gives them in the order of their start. */
-async function upAll(on: Device): Promise<ServiceDefinition[]> {
-  const sql = await loadSql();
-  const others = await Promise.all(
-    ['rootfs-vaultwarden', 'rootfs-forgejo'].map((name) =>
-      loadService(join(workspaceRoot(), 'packages', name)),
-    ),
+/** The health is that of a real git in the machine, and of an account that nobody has to look after. */
+async function expectHealthByGit(service: FoundService): Promise<void> {
+  const told = () => inGuest(service, 'cat /run/sovereign/state/health');
+  const ask = (script: string) => inGuest(service, `${script}; /usr/lib/sovereign/forgejo git || :`);
+  const token = () => inGuest(service, 'cat /data/forgejo/health/token');
+  const first = await token();
+  expect(await inGuest(service, 'stat -c "%U %a" /data/forgejo/health /data/forgejo/health/*')).toBe(
+    `forgejo 700\n${'forgejo 600\n'.repeat(3)}`,
   );
-  // The device is known from its first deploy on.
-  await on.deploy(await readBundle(workspaceRoot(), sql), { consent: true });
-  for (const service of others) {
-    await on.changeSettings(service.definition, { database: 'sql' });
-    await on.deploy(await bundleWith(service, join(copies, basename(service.folder))));
-  }
-  const all = [...others, sql].map(({ definition }) => definition);
-  const ordered = await on.startOrder(all, all);
-  expect(ordered[0]).toBe(sql.definition);
-  for (const definition of ordered) {
-    started.push([on, definition]);
-    await on.start(definition);
-    await on.waitHealthy(definition, 300);
-  }
-  await allServe(on, ordered);
-  for (const { name, memory } of await on.status(all)) expect(memory?.held, name).toBeGreaterThan(0);
-  const names = await databaseOf(on, sql.definition).query('select datname from pg_database');
-  expect(names.map(({ datname }) => datname)).toEqual(expect.arrayContaining(['vaultwarden', 'forgejo']));
-  return ordered;
+
+  // What Forgejo knows and does not serve is ill.
+  const repository = '/data/forgejo/data/forgejo-repositories/sovereign-health/health.git';
+  const ill = /^git over HTTP: fatal: .+; git over SSH: .+\n$/;
+  expect(await ask(`mv ${repository} /data/forgejo/away`)).toMatch(ill);
+  await expect.poll(told).toMatch(/^bad git over HTTP: fatal: .+; git over SSH: .+/);
+  expect(await ask(`mv /data/forgejo/away ${repository}`)).toBe('');
+  await expect.poll(told).toBe('ok\n');
+  expect(await token()).toBe(first);
+
+  // What its owner has deleted is made anew, and no argument and no environment holds what opens it.
+  const forgejo = 'forgejo --config /run/forgejo/app.ini --work-path /data/forgejo';
+  const remove = `su -s /bin/sh forgejo -c '${forgejo} admin user delete --username sovereign-health --purge'`;
+  const seen = await inGuest(
+    service,
+    `${remove} && { /usr/lib/sovereign/forgejo git; echo "asked: $?" >/run/asked; } &
+until [ -e /run/asked ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; done; cat /run/asked`,
+  );
+  expect(seen).toContain('ls-remote');
+  expect(seen).toMatch(/asked: 0\n$/);
+  const second = await token();
+  expect(second).not.toBe(first);
+  for (const secret of [first, second]) expect(seen).not.toContain(secret.trim());
+  await expect.poll(told).toBe('ok\n');
 }
-
-test('all three serve on one device, two of them from the third’s database, also after every secret was rotated', async () => {
-  const three = localDevice(join(scratch, 'three'));
-  const ordered = await upAll(three);
-  for (const definition of ordered) {
-    expect((await three.secrets.rotate(definition)).rotated, definition.name).not.toEqual([]);
-    await allServe(three, ordered);
-  }
-  // The next test has them on a phone, and this machine has two cores.
-  for (const definition of ordered.toReversed()) await three.stop(definition, 60);
-});
-
-test('all three serve on a phone, and are back after its restart without the workstation', async () => {
-  phone = await Phone.start('services-test');
-  const device = await selectDevice({ serial: phone.serial });
-  const ordered = await upAll(device);
-  await phone.run('reboot');
-  // Stopped at first: the boot hook is not waited for.
-  const healthy = async () => (await device.status(ordered)).map((status) => status.healthy);
-  await expect.poll(healthy, { timeout: 300_000, interval: 1_000 }).toEqual([true, true, true]);
-  await expectSecretsInTheirPlaces(phone, device, ordered, (await loadSql()).definition, 'postgres-password');
-});
 
 /** The credentials of the first administrator. */
 const basic = (password: string) => `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
@@ -180,48 +158,44 @@ async function expectGit(
       body: JSON.stringify(body),
     });
   const work = join(scratch, 'git');
-  const identity = join(scratch, 'identity');
+  const key = join(scratch, 'identity');
   mkdirSync(work);
-  writeFileSync(join(scratch, 'askpass'), '#!/bin/sh\necho "$ASKED"\n', { mode: 0o755 });
-  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', identity]);
-  expect((await create('repos', { name: 'code' })).status).toBe(201);
-  expect(
-    (await create('keys', { title: 'a key', key: readFileSync(`${identity}.pub`, 'utf8') })).status,
-  ).toBe(201);
-  const ssh = (key: string) =>
-    `ssh -F none -i '${key}' -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new ` +
-    `-o UserKnownHostsFile='${join(scratch, 'known-hosts')}'`;
-  const git = (cwd: string, args: string[], { asked = password, key = identity } = {}) =>
-    execa('git', ['-c', 'user.name=Owner', '-c', 'user.email=owner@example.org', ...args], {
-      cwd,
-      env: {
-        GIT_CONFIG_GLOBAL: '/dev/null',
-        GIT_CONFIG_NOSYSTEM: '1',
-        GIT_ASKPASS: join(scratch, 'askpass'),
-        GIT_SSH_COMMAND: ssh(key),
-        ASKED: asked,
-      },
-    });
-  const http = `${at('web').replace('//', '//owner@')}owner/code.git`;
-  const overSsh = `${at('git').replace(/\/$/, '')}/owner/code.git`;
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
+  for (const name of ['code', 'large']) expect((await create('repos', { name })).status).toBe(201);
+  expect((await create('keys', { title: 'a key', key: readFileSync(`${key}.pub`, 'utf8') })).status).toBe(
+    201,
+  );
+  const owner: GitUser = { scratch, password, key };
+  const own = (cwd: string, ...args: string[]) => git(owner, cwd, ...args);
+  const http = (name: string) => `${at('web').replace('//', '//owner@')}owner/${name}.git`;
+  const overSsh = (name: string) => `${at('git').replace(/\/$/, '')}/owner/${name}.git`;
   const here = join(work, 'here');
   const there = join(work, 'there');
-  await git(work, ['init', '--quiet', '--initial-branch=main', here]);
+  await own(work, 'init', '--quiet', '--initial-branch=main', here);
   writeFileSync(join(here, 'code'), 'one\n');
   writeFileSync(join(here, 'blob'), randomBytes(300_000));
-  await git(here, ['add', '.']);
-  await git(here, ['commit', '--quiet', '--message', 'one']);
-  await git(here, ['push', '--quiet', http, 'main']);
-  await git(work, ['clone', '--quiet', overSsh, there]);
+  await own(here, 'add', '.');
+  await own(here, 'commit', '--quiet', '--message', 'one');
+  await own(here, 'push', '--quiet', http('code'), 'main');
+  await own(work, 'clone', '--quiet', overSsh('code'), there);
   writeFileSync(join(there, 'code'), 'two\n');
-  await git(there, ['commit', '--quiet', '--all', '--message', 'two']);
-  await git(there, ['push', '--quiet']);
-  await git(here, ['pull', '--quiet', http, 'main']);
+  await own(there, 'commit', '--quiet', '--all', '--message', 'two');
+  await own(there, 'push', '--quiet');
+  await own(here, 'pull', '--quiet', http('code'), 'main');
   expect(readFileSync(join(here, 'code'), 'utf8')).toBe('two\n');
   const stranger = join(scratch, 'stranger');
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', stranger]);
-  await expect(git(work, ['ls-remote', http], { asked: 'wrong' })).rejects.toThrow(/Authentication failed/);
-  await expect(git(work, ['ls-remote', overSsh], { key: stranger })).rejects.toThrow(/Permission denied/);
+  await expect(git({ ...owner, password: 'wrong' }, work, 'ls-remote', http('code'))).rejects.toThrow(
+    /Authentication failed/,
+  );
+  await expect(git({ ...owner, key: stranger }, work, 'ls-remote', overSsh('code'))).rejects.toThrow(
+    /Permission denied/,
+  );
+  // Large files go where the address of the service leads: the port is another one where the usual one was taken.
+  await device.changeSettings(definition, { url: at('web') });
+  await device.applySettings(definition);
+  await device.waitHealthy(definition, 300);
+  await expectLfs(owner, http('large'), overSsh('large'));
   // After a restart it is the same host, and has all that was pushed. With a second factor the password alone opens
   // nothing, and the start has to do without.
   const secondFactor = (before: boolean, after: boolean) =>
@@ -236,8 +210,8 @@ async function expectGit(
   const { status } = await fetch(`${at('web')}api/v1/user`, { headers: { authorization } });
   expect(status).toBe(401);
   expect(await secondFactor(true, false)).toBe('1\n');
-  const { stdout: head } = await git(there, ['rev-parse', 'HEAD']);
-  for (const address of [http, overSsh]) {
-    expect((await git(work, ['ls-remote', address])).stdout).toContain(`${head}\trefs/heads/main`);
+  const head = await own(there, 'rev-parse', 'HEAD');
+  for (const address of [http('code'), overSsh('code')]) {
+    expect(await own(work, 'ls-remote', address)).toContain(`${head}\trefs/heads/main`);
   }
 }
