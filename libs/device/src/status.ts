@@ -79,7 +79,7 @@ for file in "$root"/services/*/state/pid; do
   [ ! -r "/proc/$pid/task/$pid/children" ] || read -r parts <"/proc/$pid/task/$pid/children" || :
   held=0
   for one in $pid $parts; do
-    while read -r key value unit; do
+    while read -r key value _; do
       [ "$key" != VmRSS: ] || held=$((held + value))
     done <"/proc/$one/status"
   done 2>/dev/null
