@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { start } from './commands/lifecycle.ts';
+import { start, stop } from './commands/lifecycle.ts';
 import { three } from './testing/services.ts';
 import { fakeDevice, fakeSession } from './testing/session.ts';
 
@@ -19,4 +19,12 @@ test('what the device has no memory for is refused before anything is started', 
   const { session } = fakeSession({ device, services: three, chosen: [vault] });
   await expect(start(session)).rejects.toThrow('too little memory');
   expect(device.did).toEqual([]);
+});
+
+test('what others may need is stopped after them', async () => {
+  const device = fakeDevice();
+  const { session } = fakeSession({ device, services: three, chosen: [sql, vault] });
+  const { text } = await stop(session);
+  expect(device.did).toEqual(['stop vaultwarden 60', 'stop sql 60']);
+  expect(text).toBe('vault is stopped; its data stays\nsql is stopped; its data stays');
 });

@@ -22,10 +22,16 @@ export const start: Run = (session) =>
   );
 
 export const stop: Run = (session) =>
-  onDevice(session, 'stop', async (device, service) => {
-    await stopOne(session, device, service);
-    return 'is stopped; its data stays';
-  });
+  onDevice(
+    session,
+    'stop',
+    async (device, service) => {
+      await stopOne(session, device, service);
+      return 'is stopped; its data stays';
+    },
+    // What others may need is listed before them, and is there until they have stopped.
+    (_session, _device, asked) => Promise.resolve(asked.toReversed()),
+  );
 
 export const restart: Run = (session) =>
   onDevice(session, 'restart', async (device, service) => {
