@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { debian, guestArch, readLock, writeLock } from '@sovereign/base';
+import { note, SovereignError } from '@sovereign/report';
 import { workspaceRoot } from '@sovereign/store';
 
 const sqlLock = join(workspaceRoot(), 'packages/rootfs-sql/debian.lock.json');
-const ownLock = join(import.meta.dirname, '../debian.lock.json');
+export const ownLock = join(import.meta.dirname, '../debian.lock.json');
 
 /** What tests run on this machine beside git itself. */
 export const hostLock = join(import.meta.dirname, '../host.amd64.lock.json');
@@ -22,6 +23,22 @@ const leaveOut = [
   // Documentation, and settings of what is not there.
   ...['gcc-14-base', 'git-man', 'libsasl2-modules-db', 'openssl-provider-legacy', 'readline-common'],
 ];
+
+/**
+ * Does work that takes the mirror's own locks. Where Debian's mirrors have outgrown one, both are made anew first, as
+ * `./sovereign selftest` does with those of the services.
+ */
+export async function withOwnLocks<T>(work: () => Promise<T>, lock = lockOwn): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof SovereignError) || error.code !== 'stale-lock') throw error;
+    if (error.on !== ownLock && error.on !== hostLock) throw error;
+    note(`${error.what}; refreshing the lock`);
+    await lock();
+    return work();
+  }
+}
 
 /** Pins the mirror's own packages, those of the other lock stay there, and git-lfs for this machine. */
 export async function lockOwn(): Promise<void> {

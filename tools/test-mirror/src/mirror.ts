@@ -18,7 +18,7 @@ import {
 } from '@sovereign/base/testing';
 import { step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
-import { lockPaths } from './locks.ts';
+import { lockPaths, withOwnLocks } from './locks.ts';
 import { repackage } from './repackage.ts';
 
 /** What a package says of itself. */
@@ -106,7 +106,9 @@ async function writeRepositories(
 }
 
 /** The packages made of the locked Debian ones, from the cache where they were made before. */
-export async function debianPackages(): Promise<UnsignedPackage[]> {
+export const debianPackages = (): Promise<UnsignedPackage[]> => withOwnLocks(makePackages);
+
+async function makePackages(): Promise<UnsignedPackage[]> {
   const makers = ['layout', 'repackage'].map((name) => join(import.meta.dirname, `${name}.ts`));
   const shared = ['packages/guest/applets.ts', 'libs/base/testing/apk.ts'].map((path) =>
     join(workspaceRoot(), path),

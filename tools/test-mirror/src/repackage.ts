@@ -4,9 +4,11 @@ import type { Readable } from 'node:stream';
 import { fetchPackages, openDeb, readLock, type Lock, type LockedPackage } from '@sovereign/base';
 import type { ApkFile } from '@sovereign/base/testing';
 import { busyboxLinks } from '@sovereign/guest';
+import { SovereignError } from '@sovereign/report';
 import { elfNeeds } from '@sovereign/rootfs';
 import { extract } from 'tar-stream';
 import { alpinePath, libraryNames, plans, RELEASE, type Plan } from './layout.ts';
+import { ownLock } from './locks.ts';
 import type { PackageInfo } from './mirror.ts';
 
 /** What a package of the mirror says of itself, and its files. */
@@ -22,7 +24,12 @@ export async function repackage(lockPaths: readonly string[]): Promise<Repackage
   const names = locked.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) < index);
   if (twice !== undefined) {
-    throw new Error(`${twice} is in two locks of the mirror: make its own anew by nx run test-mirror:lock`);
+    throw new SovereignError({
+      code: 'stale-lock',
+      what: `${twice} is in two locks of the mirror`,
+      on: ownLock,
+      hint: 'Make its own anew: nx run test-mirror:lock',
+    });
   }
   const debian = new Map<string, ApkFile[]>();
   for (const [index, lock] of locks.entries()) await readDebian(lock, lockPaths[index] ?? '', debian);

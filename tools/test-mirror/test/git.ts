@@ -5,7 +5,7 @@ import { debian, lockDigest, readLock } from '@sovereign/base';
 import { contentKeyed } from '@sovereign/store';
 import { execa } from 'execa';
 import { expect } from 'vitest';
-import { hostLock } from '../src/locks.ts';
+import { hostLock, withOwnLocks } from '../src/locks.ts';
 
 /** How somebody's git asks for what is theirs. */
 export interface GitUser {
@@ -60,7 +60,11 @@ const LARGE = 5_000_000;
 
 /** A real git-lfs pushes and pulls large files of an empty repository, by HTTP and by a token that SSH gives. */
 export async function expectLfs(owner: GitUser, http: string, ssh: string): Promise<void> {
-  const user = { ...owner, programs: await gitLfs(), config: join(owner.scratch, 'lfs.gitconfig') };
+  const user = {
+    ...owner,
+    programs: await withOwnLocks(gitLfs),
+    config: join(owner.scratch, 'lfs.gitconfig'),
+  };
   const work = join(owner.scratch, 'lfs');
   const [here, there] = [join(work, 'here'), join(work, 'there')];
   const files = { one: randomBytes(LARGE), two: randomBytes(LARGE) };

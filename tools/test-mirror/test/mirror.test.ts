@@ -5,7 +5,9 @@ import { gunzipSync } from 'node:zlib';
 import { afterEach, expect, test } from 'vitest';
 import { alpineEffects } from '@sovereign/guest';
 import { makeApk, makeData, makeKey } from '@sovereign/base/testing';
+import { SovereignError } from '@sovereign/report';
 import { debianPackages, makeTestMirror, type TestMirror } from '../src/index.ts';
+import { ownLock, withOwnLocks } from '../src/locks.ts';
 
 let mirror: TestMirror | undefined;
 afterEach(async () => {
@@ -65,6 +67,22 @@ test('it serves what it signed, and nothing beside it', async () => {
   expect((await get('v3.24/main/aarch64/other-1-r0.apk')).status).toBe(404);
   expect((await get('%2e%2e/keys/' + mirror.key.name)).status).toBe(404);
   expect(await readFile(join(mirror.keys, mirror.key.name), 'utf8')).toBe(mirror.key.publicKey);
+});
+
+test('locks of its own that the mirrors of Debian have outgrown are made anew, those of others are not', async () => {
+  let made = 0;
+  const stale = (on: string) => () =>
+    made === 0
+      ? Promise.reject(new SovereignError({ code: 'stale-lock', what: 'a version is gone', on }))
+      : Promise.resolve('done');
+  const lock = () => {
+    made++;
+    return Promise.resolve();
+  };
+  await expect(withOwnLocks(stale('packages/rootfs-sql/debian.lock.json'), lock)).rejects.toThrow('is gone');
+  expect(made).toBe(0);
+  expect(await withOwnLocks(stale(ownLock), lock)).toBe('done');
+  expect(made).toBe(1);
 });
 
 test('every install script of its packages is one that the guest declares', async () => {
