@@ -15,7 +15,8 @@ import { expectSecretsInTheirPlaces } from './planted.ts';
 
 /**
  * All three services by the command line, as in a checkout of somebody with a mirror of their own. Vaultwarden and
- * Forgejo are stand-ins (docs/test-mirror.md); both keep their data on the third.
+ * Forgejo are stand-ins (docs/test-mirror.md); on this machine both keep their data themselves, on the phone on the
+ * third.
  */
 const scratch = mkdtempSync(join(tmpdir(), 'sovereign-all-'));
 const words = ['sql', 'vault', 'forge'];
@@ -86,12 +87,21 @@ async function expectMemory(services: readonly ServiceStatus[], on: readonly str
   expect(services.map(({ memory }) => (memory?.size ?? 0) / 2 ** 20)).toEqual([256, 192, 256]);
 }
 
+/** A repository in Forgejo, and one here that has the same. */
+interface Pushed {
+  /** Commits something, and pushes it; gives the commit. */
+  push: (message: string) => Promise<string>;
+  /** The commit that its branch is at, in Forgejo. */
+  head: () => Promise<string | undefined>;
+}
+
 /** A row of PostgreSQL, an answer of Vaultwarden and a push to Forgejo, at the addresses that were printed. */
 async function expectServes(
   services: readonly ServiceStatus[],
   on: readonly string[],
   repository: string,
-): Promise<void> {
+  databases: readonly string[],
+): Promise<Pushed> {
   const at = (name: string, port: string) =>
     services
       .find((service) => service.name === name)
@@ -101,8 +111,8 @@ async function expectServes(
 
   const asked = [at('sql', 'postgres'), '-XAtc', 'select datname from pg_database'];
   const env = { PGPASSWORD: await secret('sql', 'postgres-password') };
-  const { stdout: databases } = await execa('psql', asked, { env });
-  expect(databases.split('\n')).toEqual(expect.arrayContaining(['vaultwarden', 'forgejo']));
+  const { stdout: found } = await execa('psql', asked, { env });
+  expect(found.split('\n')).toEqual(expect.arrayContaining(['postgres', ...databases]));
 
   const alive = await fetch(new URL('alive', at('vaultwarden', 'web')));
   expect(alive.status).toBe(200);
@@ -122,33 +132,55 @@ async function expectServes(
   const owner = { scratch, password, key: '' };
   const own = (...args: string[]) => git(owner, folder, ...args);
   await own('init', '--quiet', '--initial-branch=main');
-  await own('commit', '--quiet', '--allow-empty', '--message', 'one');
   const address = `${web.replace('//', '//owner@')}owner/${repository}.git`;
-  await own('push', '--quiet', address, 'main');
-  expect(await own('ls-remote', address)).toContain(`${await own('rev-parse', 'HEAD')}\trefs/heads/main`);
+  const head = async () => /^([0-9a-f]{40})\trefs\/heads\/main$/m.exec(await own('ls-remote', address))?.[1];
+  const push = async (message: string) => {
+    await own('commit', '--quiet', '--allow-empty', '--message', message);
+    await own('push', '--quiet', address, 'main');
+    return own('rev-parse', 'HEAD');
+  };
+  const first = await push('one');
+  expect(await head()).toBe(first);
+  return { push, head };
+}
+
+/** What was pushed after the backup is gone, what was there before is there, and Forgejo's health is by a real git. */
+async function expectRestores(on: readonly string[], { push, head }: Pushed): Promise<void> {
+  const before = await head();
+  const to = ['--to', join(scratch, 'backups')];
+  await sovereign('backup', 'forge', ...on, ...to);
+  await sovereign('backup', 'vault', ...on);
+  const after = await push('two');
+  expect(await head()).toBe(after);
+  // Its files are counted as one table more.
+  expect(await sovereign('restore', 'forge', ...on, '--yes')).toMatchObject({ tables: 2 });
+  const healthy = async () => {
+    const { devices } = await clone.json<Status>('status', 'forge', ...on);
+    return devices.flatMap(({ services }) => services).map((service) => service.healthy);
+  };
+  await expect.poll(healthy, { timeout: 60_000, interval: 1_000 }).toEqual([true]);
+  expect(await head()).toBe(before);
+  // Its owner, who was invited, and its key.
+  expect(await sovereign('backup', 'verify', 'vault', ...on)).toMatchObject({ tables: 2, rows: 2 });
 }
 
 async function keepDataOnSql(on: readonly string[]): Promise<void> {
   for (const word of ['vault', 'forge']) await clone.json('settings', word, 'database=sql', ...on);
 }
 
-test('`up --all` on this machine: all three serve, also with other secrets, and a second one changes nothing', async () => {
+test('`up --all` on this machine: all three serve, a second one changes nothing, and what was backed up is restored', async () => {
   const on = ['-s', 'local'];
-  await keepDataOnSql(on);
+  await clone.json('settings', 'vault', 'owner=owner@example.org', ...on);
   const services = await upAll(on);
   await expectMemory(services, on);
-  await expectServes(services, on, 'before');
-  for (const word of words) {
-    const { rotated } = await sovereign<{ rotated: string[] }>('secrets', 'rotate', word, ...on);
-    expect(rotated, word).not.toEqual([]);
-  }
+  const pushed = await expectServes(services, on, 'before', []);
   expect(lasting(await upAll(on))).toEqual(lasting(services));
-  await expectServes(services, on, 'after');
+  await expectRestores(on, pushed);
   // The next test has them on a phone, and this machine has two cores.
   await sovereign('stop', '--all', ...on);
 });
 
-test('`up --all` on a phone: all three serve, a second one changes nothing, and they are back after its restart without the workstation', async () => {
+test('`up --all` on a phone: all three serve, also with other secrets, a second one changes nothing, and they are back after its restart without the workstation', async () => {
   phone = await Phone.start('all-test');
   const on = ['-s', phone.serial, '--yes'];
   // The device is known from its first deploy on.
@@ -156,8 +188,14 @@ test('`up --all` on a phone: all three serve, a second one changes nothing, and 
   await keepDataOnSql(on);
   const services = await upAll(on);
   await expectMemory(services, on);
-  await expectServes(services, on, 'before');
+  const databases = ['vaultwarden', 'forgejo'];
+  await expectServes(services, on, 'before', databases);
+  for (const word of words) {
+    const { rotated } = await sovereign<{ rotated: string[] }>('secrets', 'rotate', word, ...on);
+    expect(rotated, word).not.toEqual([]);
+  }
   expect(lasting(await upAll(on))).toEqual(lasting(services));
+  await expectServes(services, on, 'after', databases);
 
   await phone.run('reboot');
   vi.stubEnv('XDG_CONFIG_HOME', join(clone.home, '.config'));

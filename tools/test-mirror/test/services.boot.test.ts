@@ -97,7 +97,7 @@ test('Forgejo is healthy, closed to strangers, and its first administrator pushe
     'internal-token\nlfs-jwt\noauth2-jwt\nsecret-key\nssh_host\n',
   );
   // Tokens that were made to set the password are gone.
-  expect(await inGuest(service, 'cat /data/forgejo/data/forgejo.db')).toContain('"Tokens":{}');
+  expect(await accounts(service, "SELECT content -> '$.Tokens' FROM user WHERE name = 'owner'")).toBe('{}\n');
 
   expect(await wrong(service)).toEqual([]);
   await expectHealthByGit(service);
@@ -139,6 +139,13 @@ until [ -e /run/asked ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev
   for (const secret of [first, second]) expect(seen).not.toContain(secret.trim());
   await expect.poll(told).toBe('ok\n');
 }
+
+/** Asks, or changes, what the stand-in's database says. */
+const accounts = (service: FoundService, statements: string): Promise<string> =>
+  inGuest(
+    service,
+    `sqlite3 -cmd '.timeout 10000' /data/forgejo/data/forgejo.db <<'end'\n${statements};\nend`,
+  );
 
 /** The credentials of the first administrator. */
 const basic = (password: string) => `Basic ${Buffer.from(`owner:${password}`).toString('base64')}`;
@@ -199,9 +206,10 @@ async function expectGit(
   // After a restart it is the same host, and has all that was pushed. With a second factor the password alone opens
   // nothing, and the start has to do without.
   const secondFactor = (before: boolean, after: boolean) =>
-    inGuest(
+    accounts(
       service,
-      `sed -i 's/"SecondFactor":${before}/"SecondFactor":${after}/' /data/forgejo/data/forgejo.db && grep -c '"SecondFactor":${after}' /data/forgejo/data/forgejo.db`,
+      `UPDATE user SET content = json_set(content, '$.SecondFactor', json('${after}'))
+       WHERE name = 'owner' AND content ->> '$.SecondFactor' = ${before}; SELECT changes()`,
     );
   expect(await secondFactor(false, true)).toBe('1\n');
   await device.stop(definition, 60);

@@ -1,7 +1,7 @@
 // A stand-in for Forgejo, for tests without Alpine's package: it takes the same commands, flags and app.ini, lays out
 // its data in the same way, refuses keys of app.ini that it does not know, fails where the real program fails, and
 // answers the paths that health and the first administrator need. Its repositories are in git.go, their large files
-// in lfs.go.
+// in lfs.go. Its accounts are in a SQLite database, by the program `sqlite3`, which has to be there; not with PostgreSQL.
 //
 // Sources, of Forgejo 15: custom/conf/app.example.ini (keys), docs/admin/command-line.md (commands and flags),
 // docs/user/api-usage.md (tokens, PATCH /admin/users, /user/repos, /user/keys, /repos/OWNER/NAME/keys),
@@ -12,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,6 +22,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -107,13 +109,18 @@ type sshKey struct {
 	ReadOnly bool
 }
 
+// store is what the accounts are: rows of a SQLite database at the path of the real one; a file in its place where
+// they are said to be kept by PostgreSQL, which this speaks not to.
 type store struct {
 	path  string
+	file  bool
+	read  map[string]string
 	Users map[string]*user
 }
 
 func open(ini map[string]string) *store {
 	kept := &store{path: ini["database.PATH"], Users: map[string]*user{}}
+	var content []byte
 	if ini["database.DB_TYPE"] == "postgres" {
 		connection, err := net.DialTimeout("tcp", ini["database.HOST"], 5*time.Second)
 		if err != nil {
@@ -121,26 +128,93 @@ func open(ini map[string]string) *store {
 		}
 		connection.Close()
 		kept.path = filepath.Join(ini[".WORK_PATH"], "data", "stand-in.json")
+		kept.file = true
+		content, err = os.ReadFile(kept.path)
+		if err != nil && !os.IsNotExist(err) {
+			fail("the database cannot be read: %v", err)
+		}
+	} else {
+		content = kept.query("SELECT json_group_object(name, json(content)) FROM user;\n")
 	}
-	content, err := os.ReadFile(kept.path)
-	if os.IsNotExist(err) {
-		kept.save()
-	} else if err != nil {
-		fail("the database cannot be read: %v", err)
-	} else if err := json.Unmarshal(content, kept); err != nil {
-		fail("the database is damaged: %v", err)
+	if len(content) > 0 {
+		if err := json.Unmarshal(content, &kept.Users); err != nil {
+			fail("the database is damaged: %v", err)
+		}
 	}
+	kept.read = kept.rows()
 	return kept
 }
 
+// query runs statements by the image's own sqlite3, on its standard input: they hold secrets. A database that is not
+// there is made, in the mode that Forgejo has it in.
+func (kept *store) query(statements string) []byte {
+	made, err := os.OpenFile(kept.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		fail("the database cannot be opened: %v", err)
+	}
+	found, err := made.Stat()
+	made.Close()
+	if err == nil && found.Size() == 0 {
+		statements = schema + statements
+	}
+	run := exec.Command("sqlite3", "-batch", "-bail", "-noheader", kept.path)
+	run.Stdin = strings.NewReader(".timeout 10000\n" + statements)
+	var said bytes.Buffer
+	run.Stderr = &said
+	content, err := run.Output()
+	if err != nil {
+		fail("the database cannot be used: %v: %s", err, strings.TrimSpace(said.String()))
+	}
+	return content
+}
+
+const schema = `.output /dev/null
+PRAGMA journal_mode = WAL;
+.output stdout
+CREATE TABLE IF NOT EXISTS user (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+`
+
+// rows is what the database holds of each user.
+func (kept *store) rows() map[string]string {
+	rows := map[string]string{}
+	for name, one := range kept.Users {
+		content, _ := json.Marshal(one)
+		rows[name] = string(content)
+	}
+	return rows
+}
+
+// save writes the users that were changed: others may be changed by another process meanwhile.
 func (kept *store) save() {
-	content, _ := json.Marshal(kept)
-	if err := os.WriteFile(kept.path+".new", content, 0o600); err != nil {
-		fail("the database cannot be written: %v", err)
+	if kept.file {
+		content, _ := json.Marshal(kept.Users)
+		if err := os.WriteFile(kept.path+".new", content, 0o600); err != nil {
+			fail("the database cannot be written: %v", err)
+		}
+		if err := os.Rename(kept.path+".new", kept.path); err != nil {
+			fail("the database cannot be written: %v", err)
+		}
+		return
 	}
-	if err := os.Rename(kept.path+".new", kept.path); err != nil {
-		fail("the database cannot be written: %v", err)
+	rows := kept.rows()
+	statements := "BEGIN IMMEDIATE;\n"
+	for name, content := range rows {
+		if kept.read[name] != content {
+			statements += fmt.Sprintf("INSERT OR REPLACE INTO user VALUES (%s, %s);\n", quoted(name), quoted(content))
+		}
 	}
+	for name := range kept.read {
+		if _, there := rows[name]; !there {
+			statements += fmt.Sprintf("DELETE FROM user WHERE name = %s;\n", quoted(name))
+		}
+	}
+	kept.query(statements + "COMMIT;\n")
+	kept.read = rows
+}
+
+// quoted is a text as a literal of SQL.
+func quoted(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 }
 
 func digest(text string) string {
@@ -186,7 +260,12 @@ func serve(ini map[string]string) {
 	if ini["security.INSTALL_LOCK"] != "true" {
 		fail("the installer is open")
 	}
-	open(ini).save()
+	if kept := open(ini); kept.file {
+		kept.save()
+	} else {
+		// A database that was restored is in another mode.
+		kept.query(schema)
+	}
 	served := forge{ini, filepath.Join(ini[".WORK_PATH"], repositories)}
 	served.serveSSH()
 	served.handle()

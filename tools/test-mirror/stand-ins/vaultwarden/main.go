@@ -1,7 +1,7 @@
 // A stand-in for Vaultwarden, for tests without Alpine's package: it takes the same variables and files, lays out its
 // data in the same way, fails where the real program fails, and answers the paths that health is asked by. It keeps
-// no passwords, and speaks to no database: of PostgreSQL it asks only that somebody listens. The file of its SQLite
-// database holds a line for each address that was invited.
+// no passwords. Its SQLite database, by the program `sqlite3`, which has to be there, holds the addresses that were
+// invited; of PostgreSQL it asks only that somebody listens.
 //
 // Sources, of dani-garcia/vaultwarden 1.37: .env.template (names), src/util.rs (get_env: NAME or NAME_FILE, never both),
 // src/config.rs (validate_config), src/main.rs (check_data_folder, check_web_vault, rsa keys), src/api/web.rs (/alive), src/api/admin.rs
@@ -10,15 +10,18 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -86,17 +89,42 @@ func validate() {
 	}
 }
 
+// onPostgres: the data is said to be kept there.
+func onPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgresql://") || strings.HasPrefix(address, "postgres://")
+}
+
+// query runs statements by the image's own sqlite3, on its standard input.
+func query(file, statements string) (string, error) {
+	run := exec.Command("sqlite3", "-batch", "-bail", "-noheader", file)
+	run.Stdin = strings.NewReader(".timeout 10000\n" + statements)
+	var said bytes.Buffer
+	run.Stderr = &said
+	content, err := run.Output()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	return string(content), err
+}
+
+// quoted is a text as a literal of SQL.
+func quoted(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
+
 // database gives what tells whether the database answers.
-func database(data string) func() error {
-	address := setting("DATABASE_URL", filepath.Join(data, "db.sqlite3"))
-	if !strings.HasPrefix(address, "postgresql://") && !strings.HasPrefix(address, "postgres://") {
+func database(address string) func() error {
+	if !onPostgres(address) {
 		file, err := os.OpenFile(address, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			fail("the SQLite database cannot be opened: %v", err)
 		}
 		file.Close()
+		if _, err := query(address, "PRAGMA journal_mode = WAL;\nCREATE TABLE IF NOT EXISTS invitations (email TEXT NOT NULL PRIMARY KEY);\n"); err != nil {
+			fail("the SQLite database cannot be used: %v", err)
+		}
 		return func() error {
-			_, err := os.Stat(address)
+			_, err := query(address, "SELECT count(*) FROM invitations;\n")
 			return err
 		}
 	}
@@ -153,8 +181,11 @@ func admin(file string) func(address string) bool {
 	var lock sync.Mutex
 	logins := 0
 	invited := func(address string) bool {
-		content, err := os.ReadFile(file)
-		return err == nil && strings.Contains(string(content), "invited "+strings.ToLower(address)+"\n")
+		if onPostgres(file) {
+			return false
+		}
+		found, err := query(file, "SELECT email FROM invitations WHERE email = "+quoted(strings.ToLower(address))+";\n")
+		return err == nil && found != ""
 	}
 	http.HandleFunc("GET /admin", func(answer http.ResponseWriter, _ *http.Request) {
 		if token == "" {
@@ -191,10 +222,9 @@ func admin(file string) func(address string) bool {
 			http.Error(answer, "User already exists", http.StatusConflict)
 			return
 		}
-		open, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0o600)
-		if err == nil {
-			_, err = fmt.Fprintf(open, "invited %s\n", strings.ToLower(body.Email))
-			open.Close()
+		err := errors.New("this stand-in does not speak to PostgreSQL")
+		if !onPostgres(file) {
+			_, err = query(file, "INSERT INTO invitations VALUES ("+quoted(strings.ToLower(body.Email))+");\n")
 		}
 		if err != nil {
 			http.Error(answer, err.Error(), http.StatusInternalServerError)
@@ -209,7 +239,8 @@ func main() {
 	if found, err := os.Stat(data); err != nil || !found.IsDir() {
 		fail("data folder %s doesn't exist", data)
 	}
-	answers := database(data)
+	address := setting("DATABASE_URL", filepath.Join(data, "db.sqlite3"))
+	answers := database(address)
 	key(filepath.Join(data, "rsa_key.pem"))
 	web := setting("WEB_VAULT_FOLDER", "web-vault/")
 	if flag("WEB_VAULT_ENABLED", true) {
@@ -228,7 +259,7 @@ func main() {
 	http.HandleFunc("/alive", alive)
 	http.HandleFunc("/api/alive", alive)
 	open := flag("SIGNUPS_ALLOWED", true)
-	invited := admin(setting("DATABASE_URL", filepath.Join(data, "db.sqlite3")))
+	invited := admin(address)
 	http.HandleFunc("POST /identity/accounts/register/send-verification-email", func(answer http.ResponseWriter, request *http.Request) {
 		var body struct{ Email string }
 		_ = json.NewDecoder(request.Body).Decode(&body)
@@ -236,7 +267,7 @@ func main() {
 			http.Error(answer, "Registration not allowed or user already exists", http.StatusBadRequest)
 		}
 	})
-	address := setting("ROCKET_ADDRESS", "127.0.0.1") + ":" + setting("ROCKET_PORT", "8000")
-	fmt.Printf("vaultwarden stand-in on %s\n", address)
-	fail("%v", http.ListenAndServe(address, nil))
+	listen := setting("ROCKET_ADDRESS", "127.0.0.1") + ":" + setting("ROCKET_PORT", "8000")
+	fmt.Printf("vaultwarden stand-in on %s\n", listen)
+	fail("%v", http.ListenAndServe(listen, nil))
 }
