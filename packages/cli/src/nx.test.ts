@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -173,6 +173,9 @@ describe('a run', () => {
         clearInterval(wait);
         fs.rmSync('busy');
       }, 20);`);
+    const temporary = join(root, 'tmp');
+    await mkdir(temporary);
+    vi.stubEnv('TMPDIR', temporary);
     const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     const first = run();
     await expect.poll(() => existsSync(join(root, 'busy'))).toBe(true);
@@ -190,7 +193,9 @@ describe('a run', () => {
     await writeFile(join(root, 'go'), '');
     await Promise.all([first, second]);
     said.mockRestore();
+    vi.unstubAllEnvs();
     expect(existsSync(join(root, 'both'))).toBe(false);
+    expect(await readdir(temporary)).toEqual([]);
   });
 
   it('that a task starts is part of the run it belongs to', async () => {

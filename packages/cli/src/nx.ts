@@ -76,22 +76,25 @@ export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): P
   const before = events === '' ? 0 : readEvents(events).length;
   const folder = mkdtempSync(join(tmpdir(), 'sovereign-nx-'));
   const log = join(folder, 'output.log');
-  const status = await alone(run, env, () => spawnNx(run, environment, log));
-  // A step may fail and its task go on another way: then nothing failed.
-  const failed = status === 0 || events === '' ? undefined : firstError(readEvents(events).slice(before));
-  const silent = status !== 0 && failed === undefined && !run.signal.aborted;
-  const what = silent ? nxMessage(readFileSync(log, 'utf8')) : undefined;
-  // The output is kept only where it is the one thing that can tell more.
-  if (!silent) rmSync(folder, { recursive: true, force: true });
-  run.signal.throwIfAborted();
-  if (failed !== undefined) throw failed;
-  if (!silent) return;
-  throw new SovereignError({
-    code: 'nx-failed',
-    what: what ?? `${run.targets.join(', ')} failed`,
-    on: run.projects?.join(', '),
-    hint: `What the tools printed is in ${log}; --verbose shows it as it comes`,
-  });
+  let silent = false;
+  try {
+    const status = await alone(run, env, () => spawnNx(run, environment, log));
+    // A step may fail and its task go on another way: then nothing failed.
+    const failed = status === 0 || events === '' ? undefined : firstError(readEvents(events).slice(before));
+    silent = status !== 0 && failed === undefined && !run.signal.aborted;
+    run.signal.throwIfAborted();
+    if (failed !== undefined) throw failed;
+    if (!silent) return;
+    throw new SovereignError({
+      code: 'nx-failed',
+      what: nxMessage(readFileSync(log, 'utf8')) ?? `${run.targets.join(', ')} failed`,
+      on: run.projects?.join(', '),
+      hint: `What the tools printed is in ${log}; --verbose shows it as it comes`,
+    });
+  } finally {
+    // The output is kept only where it is the one thing that can tell more.
+    if (!silent) rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /**
