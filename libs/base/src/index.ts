@@ -12,6 +12,7 @@ export {
   describeSize,
   lockDigest,
   lockPath,
+  lockPaths,
   lockSchema,
   readLock,
   refuseOlder,

@@ -34,13 +34,19 @@ export type Lock = z.output<typeof lockSchema>;
 export type LockedPackage = Lock['packages'][number];
 
 /**
- * Where the lock of a folder is. One of packages that other keys than Alpine's own vouch for (a mirror of somebody's
- * packages, or of tests) has a name that Git ignores: it must not pass for Alpine's.
+ * Name of a lock. One of packages that other keys than Alpine's own vouch for (a mirror of somebody's packages, or of
+ * tests) has a name that Git ignores: it must not pass for Alpine's.
  */
-export const lockPath = ({ folder }: { folder: string }, base: Lock['base']): string => {
-  const own = base === 'alpine' && (process.env.SOVEREIGN_ALPINE_KEYS ?? '') !== '';
-  return join(folder, own ? 'alpine.local.lock.json' : `${base}.lock.json`);
-};
+const lockName = (base: Lock['base'], own: boolean): string =>
+  own && base === 'alpine' ? 'alpine.local.lock.json' : `${base}.lock.json`;
+
+/** Where the lock of a folder is, by the keys that are set. */
+export const lockPath = ({ folder }: { folder: string }, base: Lock['base']): string =>
+  join(folder, lockName(base, (process.env.SOVEREIGN_ALPINE_KEYS ?? '') !== ''));
+
+/** Where the lock of a folder is, whatever keys are set: one of these. */
+export const lockPaths = ({ folder }: { folder: string }, base: Lock['base']): string[] =>
+  [false, true].map((own) => join(folder, lockName(base, own)));
 
 /** @throws SovereignError `bad-lock` for what is no JSON, such as a conflict that Git left, or no lock */
 export async function readLock(path: string): Promise<Lock> {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { glob } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { compareLocks, describeChange, describeSize, readLock, type Lock } from '@sovereign/base';
+import { compareLocks, describeChange, describeSize, lockPaths, readLock, type Lock } from '@sovereign/base';
 import { note, SovereignError } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
 import { runNx, type NxRun } from './nx.ts';
@@ -15,16 +15,13 @@ function lockedBy(root: string, file = ''): string {
   return path.startsWith('libs/') ? `@sovereign/${folder}` : folder;
 }
 
-/** The services of a run that have no lock for its base, neither of its own keys' packages nor of other ones'. */
-const withoutLock = ({ services }: Session, { base, root, projects = [] }: NxRun): FoundService[] =>
-  services.filter(
-    ({ project }) =>
-      base !== undefined &&
-      projects.includes(project) &&
-      ![`${base}.lock.json`, `${base}.local.lock.json`].some((name) =>
-        existsSync(join(root, 'packages', project, name)),
-      ),
-  );
+/** The services of a run that have no lock for its base; whose keys are set may be known to Nx alone, by .env.local. */
+function withoutLock({ services }: Session, { base, root, projects = [] }: NxRun): FoundService[] {
+  if (base === undefined) return [];
+  const hasLock = (project: string) =>
+    lockPaths({ folder: join(root, 'packages', project) }, base).some((path) => existsSync(path));
+  return services.filter(({ project }) => projects.includes(project) && !hasLock(project));
+}
 
 /**
  * Runs targets; a lock that is not there yet, or that its mirror has outgrown, is made on the way, unless `--locked`:

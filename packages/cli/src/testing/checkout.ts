@@ -14,8 +14,8 @@ export interface FakeCheckout {
 
 /**
  * A checkout with a stand-in in the place of Nx: `source` is its body, with `fs`, `argv` (the words), `line` (the same
- * joined) and `announce` (appends an event) to use. The base is chosen already, every service
- * has a lock that is empty, and events go to a file.
+ * joined) and `announce` (appends an event) to use. The base is chosen already, every service has a lock that is empty,
+ * and events go to a file.
  */
 export async function fakeCheckout(source = ''): Promise<FakeCheckout> {
   const root = await mkdtemp(join(tmpdir(), 'check out-'));
