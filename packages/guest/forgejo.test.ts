@@ -217,12 +217,15 @@ describe.each(shells)('the health of Forgejo under %s', (_name, shell) => {
     expect(calls()).toEqual(['']);
   });
 
-  test('goes by nothing that was found before a start, and is not held up by one that was killed', () => {
+  test.each([
+    // No process has this number.
+    ['is gone', '99999999 1\n'],
+    ['had the number of another', `${process.pid} 1\n`],
+  ])('goes by nothing that was found before a start, and is not held up by one that %s', (_case, mark) => {
     forgejo('git');
     guest.write('data/sovereign.json', '{\n  "initialised": true\n}\n');
     guest.write('config/guest.conf', 'setting url http://localhost:13000/\n');
-    // No process has this number.
-    guest.write('git-asking', '99999999\n');
+    guest.write('git-asking', mark);
     expect(forgejo('initialise')).toMatchObject({ status: 0 });
     expect(forgejo('health').status).toBe(75);
     expect(forgejo('git').status).toBe(0);
