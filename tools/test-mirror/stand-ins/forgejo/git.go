@@ -149,13 +149,8 @@ func (f forge) overHTTP(answer http.ResponseWriter, request *http.Request, servi
 	if service == "git-receive-pack" {
 		scope = "write:repository"
 	}
-	name, kept := f.signed(answer, request, scope)
+	_, kept, repository := f.asked(answer, request, scope)
 	if kept == nil {
-		return
-	}
-	repository, err := f.asked(name, kept, request)
-	if err != nil {
-		http.Error(answer, err.Error(), http.StatusNotFound)
 		return
 	}
 	kind := "result"
@@ -169,9 +164,18 @@ func (f forge) overHTTP(answer http.ResponseWriter, request *http.Request, servi
 	}
 }
 
-// asked is the repository that a request is of.
-func (f forge) asked(name string, kept *store, request *http.Request) (string, error) {
-	return f.repository(name, kept.Users[name], request.PathValue("owner")+"/"+request.PathValue("repository"))
+// asked gives the user of a request and the repository that it is of; where there is none, the request is answered.
+func (f forge) asked(answer http.ResponseWriter, request *http.Request, scope string) (string, *store, string) {
+	name, kept := f.signed(answer, request, scope)
+	if kept == nil {
+		return "", nil, ""
+	}
+	repository, err := f.repository(name, kept.Users[name], request.PathValue("owner")+"/"+request.PathValue("repository"))
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusNotFound)
+		return "", nil, ""
+	}
+	return name, kept, repository
 }
 
 func (f forge) handle() {
@@ -222,15 +226,11 @@ func (f forge) handle() {
 		fmt.Fprint(answer, "{}")
 	})
 	http.HandleFunc("DELETE /api/v1/repos/{owner}/{repository}", func(answer http.ResponseWriter, request *http.Request) {
-		name, kept := f.signed(answer, request, "write:repository")
+		name, kept, repository := f.asked(answer, request, "write:repository")
 		if kept == nil {
 			return
 		}
-		repository, err := f.asked(name, kept, request)
-		if err == nil {
-			err = os.RemoveAll(filepath.Join(f.root, repository))
-		}
-		if err != nil {
+		if err := os.RemoveAll(filepath.Join(f.root, repository)); err != nil {
 			http.Error(answer, err.Error(), http.StatusNotFound)
 			return
 		}
@@ -246,25 +246,13 @@ func (f forge) handle() {
 		}
 	})
 	http.HandleFunc("POST /api/v1/repos/{owner}/{repository}/keys", func(answer http.ResponseWriter, request *http.Request) {
-		name, kept := f.signed(answer, request, "write:repository")
-		if kept == nil {
-			return
+		if name, kept, opens := f.asked(answer, request, "write:repository"); kept != nil {
+			addKey(answer, request, name, kept, opens)
 		}
-		opens, err := f.asked(name, kept, request)
-		if err != nil {
-			http.Error(answer, err.Error(), http.StatusNotFound)
-			return
-		}
-		addKey(answer, request, name, kept, opens)
 	})
 	http.HandleFunc("GET /api/v1/repos/{owner}/{repository}/keys", func(answer http.ResponseWriter, request *http.Request) {
-		name, kept := f.signed(answer, request, "read:repository")
+		name, kept, opened := f.asked(answer, request, "read:repository")
 		if kept == nil {
-			return
-		}
-		opened, err := f.asked(name, kept, request)
-		if err != nil {
-			http.Error(answer, err.Error(), http.StatusNotFound)
 			return
 		}
 		listed := []map[string]any{}
