@@ -19,7 +19,7 @@ export const containedApko =
     const late = AbortSignal.timeout(deadline);
     const out = { source: folder, target: '/out', write: true };
     try {
-      return await runApart((...run) => tools.run(...run), [`/src/${basename(path)}`, ...args], {
+      return await runApart(tools, [`/src/${basename(path)}`, ...args], {
         folder: out,
         name: 'apko',
         options: {

@@ -49,7 +49,8 @@ test('a device tells its memory with everything else, in kB of /proc', async () 
 test('what a machine holds is what all of its processes hold', async () => {
   const { host } = new Workstation();
   const machine = spawn('sh', ['-c', 'sleep 1000 & wait'], { detached: true, stdio: 'ignore' });
-  const pid = machine.pid ?? 0;
+  const { pid } = machine;
+  if (pid === undefined) throw new Error('it was not started');
   onTestFinished(() => void process.kill(-pid));
   const state = join(host.root, 'services/sql/state');
   mkdirSync(state, { recursive: true });

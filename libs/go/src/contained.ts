@@ -31,7 +31,7 @@ export const containedGo =
         await writeFile(join(scratch, 'settings'), script, { mode: 0o600 });
         argv = ['sh', '-c', SCRIPT, inside(join(scratch, 'settings')), ...command];
       }
-      const { exitCode, stdout, stderr } = await runApart((...run) => tools.run(...run), argv, {
+      const { exitCode, stdout, stderr } = await runApart(tools, argv, {
         folder: { source: scratch, target: inside(scratch) },
         name: 'go',
         options: {

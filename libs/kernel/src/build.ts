@@ -51,7 +51,7 @@ export const imageKey = (source: Digested, config: string, tools: ToolRunner): s
   sha256(canonicalJson({ ...decidedBy(source, tools), config }));
 
 /** Digest of what trees of objects have in common that differ in their configuration alone. */
-export const treeKey = (source: Digested, tools: ToolRunner): string =>
+const treeKeyOf = (source: Digested, tools: ToolRunner): string =>
   sha256(canonicalJson(decidedBy(source, tools)));
 
 export interface BuildOptions {
@@ -76,11 +76,12 @@ export async function build(
     const fill = async (folder: string) => {
       const opened = await openSource();
       const tree = join(folder, 'tree');
-      const kept = !fresh && (await takeEntry('kernel-tree', treeKey(source, tools), tree));
+      const treeKey = treeKeyOf(source, tools);
+      const kept = !fresh && (await takeEntry('kernel-tree', treeKey, tree));
       if (!kept) await mkdir(tree);
       await compileImage({ source: opened.folder, tree, kept }, config, tools, folder, handle);
       if (fresh) await rm(tree, { recursive: true });
-      else await putEntry('kernel-tree', treeKey(source, tools), tree, KEEP_TREES);
+      else await putEntry('kernel-tree', treeKey, tree, KEEP_TREES);
     };
     const key = imageKey(source, config, tools);
     let { folder, cached } = await contentKeyed('kernel', key, fill, KEEP);

@@ -15,6 +15,6 @@ export {
 } from './source-lock.ts';
 export { kernelSource, type KernelSource } from './source.ts';
 export { baseTargets, configure, makeConfig } from './configure.ts';
-export { build, compileTargets, imageKey, type BuildOptions, type BuiltKernel } from './build.ts';
+export { build, compileTargets, imageKey, type BuiltKernel } from './build.ts';
 export { menuconfig } from './menuconfig.ts';
 export type { ToolRunner } from './runner.ts';

@@ -68,7 +68,10 @@ export async function step<T>(
 /** Errors that a step has announced. */
 const announced = new WeakSet<SovereignError>();
 
-/** Does work whose error is announced under this name, unless a step of it has done so: who follows the events knows of no other. */
+/**
+ * Does work whose error is announced under this name, unless a step of it has done so: who follows the events knows of
+ * no other.
+ */
 export async function announcing<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

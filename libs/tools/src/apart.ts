@@ -13,17 +13,17 @@ export interface Apart {
 const SCRIPT = '"$@" >"$0.stdout" 2>"$0.stderr"; echo $? >"$0.status"';
 
 /**
- * Runs a program whose two streams are wanted one by one, and that may fail: `run` of the tools joins them, and tells of
- * a program that fails no more than its last lines.
+ * Runs a program whose two streams are wanted one by one, and that may fail: the tools' own `run` joins them, and tells
+ * of a program that fails no more than its last lines.
  * @param folder bound for writing; `NAME.stdout`, `NAME.stderr` and `NAME.status` are left in it
  * @throws SovereignError where the program could not be run at all
  */
-export async function runApart(
-  run: (argv: readonly string[], options: RunOptions) => Promise<void>,
+export async function runApart<Options extends RunOptions>(
+  tools: { run(argv: readonly string[], options: Options): Promise<void> },
   argv: readonly string[],
-  { folder, name, options }: { folder: Bind; name: string; options: RunOptions },
+  { folder, name, options }: { folder: Bind; name: string; options: Options },
 ): Promise<Apart> {
-  await run(['sh', '-c', SCRIPT, `${folder.target}/${name}`, ...argv], options);
+  await tools.run(['sh', '-c', SCRIPT, `${folder.target}/${name}`, ...argv], options);
   const read = (stream: string) => readFile(join(folder.source, `${name}.${stream}`), 'utf8');
   const [status, stdout, stderr] = await Promise.all([read('status'), read('stdout'), read('stderr')]);
   return { exitCode: Number(status), stdout, stderr };
