@@ -6,15 +6,19 @@ const status = { noRepository: 10, locked: 11, wrongPassword: 12 } as const;
 /** Lines of what restic printed that an error repeats. */
 const LAST_LINES = 5;
 
-/** What a failure of restic means, by its exit status and by what it printed. */
+/**
+ * What a failure of restic means, by its exit status and by what it printed.
+ * @param said on standard error, by the command whose output was to be kept
+ */
 export function resticFailed(
   repository: string,
   verb: string,
   exitCode: number | undefined,
   output: string,
+  said = '',
 ): SovereignError {
-  const said = messages(output);
-  const text = said.join('\n');
+  const printed = messages(output);
+  const text = printed.join('\n');
   const error = (code: string, what: string, hint: string): SovereignError =>
     new SovereignError({ code, what, on: repository, hint });
   if (exitCode === status.noRepository) {
@@ -45,7 +49,7 @@ export function resticFailed(
       'Make room there; earlier backups stay as they were',
     );
   }
-  if (text.includes('command failed')) return commandFailed(output, error);
+  if (text.includes('command failed')) return commandFailed(said, error);
   if (
     /ciphertext verification failed|repository contains errors|unexpected pack|does not match|no such file or directory|invalid data returned|unable to load index|not found in/i.test(
       text,
@@ -53,23 +57,22 @@ export function resticFailed(
   ) {
     return error(
       'damaged-repository',
-      `the repository is damaged: ${said.at(-1) ?? 'restic says no more'}`,
+      `the repository is damaged: ${printed.at(-1) ?? 'restic says no more'}`,
       'Make a backup to another place now (--to). What can be saved of this one: https://restic.readthedocs.io/en/stable/077_troubleshooting.html',
     );
   }
   return error(
     'restic-failed',
     `restic ${verb} ended with status ${exitCode ?? 'unknown'}`,
-    `It printed: ${said.slice(-LAST_LINES).join('; ') || 'nothing'}`,
+    `It printed: ${printed.slice(-LAST_LINES).join('; ') || 'nothing'}`,
   );
 }
 
-/** What the guest said on standard error, which restic passes on. */
 function commandFailed(
-  output: string,
+  said: string,
   error: (code: string, what: string, hint: string) => SovereignError,
 ): SovereignError {
-  const reasons = [...output.matchAll(/sovereign: ([^"\n]*)/g)].map(([, reason]) => reason ?? '');
+  const reasons = [...said.matchAll(/^sovereign: (.*)/gm)].map(([, reason]) => reason ?? '');
   return error(
     'cut-backup',
     `the backup was cut: ${reasons.at(-1) ?? 'the guest did not send all of it'}`,

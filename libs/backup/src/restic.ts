@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SovereignError } from '@sovereign/report';
 import { execa } from 'execa';
@@ -51,6 +54,7 @@ async function run(
   verb: string,
   args: readonly string[],
   signal?: AbortSignal,
+  reason?: () => Promise<string>,
 ): Promise<string> {
   const { failed, exitCode, stdout, stderr } = await execa(
     repository.program,
@@ -64,7 +68,9 @@ async function run(
     },
   );
   signal?.throwIfAborted();
-  if (failed) throw resticFailed(repository.name, verb, exitCode, `${stdout}\n${stderr}`);
+  if (failed) {
+    throw resticFailed(repository.name, verb, exitCode, `${stdout}\n${stderr}`, await reason?.());
+  }
   return stdout;
 }
 
@@ -99,7 +105,8 @@ export interface NewSnapshot {
 
 /**
  * Keeps what a command prints as one file of a new snapshot; a command that fails leaves none. Its output goes to restic
- * alone, so that nothing between them can take a cut for the end.
+ * alone, so that nothing between them can take a cut for the end. What it says on standard error goes to a file: restic
+ * passes it on as well, but for what comes at the command's end, which it may lose.
  */
 export async function backupCommand(
   repository: Repository,
@@ -107,20 +114,26 @@ export async function backupCommand(
   command: readonly string[],
   signal?: AbortSignal,
 ): Promise<NewSnapshot> {
+  const folder = await mkdtemp(join(tmpdir(), 'sovereign-backup-'));
+  const said = join(folder, 'said');
   const args = [
     '--stdin-from-command',
     ...['--stdin-filename', snapshot.path.slice(1)],
     ...['--host', snapshot.device],
     ...Object.entries(snapshot.about).flatMap(([key, value]) => ['--tag', `${key}=${value}`]),
-    '--',
+    ...['--', 'sh', '-c', 'exec "$@" 2>"$0"', said],
     ...command,
   ];
-  const lines = (await run(repository, 'backup', args, signal)).split('\n');
-  for (const line of lines) {
-    const parsed = summarySchema.safeParse(tryJson(line));
-    if (!parsed.success) continue;
-    const { snapshot_id: id, total_bytes_processed: bytes, data_added_packed: added } = parsed.data;
-    return { id, bytes, added };
+  try {
+    const text = await run(repository, 'backup', args, signal, () => readFile(said, 'utf8').catch(() => ''));
+    for (const line of text.split('\n')) {
+      const parsed = summarySchema.safeParse(tryJson(line));
+      if (!parsed.success) continue;
+      const { snapshot_id: id, total_bytes_processed: bytes, data_added_packed: added } = parsed.data;
+      return { id, bytes, added };
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
   throw resticFailed(repository.name, 'backup', 0, 'it told of no snapshot');
 }
