@@ -548,6 +548,36 @@ echo 'Switching ipn state NoState -> NeedsLogin' >daemon; sleep 2; cp with-url s
     expect(runs(await daemonPid())).toBe(true);
   });
 
+  test.each([
+    ['by an address', ['login'], '', 'url https://control.example/register/stand-in\n'],
+    ['with another key', ['login', '-'], 'another\n', 'running\n'],
+  ])('a login %s right after a refused key waits for the next daemon', async (_how, words, input, said) => {
+    guest.says('NeedsLogin', { url: 'https://control.example/register/stand-in' });
+    guest.write('with-url', guest.read('says'));
+    guest.says('NeedsLogin');
+    guest.write('without', guest.read('says'));
+    const run = guest.begin();
+    await told('needs-login');
+    guest.on('up', `echo 'backend error: invalid key' >&2; exit 1`);
+    expect(guest.call('tailnet', ['login', '-'], 'bad\n').stdout).toBe('refused invalid key\n');
+    await once(run, 'exit');
+    guest.write('says', '');
+    guest.program(
+      'tailscaled',
+      `cd '${guest.folder}'; exec 4<>daemon; sleep 2; cp without says; while read -r line <&4; do :; done`,
+    );
+    guest.on(
+      'up',
+      `[ -s says ] || { echo 'failed to connect to local tailscaled' >&2; exit 1; }
+case "$*" in *auth-key*) ;; *) cp with-url says ;; esac`,
+    );
+    guest.begin();
+    expect(guest.call('tailnet', words, input)).toEqual(
+      expect.objectContaining({ status: 0, stdout: said, stderr: '' }),
+    );
+    expect(ups()).toHaveLength(2);
+  });
+
   test('logs in with a key from standard input, and keeps it nowhere', async () => {
     guest.begin();
     await told('needs-login');
