@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -95,13 +96,15 @@ describe('a clock that is wrong', () => {
 describe('the way between', () => {
   /** Does something to the path under a statement, which is answered only once that is done. */
   async function underStatement(change: () => Promise<void>): Promise<void> {
+    // The connection of a statement before may be there for a while: its end has to find the new path too.
+    const mark = randomUUID();
     const asking = sql.query(
       sql.node.address,
-      `do $$ begin while not exists (select from pg_class where relname = 'let_go') loop perform pg_sleep(0.1); end loop; end $$;
+      `do $$ begin /* ${mark} */ while not exists (select from pg_class where relname = 'let_go') loop perform pg_sleep(0.1); end loop; end $$;
       select 'still there'`,
     );
     await expect
-      .poll(() => sql.atHome("select count(*) from pg_stat_activity where query like 'do %'"), {
+      .poll(() => sql.atHome(`select count(*) from pg_stat_activity where query like 'do %${mark}%'`), {
         timeout: PATIENCE,
         interval: 500,
       })
