@@ -1,9 +1,3 @@
-export {
-  debianPackages,
-  makeTestMirror,
-  type MirrorOptions,
-  type PackageInfo,
-  type TestMirror,
-  type UnsignedPackage,
-} from './mirror.ts';
+export { debianPackages, makeTestMirror, type MirrorOptions, type TestMirror } from './mirror.ts';
+export type { PackageInfo, UnsignedPackage } from './package.ts';
 export { standInPrograms } from './stand-ins.ts';

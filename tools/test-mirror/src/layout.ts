@@ -1,5 +1,5 @@
 import type { ApkFile } from '@sovereign/base/testing';
-import type { PackageInfo } from './mirror.ts';
+import type { PackageInfo } from './package.ts';
 
 /** An Alpine package of the mirror: what it is called, and what of the Debian packages it takes. */
 export interface Plan extends Omit<PackageInfo, 'version' | 'origin'> {

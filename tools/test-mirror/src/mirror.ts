@@ -11,27 +11,17 @@ import {
   makeData,
   makeIndex,
   makeKey,
-  type ApkData,
-  type ApkOptions,
   type MadeApk,
   type SigningKey,
 } from '@sovereign/base/testing';
 import { step } from '@sovereign/report';
 import { canonicalJson, contentKeyed, sha256, sha256File, workspaceRoot } from '@sovereign/store';
 import { lockPaths, withOwnLocks } from './locks.ts';
+import type { PackageInfo, UnsignedPackage } from './package.ts';
 import { repackage } from './repackage.ts';
-
-/** What a package says of itself. */
-export type PackageInfo = Omit<ApkOptions, 'files' | 'data'>;
 
 /** When packages were built that say nothing else: the first second of 2026. */
 const BUILD_TIME = 1_767_225_600;
-
-/** A package before it is signed. */
-export interface UnsignedPackage {
-  info: PackageInfo;
-  data: ApkData;
-}
 
 export interface MirrorOptions {
   /** The packages; those that are made of the locked Debian ones where not given. */

@@ -9,7 +9,7 @@ import { elfNeeds } from '@sovereign/rootfs';
 import { extract } from 'tar-stream';
 import { alpinePath, libraryNames, plans, RELEASE, type Plan } from './layout.ts';
 import { ownLock } from './locks.ts';
-import type { PackageInfo } from './mirror.ts';
+import type { PackageInfo } from './package.ts';
 
 /** What a package of the mirror says of itself, and its files. */
 export interface Repackaged {

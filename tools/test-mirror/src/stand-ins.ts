@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeData, type ApkFile } from '@sovereign/base/testing';
 import { buildPrograms } from '@sovereign/go';
-import type { PackageInfo, UnsignedPackage } from './mirror.ts';
+import type { PackageInfo, UnsignedPackage } from './package.ts';
 
 /** Folder of the stand-ins' Go modules. */
 const folder = join(import.meta.dirname, '../stand-ins');
