@@ -70,7 +70,11 @@ function outputs(clone: Clone): Record<string, string> {
   );
 }
 
-const cache = (token: string) => ({ SOVEREIGN_CACHE_SERVER: server.url, SOVEREIGN_CACHE_TOKEN: token });
+const cache = (token: string) => ({
+  SOVEREIGN_CACHE_SERVER: server.url,
+  SOVEREIGN_CACHE_TOKEN: token,
+  SOVEREIGN_CACHE_SILENCE: '60',
+});
 
 test('two clones in other surroundings build the same bytes', async () => {
   const first = await build(one, { ...cache(WRITE), SOVEREIGN_CACHE_WAIT: '600' });

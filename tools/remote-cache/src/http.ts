@@ -38,9 +38,18 @@ export function ask({ url, method, headers, body, silence, signal }: Ask): Promi
       headers: { ...headers, ...expect },
       agent: false,
       signal,
-      timeout: silence,
+      timeout: silence / 2,
     });
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${silence / 1000} s`)));
+    // In two halves: where this process itself stood still, one is over at once, and what came meanwhile is read in the other.
+    sent.once('socket', (socket) => {
+      let before: number | undefined;
+      socket.on('timeout', () => {
+        const moved = socket.bytesRead + socket.bytesWritten;
+        if (moved === before) sent.destroy(new Error(`no answer within ${silence / 1000} s`));
+        before = moved;
+        socket.setTimeout(silence / 2);
+      });
+    });
     sent.on('error', reject);
     let answered = false;
     sent.on('response', (answer) => {
@@ -56,6 +65,8 @@ export function ask({ url, method, headers, body, silence, signal }: Ask): Promi
     // Who refuses does so before the body; one that does not know the question gets the body all the same.
     const begin = () => {
       clearTimeout(timer);
+      // Once: it may say so after it was waited for.
+      sent.off('continue', begin);
       // An answer before the end of what is sent is the whole answer; how sending ended does not matter then.
       if (!sent.destroyed && !answered)
         body.sendTo(sent).catch((error: unknown) => sent.destroy(error as Error));

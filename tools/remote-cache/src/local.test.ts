@@ -39,6 +39,7 @@ async function cacheServer() {
       SOVEREIGN_CACHE_SERVER: url,
       SOVEREIGN_CACHE_TOKEN: token,
       SOVEREIGN_CACHE_WAIT: '60',
+      SOVEREIGN_CACHE_SILENCE: '60',
     }),
   };
 }
@@ -75,10 +76,11 @@ test('two builds at once in one checkout do not disturb each other', { timeout: 
   const one = workspace();
   for (const name of projects) gate(one, name);
   const runs = [one.build(as(WRITE)), one.build(as(WRITE))];
-  // Both are in the middle of the same task.
-  await expect.poll(() => begun(one), { timeout: 60_000 }).toBeGreaterThan(1);
+  // Both are in the middle of the same tasks: neither finds what the other has made.
+  await expect.poll(() => begun(one), { timeout: 60_000 }).toBe(runs.length * projects.length);
   open(one);
-  for (const run of runs) succeeded(one, await run);
+  // What the one has made is written by the other as well.
+  for (const result of await Promise.all(runs)) succeeded(one, result);
   const third = await one.build({});
   succeeded(one, third);
   expect(third.ran).toEqual([]);
@@ -92,7 +94,9 @@ test(
     const [one, other] = [workspace(), workspace()];
     for (const each of [one, other]) for (const name of projects) gate(each, name);
     const runs = [one, other].map((each) => [each, each.build(as(WRITE))] as const);
-    for (const [each] of runs) await expect.poll(() => begun(each), { timeout: 60_000 }).toBeGreaterThan(0);
+    // All of each: what has not begun would be served what the other has made.
+    for (const [each] of runs)
+      await expect.poll(() => begun(each), { timeout: 60_000 }).toBe(projects.length);
     for (const [each] of runs) open(each);
     for (const [each, run] of runs) {
       const result = await run;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { startProxy, type Proxy } from './proxy.ts';
 import { isCacheSet, NX_SERVER, NX_TOKEN, readProxySettings, TOKEN } from './settings.ts';
+import { usual } from './upstream.ts';
 
 /** The proxies of the runs that are under way, by Nx's name for the run: a daemon serves several at once. */
 const running = new Map<string, { proxy: Proxy; wait: number }>();
@@ -23,9 +24,9 @@ export async function openForRun({ id, workspaceRoot }: RunContext, env = proces
   const settings = readProxySettings(env);
   try {
     if (typeof settings === 'string') throw new Error(settings);
-    const { server, token, wait } = settings;
+    const { server, token, wait, silence } = settings;
     const folder = join(workspaceRoot, '.nx');
-    const proxy = await startProxy({ server, token, folder, warn });
+    const proxy = await startProxy({ server, token, folder, warn, limits: { ...usual, silence } });
     running.set(id, { proxy, wait });
     env[NX_SERVER] = proxy.url;
     env[NX_TOKEN] = proxy.token;

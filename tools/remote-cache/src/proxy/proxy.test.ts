@@ -4,6 +4,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { sha256 } from '@sovereign/store';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { digestHeader } from '../protocol.ts';
@@ -18,6 +19,7 @@ import {
 } from '../testing/misbehaving.ts';
 import { get, put, READ } from '../testing/client.ts';
 import { startProxy, type Proxy } from './proxy.ts';
+import { readProxySettings } from './settings.ts';
 import { usual } from './upstream.ts';
 
 let folder: string;
@@ -178,12 +180,55 @@ test('a server that takes its time to store what it got is waited for', async ()
   expect(warnings).toEqual([]);
 });
 
+test('a moment in which this process stood still is not the silence of the server', async () => {
+  const whole = await artifact();
+  server = await misbehave([
+    (_, response) => {
+      // The server is in this process, too.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
+      hit(response, whole);
+    },
+  ]);
+  const { url, token } = await open(server.url, { silence: 2_000 });
+  expect((await get(url, '1', token)).status).toBe(200);
+  expect(warnings).toEqual([]);
+});
+
+test('a server that is slow to say that it wants an artifact gets it once', async () => {
+  const bodies: string[] = [];
+  server = await misbehave([missing], (request, response) => {
+    // By then it was waited for no longer.
+    void text(request).then((body) => {
+      bodies.push(body);
+      response.writeContinue();
+      setTimeout(() => response.writeHead(200).end(), 200);
+    });
+  });
+  const { url, token, close } = await open(server.url);
+  expect((await put(url, '1', 'x'.repeat(300_000), { token })).status).toBe(200);
+  await close(40_000);
+  expect(bodies).toEqual(['x'.repeat(300_000)]);
+  expect(warnings).toEqual([]);
+});
+
 test('uploads that are not done in time are dropped, and said', async () => {
   server = await misbehave([missing], uploads['an answer that never comes']);
   const { url, token, close } = await open(server.url);
   for (const key of ['1', '2', '3']) await put(url, key, 'x', { token });
   await close(100);
   expect(warnings).toEqual([expect.stringContaining('3 artifacts were not sent in time')]);
+});
+
+test('a server may be silent for 4 s, or as long as is set', () => {
+  const read = (silence: string) =>
+    readProxySettings({
+      SOVEREIGN_CACHE_SERVER: 'http://nas:8125',
+      SOVEREIGN_CACHE_TOKEN: READ,
+      SOVEREIGN_CACHE_SILENCE: silence,
+    });
+  expect(read('')).toMatchObject({ silence: 4_000 });
+  expect(read('60')).toMatchObject({ silence: 60_000 });
+  for (const none of ['0', '-1', '1.5', 'long']) expect(read(none)).toMatch(/^SOVEREIGN_CACHE_SILENCE /);
 });
 
 describe('the proxy itself', () => {

@@ -2,6 +2,7 @@
 export const SERVER = 'SOVEREIGN_CACHE_SERVER';
 export const TOKEN = 'SOVEREIGN_CACHE_TOKEN';
 export const WAIT = 'SOVEREIGN_CACHE_WAIT';
+export const SILENCE = 'SOVEREIGN_CACHE_SILENCE';
 
 /** Nx's own names for the same: its client reads them, so what it finds there is the proxy's. */
 export const NX_SERVER = 'NX_SELF_HOSTED_REMOTE_CACHE_SERVER';
@@ -13,6 +14,8 @@ export interface ProxySettings {
   token: string;
   /** At the end of a run, what is still to be sent gets so long, in milliseconds. */
   wait: number;
+  /** Without a byte in either direction for so long the server counts as gone, in milliseconds. */
+  silence: number;
 }
 
 const value = (env: NodeJS.ProcessEnv, name: string): string | undefined =>
@@ -37,5 +40,7 @@ export function readProxySettings(env: NodeJS.ProcessEnv): ProxySettings | strin
   if (!/^[\x21-\x7e]+$/.test(token)) return `${TOKEN} holds no token`;
   const wait = value(env, WAIT) ?? '10';
   if (!/^\d{1,5}$/.test(wait)) return `${WAIT} is no number of seconds`;
-  return { server, token, wait: Number(wait) * 1000 };
+  const silence = value(env, SILENCE) ?? '4';
+  if (!/^[1-9]\d{0,4}$/.test(silence)) return `${SILENCE} is no number of seconds from 1 on`;
+  return { server, token, wait: Number(wait) * 1000, silence: Number(silence) * 1000 };
 }

@@ -125,6 +125,7 @@ describe('the server as users run it', () => {
       SOVEREIGN_CACHE_SERVER: url,
       SOVEREIGN_CACHE_TOKEN: token,
       SOVEREIGN_CACHE_WAIT: '60',
+      SOVEREIGN_CACHE_SILENCE: '60',
     });
     const workspace = new TinyWorkspace(['a', 'b']);
     try {
