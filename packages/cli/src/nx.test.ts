@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { withLock } from '@sovereign/store';
 import { firstError, nxMessage, runNx, toArgs, type NxRun } from './nx.ts';
@@ -209,6 +210,20 @@ describe('a run', () => {
       ),
     );
     expect(await readFile(join(root, 'seen'), 'utf8')).toBe(root);
+  });
+
+  it('ends at an interruption, in whatever moment that comes', async () => {
+    await standInNx(`setInterval(() => {}, 1000);`);
+    for (let count = 0; count < 24; count++) {
+      const controller = new AbortController();
+      const running = runNx(
+        { root, targets: ['build'], verbose: false, signal: controller.signal },
+        { PATH: process.env.PATH },
+      );
+      for (let turn = 0; turn < count; turn++) await setImmediate();
+      controller.abort(new Error('Ctrl-C'));
+      await expect(running).rejects.toThrow('Ctrl-C');
+    }
   });
 
   it('does not begin after an interruption', async () => {

@@ -78,7 +78,11 @@ export async function runNx(run: NxRun, env: NodeJS.ProcessEnv = process.env): P
   const log = join(folder, 'output.log');
   let silent = false;
   try {
-    const status = await alone(run, env, () => spawnNx(run, environment, log));
+    const status = await alone(run, env, () => {
+      // It may have come as the lock was taken.
+      run.signal.throwIfAborted();
+      return spawnNx(run, environment, log);
+    });
     // A step may fail and its task go on another way: then nothing failed.
     const failed = status === 0 || events === '' ? undefined : firstError(readEvents(events).slice(before));
     silent = status !== 0 && failed === undefined && !run.signal.aborted;
