@@ -22,8 +22,12 @@ const standIn: Pick<ToolRoot, 'arch' | 'run'> = {
     const at = (path: string) =>
       (options.binds ?? []).reduce((found, { source, target }) => found.replace(target, source), path);
     const [command = '', ...args] = argv.map(at);
-    const cancel = options.signal === undefined ? {} : { cancelSignal: options.signal };
-    const { failed } = await execa(command, args, { cwd: at(options.cwd ?? '/'), reject: false, ...cancel });
+    const tool = execa(command, args, { cwd: at(options.cwd ?? '/'), reject: false, detached: true });
+    // With all that it started, as a container ends.
+    const end = () => tool.pid !== undefined && process.kill(-tool.pid, 'SIGKILL');
+    options.signal?.addEventListener('abort', end, { once: true });
+    const { failed } = await tool;
+    options.signal?.removeEventListener('abort', end);
     options.signal?.throwIfAborted();
     if (failed) throw new Error('the tool failed');
   },

@@ -113,5 +113,6 @@ export class Clone {
     return JSON.parse(stdout) as T;
   }
 
-  remove = (): Promise<void> => rm(this.#scratch, { recursive: true, force: true });
+  // Nx's daemon is told to stop, and not waited for: it may write there until it has.
+  remove = (): Promise<void> => rm(this.#scratch, { recursive: true, force: true, maxRetries: 10 });
 }
