@@ -100,10 +100,16 @@ relay_start() {
   return 1
 }
 
-# Asked of the kernel: a connection to find out would reach the guest.
+# Asked of the kernel: a connection to find out would reach the guest. The socket has to be the relay's: where another
+# program holds the port, a relay that has yet to find that out runs beside it.
 relay_listens() {
+  alive "$net_relay" || return 1
   net_socket=$(printf '0100007F:%04X 00000000:0000 0A' "$net_port")
-  alive "$net_relay" && grep -q "$net_socket" /proc/net/tcp
+  net_socket=$(grep "$net_socket" /proc/net/tcp) || return 1
+  # shellcheck disable=SC2086
+  set -- $net_socket
+  # The tenth field of proc_net_tcp is its inode.
+  case $(ls -l "/proc/$pid/fd" 2>/dev/null) in *"socket:[${10:-}]"*) ;; *) return 1 ;; esac
 }
 
 relay_stop() {
