@@ -356,8 +356,9 @@ ended_by_itself() {
     crash | 'guest panic' | watchdog) pauses=$((failures + 1)) ;;
   esac
   restarts=$((restarts + 1))
-  put state/restarts "$restarts"
+  # In this order: who has seen that it was started again does not take it for the one that ran before.
   set_phase starting
+  put state/restarts "$restarts"
   if [ "$failures" -le "$plan_restarts" ]; then
     back_off "$pauses"
     return
