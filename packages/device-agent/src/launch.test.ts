@@ -86,7 +86,8 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
   test('a service that is still starting can be stopped', async ({ expect, service }) => {
     const device = service(shell, 'ill');
     await device.start();
-    expect((await device.stop(10)).status).toBe(0);
+    // It obeys once it has begun, which may take a while.
+    expect((await device.stop(60)).status).toBe(0);
     expect(await device.status()).toMatchObject({ state: 'stopped' });
     expect(device.journal().at(-1)).toBe('stop');
   });
@@ -337,7 +338,13 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
   });
 
   test.for([
-    ['never becomes healthy', 'ill', { deadline: '2' }, /not healthy within 2 s, last stage: booting/],
+    // It says how far it came before it obeys, which may take a while.
+    [
+      'never becomes healthy',
+      'ill',
+      { deadline: '2', stop: '60' },
+      /not healthy within 2 s, last stage: booting/,
+    ],
     ['keeps dying', 'dies', {}, /the VM ended 3 times, exit status 7/],
     ['has a damaged file', 'healthy', { file: `${'0'.repeat(64)} launch-file` }, /damaged in the store/],
     ['lacks a file', 'healthy', { need: 'no-such-file' }, /no-such-file is missing/],

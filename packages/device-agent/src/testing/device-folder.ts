@@ -237,10 +237,12 @@ export class DeviceFolder {
 
   /** Kills launcher and keeper, so that nobody brings them back while the VM runs. */
   async abandon(): Promise<void> {
-    const { launcher } = await this.status();
+    const { launcher, pid: vm } = await this.status();
+    // The VM is one of these until it is executed.
     const shells = this.processes()
       .filter((line) => line.includes(' run '))
-      .map((line) => Number(line.split(' ')[0]));
+      .map((line) => Number(line.split(' ')[0]))
+      .filter((pid) => pid !== Number(vm));
     // The launcher's child waits for the VM, and a child of that one is the guard.
     const waiting = shells.filter((pid) => parent(pid) === Number(launcher));
     await this.killSupervision(...shells.filter((pid) => waiting.includes(parent(pid))));
