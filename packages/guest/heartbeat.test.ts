@@ -100,6 +100,7 @@ describe.each(shells)('the heartbeat under %s', { timeout: 60_000 }, (_name, she
     const before = calls().length;
     await vi.waitUntil(() => calls().length > before, SOON);
     await isHealth(/^ok/);
+    await noCall();
     rmSync(guest.path('fails'));
     await says('it is heard');
     expect(told()).toEqual([

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -65,8 +66,11 @@ export class StandInGuest {
   }
 
   program(name: string, body: string): void {
-    this.write(`bin/${name}`, `#!/bin/sh\n${body}\n`);
-    chmodSync(this.path(`bin/${name}`), 0o755);
+    const made = `bin/.${name}`;
+    this.write(made, `#!/bin/sh\n${body}\n`);
+    chmodSync(this.path(made), 0o755);
+    // Whoever calls it just now finds the one before, or this one.
+    renameSync(this.path(made), this.path(`bin/${name}`));
   }
 
   get #env(): NodeJS.ProcessEnv {

@@ -1,6 +1,6 @@
 import { spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { StandInGuest } from './scripts.ts';
 
 /** What `tailscale status --json --peers=false` prints, as far as it is read; times as RFC 3339. */
@@ -130,6 +130,8 @@ cd '${this.folder}'
   }
 
   begin(): ChildProcess {
+    // What one before has told is not what this one tells.
+    rmSync(this.path('state/tailnet'), { force: true });
     this.#run = this.start('tailnet', 'run');
     return this.#run;
   }
@@ -138,7 +140,10 @@ cd '${this.folder}'
   async end(): Promise<void> {
     const run = this.#run;
     if (run?.exitCode !== null || run.signalCode !== null) return;
+    const ended = once(run, 'exit');
     run.kill('SIGTERM');
-    await once(run, 'exit');
+    // A signal that comes just before the shell waits for a line is heard with the next one.
+    this.run(`events='${this.path('tailscale/events')}'; [ ! -p "$events" ] || echo 1<>"$events"`);
+    await ended;
   }
 }
