@@ -53,14 +53,18 @@ const changed = (at: number, byte: number) => (reply: Buffer) => {
   return reply;
 };
 
+/** A server of this process may be held up for longer than an answer is waited for: it is asked again. */
+const again = (server: string): string[] => Array<string>(5).fill(server);
+
 test('the first server that answers gives the time', async () => {
-  const answers = await ask(await server(changed(1, 0)), await server(honest));
+  const answers = await ask(await server(changed(1, 0)), ...again(await server(honest)));
   expect(answers).toMatchObject({ status: 0, said: `${NOW}\n` });
 });
 
 test('the second era of NTP, from 2036 on, is one of later times', async () => {
   const later = 2_200_000_000;
-  expect(await ask(await server(honest, later + NTP_EPOCH))).toMatchObject({ said: `${later}\n` });
+  const answers = await ask(...again(await server(honest, later + NTP_EPOCH)));
+  expect(answers).toMatchObject({ said: `${later}\n` });
 });
 
 test.each([
