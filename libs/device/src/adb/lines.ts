@@ -3,19 +3,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { toSovereignError } from '@sovereign/report';
 import type { PhoneShell } from './shell.ts';
 
+/** Status by which the script says that the file is shorter than before. */
+const SHORTER = 9;
+
 /**
- * Prints what is appended to a file, from byte `$2` on. Where the file is shorter than before it says so on standard
- * error, and begins again with the next look, so that nothing of the new file overtakes that word.
+ * Prints what is appended to a file, from byte `$2` on. A file that is shorter than before ends it: a word of it beside
+ * what it prints could come before or behind the bytes of another time.
  * The wait for our standard input is what ends it when nobody listens any more; mksh can wait for a second only.
  */
 const FOLLOW = `
 at=$2
 while :; do
   size=$(stat -c %s "$1" 2>/dev/null) || size=0
-  if [ "$size" -lt "$at" ]; then
-    at=0
-    echo again >&2
-  elif [ "$size" -gt "$at" ]; then
+  [ "$size" -ge "$at" ] || exit ${SHORTER}
+  if [ "$size" -gt "$at" ]; then
     tail -c +$((at + 1)) "$1" | head -c $((size - at))
     at=$size
   fi
@@ -49,17 +50,15 @@ export async function* phoneLines(
       const stop = (): void => tail.end();
       signal.addEventListener('abort', stop, { once: true });
       try {
-        tail.stderr.on('data', (said: Buffer) => {
-          if (said.includes('again')) offset = 0;
-        });
+        tail.stderr.resume();
         for await (const chunk of tail.stdout as AsyncIterable<Buffer>) {
           offset += chunk.length;
           const lines = (rest + decoder.write(chunk)).split('\n');
           rest = lines.pop() ?? '';
           yield* lines.map((line) => line.replace(/\r$/, ''));
         }
-        await tail.status;
-        break;
+        if ((await tail.status) !== SHORTER) break;
+        offset = 0;
       } finally {
         signal.removeEventListener('abort', stop);
         tail.end();
