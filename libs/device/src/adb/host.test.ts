@@ -224,6 +224,22 @@ describe('a deploy', () => {
     expect(readFileSync(join(phone.root, 'store', bundle.release.kernel.sha256), 'utf8')).toBe('kernel');
   });
 
+  test('that meets the end of a trial finds the device without it', async () => {
+    const { workstation, phone } = setUp();
+    await phone.device().deploy(await workstation.bundle('healthy one'), CONSENT);
+    await phone.device().deploy(await workstation.bundle('healthy two'));
+    const trial = service(phone, 'trial');
+    expect(existsSync(trial)).toBe(true);
+    // The launcher, between the look for the file and its reading.
+    phone.program('tar', [`/usr/bin/toybox rm -f '${trial}'`, 'exec /usr/bin/toybox tar "$@"']);
+    const host = phone.host();
+    const read = (name: string) => host.read(`services/sql/${name}`).then((content) => content?.toString());
+    expect(await host.exclusively(async () => [await read('trial'), await read('current')])).toEqual([
+      undefined,
+      'a\n',
+    ]);
+  });
+
   test('refuses what this phone cannot run before the first byte', async () => {
     const { workstation, phone } = setUp();
     const bundle = await workstation.bundle('healthy');
