@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createZstdDecompress } from 'node:zlib';
 import { note } from '@sovereign/report';
-import { cacheDir, contentKeyed, removeEntry, sha256File, withLock } from '@sovereign/store';
+import { cacheDir, contentKeyed, removeEntry, sha256File, unlessMissing, withLock } from '@sovereign/store';
 
 /** Bytes that are unpacked at a time: with Node's own 16 KiB most of the time goes into waiting. */
 export const GULP = 1 << 18;
@@ -49,9 +49,11 @@ async function sumsOf(folder: string): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(names.map(sum)));
 }
 
+/** False as well for one that whoever found it damaged takes away meanwhile. */
 async function isWhole(folder: string): Promise<boolean> {
   const said = await readFile(join(folder, SUMS), 'utf8').catch(() => '');
-  return said === JSON.stringify(await sumsOf(folder));
+  const found = await unlessMissing(() => sumsOf(folder));
+  return found !== undefined && said === JSON.stringify(found);
 }
 
 /** The content of a file that zstd compressed. It is opened when it is read; an error of the file ends it. */

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeManifest } from '@sovereign/service';
@@ -46,6 +46,17 @@ test('an image from before contents were recorded is deployed all the same', asy
   await build(digest(1), false);
   await keepContents(scratch);
   expect(await keptContents(digest(1))).toBeUndefined();
+});
+
+test('what another deploy has under way, or forgets meanwhile, is none of this one', async () => {
+  await build(digest(1));
+  await keepContents(scratch);
+  const folder = join(scratch, 'data/sovereign/images');
+  // It has a name in the list, and is not there when it is looked at.
+  await symlink('gone', join(folder, `${digest(2)}.json`));
+  await writeFile(join(folder, `${digest(3)}.json.7.tmp`), 'half');
+  await keepContents(scratch);
+  expect(await readdir(folder)).toHaveLength(3);
 });
 
 test('only so many are kept: the oldest go', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { withLock } from './lock.ts';
+import { unlessMissing } from './missing.ts';
 import { cacheDir } from './places.ts';
 
 /**
@@ -61,10 +62,13 @@ async function flush(folder: string): Promise<void> {
   }
 }
 
-/** Takes an entry away in one step too: half a tree under its name would pass for a finished one. */
+/**
+ * Takes an entry away in one step too: half a tree under its name would pass for a finished one. One that another process
+ * has just taken away is gone.
+ */
 export async function removeEntry(folder: string, remove = rm): Promise<void> {
   const temporary = temporaryBeside(folder);
-  await rename(folder, temporary);
+  if (!(await moved(folder, temporary))) return;
   await remove(temporary, { recursive: true, force: true });
 }
 
@@ -76,16 +80,15 @@ export async function removeEntry(folder: string, remove = rm): Promise<void> {
  * @returns whether there was one
  */
 export async function takeEntry(kind: string, key: string, to: string): Promise<boolean> {
-  try {
-    await rename(cacheDir(kind, key), to);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
+  if (!(await moved(cacheDir(kind, key), to))) return false;
   if ((await stat(to)).mtimeMs <= Date.now()) return true;
   await rm(to, { recursive: true, force: true });
   return false;
 }
+
+/** Renames what may be gone already; false where it is. */
+const moved = async (from: string, to: string): Promise<boolean> =>
+  (await unlessMissing(() => rename(from, to).then(() => true))) ?? false;
 
 /**
  * Puts a folder into the cache, on the disk before it has its name; in place of what another run has put there.
@@ -111,9 +114,12 @@ const IN_USE = 3_600_000;
 async function prune(root: string, keep: number): Promise<void> {
   const names = (await readdir(root)).filter((name) => /^[0-9a-f]+$/.test(name));
   if (names.length <= keep) return;
-  const aged = await Promise.all(
-    names.map(async (name) => ({ name, time: (await stat(join(root, name))).mtimeMs })),
-  );
+  // Another process prunes, or takes an entry, meanwhile.
+  const age = async (name: string) => {
+    const found = await unlessMissing(() => stat(join(root, name)));
+    return found === undefined ? [] : [{ name, time: found.mtimeMs }];
+  };
+  const aged = (await Promise.all(names.map(age))).flat();
   aged.sort((a, b) => b.time - a.time);
   const unused = aged.slice(keep).filter(({ time }) => time < Date.now() - IN_USE);
   for (const { name } of unused) await removeEntry(join(root, name));

@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -114,6 +115,16 @@ describe('a content-keyed entry', () => {
     await contentKeyed('things', key, () => Promise.resolve());
     expect(readFileSync(seen, 'utf8')).toMatch(/^sync\n[^]*\.tmp\n/);
     expect(readFileSync(seen, 'utf8').split('\n')).not.toContain(key);
+  });
+
+  test('that another process takes away while the cache is pruned is no error', async () => {
+    const add = (letter: string) => contentKeyed('things', letter.repeat(64), () => Promise.resolve(), 1);
+    const { folder } = await add('1');
+    // It has a name in the list, and is not there when it is looked at.
+    symlinkSync('gone', cacheDir('things', '2'.repeat(64)));
+    expect(await add('3')).toMatchObject({ cached: false });
+    await removeEntry(folder);
+    await removeEntry(folder);
   });
 
   test('whose removal is cut short has lost its name before', async () => {

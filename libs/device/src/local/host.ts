@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { note, SovereignError } from '@sovereign/report';
-import { sha256File, withLock, writeFileAtomic } from '@sovereign/store';
+import { sha256File, unlessMissing, withLock, writeFileAtomic } from '@sovereign/store';
 import { execa } from 'execa';
 import type { Probe } from '../contract.ts';
 import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
@@ -269,14 +269,5 @@ export class LocalHost implements Host {
 
   async #folderOf(path: string): Promise<void> {
     await mkdir(dirname(this.#path(path)), { recursive: true, mode: 0o700 });
-  }
-}
-
-async function unlessMissing<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
   }
 }
