@@ -70,11 +70,20 @@ function checkKernel(path: string): void {
 /** Where gvproxy of this phone listens in place of vsock port 1024 (docs/formats.md). */
 const GVPROXY = '/data/sovereign/net/connect.sock';
 
+/** Whether this process is the device of a socket: numbers are used again, and soon where there are 32768 of them. */
+function serves(pid: string, socket: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(socket);
+  } catch {
+    return false;
+  }
+}
+
 async function startVsock(cid: number): Promise<{ socket: string; device: ChildProcess }> {
   const folder = `/dev/.phone/vsock-${cid}`;
   const socket = `${folder}/device`;
   const pidFile = `${folder}/pid`;
-  if (existsSync(pidFile) && existsSync(`/proc/${readFileSync(pidFile, 'utf8')}`)) {
+  if (existsSync(pidFile) && serves(readFileSync(pidFile, 'utf8'), socket)) {
     throw new Error(
       `failed to set up virtual socket device: failed to set CID for guest: Address already in use`,
     );
@@ -88,7 +97,7 @@ async function startVsock(cid: number): Promise<{ socket: string; device: ChildP
   });
   writeFileSync(pidFile, String(device.pid));
   for (let turn = 0; !existsSync(socket); turn += 1) {
-    if (turn > 250 || device.exitCode !== null) throw new Error('failed to set up virtual socket device');
+    if (turn > 3000 || device.exitCode !== null) throw new Error('failed to set up virtual socket device');
     await sleep(20);
   }
   return { socket, device };
