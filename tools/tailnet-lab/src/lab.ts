@@ -1,24 +1,13 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { EVENTS_VARIABLE, readEvents, SovereignError, step } from '@sovereign/report';
-import { withLock, workspaceRoot } from '@sovereign/store';
+import { SovereignError, step } from '@sovereign/report';
+import { workspaceRoot } from '@sovereign/store';
+import { runNx, runsNx } from 'virtual-phone/built';
 import { ControlServer } from './control-server.ts';
 import { Rooms, type Inside, type Outcome } from './rooms.ts';
 import { control, rooms, rulesOf, sites, type Nat, type Room, type SiteName } from './topology.ts';
 import { TailnetClient } from './client.ts';
-
-/** Commands that run Nx. */
-const runsNx = ['up', 'deploy', 'test'];
-
-/**
- * Runs `work` while no lab of this checkout runs Nx, which takes away what was built and puts it back: what a test
- * reads of it meanwhile would be half there.
- */
-export const whileBuilt = <T>(work: () => Promise<T>): Promise<T> =>
-  withLock(join(workspaceRoot(), '.nx/lab'), work);
 
 /** What another process needs to know of a lab. */
 export interface LabState {
@@ -37,7 +26,6 @@ export class Lab {
   readonly server: ControlServer;
   /** A real client behind a router of its own. */
   readonly laptop: TailnetClient;
-  #nxRuns = 0;
 
   private constructor(folder: string, rooms: Rooms) {
     this.folder = folder;
@@ -174,23 +162,7 @@ export class Lab {
         cwd: workspaceRoot(),
         env: { ...this.homeEnv, ...env, ...inside.env },
       });
-    return runsNx.includes(args[0] ?? '') ? this.#runNx(run) : run();
-  }
-
-  /** Another lab's turn comes once Nx is done: the machine that then starts here takes much longer. */
-  async #runNx(run: (env: Record<string, string>) => Promise<Outcome>): Promise<Outcome> {
-    this.#nxRuns += 1;
-    const events = join(this.folder, `events-${this.#nxRuns}`);
-    // In an object: it is not to be waited for here.
-    const { running } = await whileBuilt(async () => {
-      const ended = new AbortController();
-      const running = run({ [EVENTS_VARIABLE]: events }).finally(() => ended.abort());
-      const begins = () =>
-        existsSync(events) && readEvents(events).some(({ step }) => /^start \S+$/.test(step));
-      while (!ended.signal.aborted && !begins()) await sleep(100);
-      return { running };
-    });
-    return running;
+    return runsNx(args) ? runNx(run) : run();
   }
 
   /** Its document, of a run that has to end with 0. @throws SovereignError */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { TailnetClient } from '../src/client.ts';
+import { TailnetClient, type Path } from '../src/client.ts';
 import { Lab } from '../src/lab.ts';
 import { PATIENCE, ROW, SqlAtHome, TAG } from './service.ts';
 
@@ -114,10 +114,10 @@ describe('the way between', () => {
     expect(await asking).toBe('DO\nstill there');
     expect(await sql.atHome('drop table let_go')).toBe('DROP TABLE');
   }
-  const path = () => lab.laptop.path(sql.node.address);
+  const path = (wanted: Path) => lab.laptop.path(sql.node.address, wanted);
 
   test('is direct behind the usual routers', async () => {
-    expect(await path()).toBe('direct');
+    expect(await path('direct')).toBe('direct');
   });
 
   test('brings a result of 10 MB whole over a line with small packets', async () => {
@@ -139,7 +139,7 @@ describe('the way between', () => {
   });
 
   test('stays where the control server and its relay are gone: the direct one alone', async () => {
-    expect(await path()).toBe('direct');
+    expect(await path('direct')).toBe('direct');
     await lab.server.down();
     onTestFinished(() => lab.server.up());
     await sql.rowComes();
@@ -158,7 +158,7 @@ describe('the way between', () => {
     await lab.rebind('home');
     onTestFinished(() => lab.nat('home', 'port-restricted'));
     await sql.rowComes();
-    expect(await path()).toBe('relayed');
+    expect(await path('relayed')).toBe('relayed');
   });
 });
 

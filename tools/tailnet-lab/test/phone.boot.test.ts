@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { step } from '@sovereign/report';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ownSettings, Phone, PhoneService } from 'virtual-phone/testing';
-import { Lab, whileBuilt } from '../src/lab.ts';
+import { Lab } from '../src/lab.ts';
 import { control } from '../src/topology.ts';
 import { PATIENCE } from './service.ts';
 
@@ -27,11 +27,8 @@ beforeAll(async () => {
   phone = await Phone.start('tailnet-test', '--uplink-to', lines, '--resolver', control.address);
   key = await lab.server.key({ tags: [TAG] });
   const ca = await readFile(lab.server.ca, 'utf8');
-  sql = await whileBuilt(async () => {
-    const service = await PhoneService.on(phone);
-    await service.deploy('vsock', { on: true, server: lab.server.url, ca, tags: [TAG], key });
-    return service;
-  });
+  sql = await PhoneService.on(phone);
+  await sql.deploy('vsock', { on: true, server: lab.server.url, ca, tags: [TAG], key });
   await sql.start();
   password = await sql.device.secret(sql.definition, 'postgres-password');
   node = await reachable();
@@ -107,7 +104,7 @@ describe.each([
   });
 
   test(`behind routers as most are, its packets come ${path}`, async () => {
-    expect(await lab.laptop.path(node.address)).toBe(path);
+    expect(await lab.laptop.path(node.address, path)).toBe(path);
   });
 
   test.runIf(mode === 'tap')(
@@ -145,7 +142,7 @@ describe.each([
       await rowComes();
       const before = (await sql.told())['- gvproxy'];
       expect(before).toMatch(/^\d+$/);
-      const answer = query(HELD);
+      const answer = query(HELD, 2 * PATIENCE);
       await underWay();
       await phone.shell(`kill -9 ${before}`);
       await sql.until(

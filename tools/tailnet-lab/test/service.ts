@@ -7,9 +7,10 @@ import { step } from '@sovereign/report';
 import { loadService } from '@sovereign/service';
 import { workspaceRoot } from '@sovereign/store';
 import { putInitialisedData } from 'rootfs-sql/testing/service';
+import { whileBuilt } from 'virtual-phone/built';
 import { expect, vi } from 'vitest';
 import type { KeyOptions } from '../src/control-server.ts';
-import { whileBuilt, type Lab } from '../src/lab.ts';
+import type { Lab } from '../src/lab.ts';
 import type { Room } from '../src/topology.ts';
 import type { Answer, Question } from './at-home.ts';
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { whileBuilt } from '../src/built.ts';
 import { Phone } from './phone.ts';
 
 const NAME = 'crosvm-test';
@@ -34,7 +35,9 @@ beforeAll(async () => {
   phone = await Phone.start(NAME, '--cpus', '1');
   port = (await readFile(`/run/sovereign/virtual-phones/${NAME}`, 'utf8')).trim().split(' ')[1] ?? '';
   const files = ['packages/kernel/dist/Image', 'packages/rootfs-sql/dist/root.erofs'];
-  await adb('push', ...files.map((file) => join(workspaceRoot(), file)), '/data/local/tmp/');
+  await whileBuilt(() =>
+    adb('push', ...files.map((file) => join(workspaceRoot(), file)), '/data/local/tmp/'),
+  );
 });
 
 afterAll(() => phone.stop());
@@ -84,7 +87,13 @@ test('a disk is locked while a machine runs, and killing crosvm leaves neither p
   await phone.shell('kill -9 $(cat /data/local/tmp/pid)');
   expect((await first).status).toBe(137);
   await expect.poll(processes, { timeout: 120_000, interval: 100 }).toBe('0');
-  expect(await phone.shell('flock -n 9 9</data/local/tmp/data && echo free')).toBe('free');
+  // A process that ends has no arguments any more before it lets go of its files.
+  await expect
+    .poll(() => phone.shell('flock -n 9 9</data/local/tmp/data && echo free'), {
+      timeout: 120_000,
+      interval: 100,
+    })
+    .toBe('free');
 });
 
 test('an input file reaches the guest, and its console is appended to', async () => {

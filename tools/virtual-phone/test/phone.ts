@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { appendFile, copyFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,7 @@ import { guestAddress, loadService, type FoundService, type ServiceDefinition } 
 import { sha256File, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { putInitialisedData, useSettings } from 'rootfs-sql/testing/service';
+import { runNx, runsNx, whileBuilt } from '../src/built.ts';
 import { inside } from '../src/life.ts';
 import { findPhone } from '../src/state.ts';
 
@@ -83,7 +84,7 @@ export class PhoneService {
 
   static async on(phone: Phone): Promise<PhoneService> {
     const found = await loadService(join(workspaceRoot(), 'packages/rootfs-sql'));
-    const bundle = await readBundle(workspaceRoot(), found);
+    const bundle = await whileBuilt(() => readBundle(workspaceRoot(), found));
     return new PhoneService(phone, await selectDevice({ serial: phone.serial }), found, bundle);
   }
 
@@ -114,7 +115,7 @@ export class PhoneService {
   /** The same with another digest alone: what stands behind the end of a file system changes nothing. */
   async padded(folder: string): Promise<Bundle> {
     const image = join(folder, `padded-${randomBytes(4).toString('hex')}`);
-    copyFileSync(this.bundle.files.root, image);
+    await whileBuilt(() => copyFile(this.bundle.files.root, image));
     await appendFile(image, randomBytes(4096));
     return this.withRoot(image);
   }
@@ -145,11 +146,12 @@ export class PhoneService {
   /** The first half of `up`, which reads what was built. */
   async deploy(network?: 'vsock' | 'tap', tailnet?: TailnetChange): Promise<void> {
     await this.putData();
-    await this.device.deploy(this.bundle, {
+    const options = {
       consent: true,
       ...(network === undefined ? {} : { network }),
       ...(tailnet === undefined ? {} : { tailnet }),
-    });
+    };
+    await whileBuilt(() => this.device.deploy(this.bundle, options));
   }
 
   async start(): Promise<void> {
@@ -220,12 +222,16 @@ export interface Ran {
   stderr: string;
 }
 
-async function inCheckout(command: string, args: readonly string[]): Promise<Ran> {
+async function inCheckout(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Ran> {
   const root = workspaceRoot();
   const { exitCode, stdout, stderr } = await execa(join(root, command), args, {
     cwd: root,
     // No device of whoever runs the tests, and no log of the run that this one is part of.
-    env: { NX_DAEMON: 'false', SOVEREIGN_EVENTS: '', ANDROID_SERIAL: '' },
+    env: { NX_DAEMON: 'false', SOVEREIGN_EVENTS: '', ANDROID_SERIAL: '', ...env },
     stdin: 'ignore',
     reject: false,
   });
@@ -233,10 +239,12 @@ async function inCheckout(command: string, args: readonly string[]): Promise<Ran
 }
 
 /** `./sovereign`, as a user runs it. */
-export const sovereign = (...args: string[]): Promise<Ran> => inCheckout('sovereign', args);
+export const sovereign = (...args: string[]): Promise<Ran> =>
+  runsNx(args) ? runNx((env) => inCheckout('sovereign', args, env)) : inCheckout('sovereign', args);
 
 /** `nx`, as a developer runs it. */
-export const nx = (...args: string[]): Promise<Ran> => inCheckout('node_modules/.bin/nx', args);
+export const nx = (...args: string[]): Promise<Ran> =>
+  runNx((env) => inCheckout('node_modules/.bin/nx', args, env));
 
 /** The one document of a command that ended with `status`; all that it said where it ended otherwise. */
 export function documentOf({ stdout, stderr, ...ran }: Ran, status = 0): unknown {

@@ -5,8 +5,9 @@ import type { Bundle } from '@sovereign/device';
 import { dataDir } from '@sovereign/store';
 import { openToolRoot } from '@sovereign/tools';
 import { builtRoot, rebuildRoot } from 'rootfs-sql/testing';
-import { TestService } from 'rootfs-sql/testing/service';
+import { putInitialisedData, TestService } from 'rootfs-sql/testing/service';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { whileBuilt } from '../src/built.ts';
 import { Phone, PhoneService } from './phone.ts';
 
 // Eight machines, one after the other.
@@ -23,10 +24,14 @@ let phone: Phone;
 beforeAll(async () => {
   phone = await Phone.start('restore-test');
   // With settings of its own, which the phone's side has from here on too.
-  service = await TestService.prepare();
+  service = await whileBuilt(() => TestService.prepare());
   // Where the machine for the check is, too.
   vi.stubEnv('XDG_DATA_HOME', join(service.folder, 'data'));
-  await service.up();
+  await putInitialisedData(service.bundle, service.file(''));
+  const { device, definition } = service;
+  await whileBuilt(() => device.deploy(service.bundle));
+  await device.start(definition);
+  await device.waitHealthy(definition, definition.health.deadline);
   await service.query(
     `create table loaded as select n, repeat('x', 200) as filling from generate_series(1, ${ROWS}) n`,
   );
@@ -72,14 +77,13 @@ test('a backup under writes is verified, restored on a phone, and taken back', a
   // Two machines at once would only take turns.
   await device.stop(definition, 60);
 
-  const verified = await verifyBackup(device, bundle);
+  const verified = await whileBuilt(() => verifyBackup(device, bundle));
   expect(verified).toMatchObject({ snapshot: made.id, tables: 2 });
   expect(verified.rows).toBeGreaterThanOrEqual(ROWS + before.reduce((sum, entry) => sum + entry, 0));
   expect(existsSync(dataDir('verify'))).toBe(false);
 
   const there = await PhoneService.on(phone);
-  await there.putData();
-  await there.device.deploy(there.bundle, { consent: true });
+  await there.deploy();
   const { id: of } = await device.inventory();
   expect(await restoreService(there.device, definition, { of })).toMatchObject({ rows: verified.rows });
   // Each writer wrote in order: what one snapshot saw of it has no gap.
@@ -111,7 +115,7 @@ const REAL = process.env.SOVEREIGN_NEXT_POSTGRESQL ?? '';
  */
 async function nextMajor(): Promise<Bundle> {
   const { bundle, definition, folder } = service;
-  const { base } = await builtRoot();
+  const { base } = await whileBuilt(builtRoot);
   const major = definition.data.major + 1;
   const overlay = REAL === '' ? join(folder, 'overlay') : REAL;
   if (REAL === '') {
@@ -121,7 +125,8 @@ async function nextMajor(): Promise<Bundle> {
     symlinkSync(`/${programs}${definition.data.major}`, link);
   }
   const built = join(folder, 'next');
-  const sha256 = await rebuildRoot(await openToolRoot(), built, base, { overlay, major });
+  const tools = await openToolRoot();
+  const sha256 = await whileBuilt(() => rebuildRoot(tools, built, base, { overlay, major }));
   const root = join(built, 'root.erofs');
   return {
     ...bundle,

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { toSovereignError } from '@sovereign/report';
 import { releaseId } from '@sovereign/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { whileBuilt } from '../src/built.ts';
 import { expectClosedToNeighbours, expectClosedToUplink } from './closed.ts';
 import { documentOf, ownSettings, Phone, PhoneService, psql, sovereign, waiting } from './phone.ts';
 
@@ -192,7 +193,7 @@ test('a file that is damaged on the phone is found before the start and sent aga
   const stored = `/data/sovereign/store/${deployed.release.kernel.sha256}`;
   await phone.shell(`printf x 1<>${stored}`);
   await expect(sql.device.start(sql.definition)).rejects.toMatchObject({ code: 'damaged-store' });
-  const { bytesSent } = await sql.device.deploy(deployed);
+  const { bytesSent } = await whileBuilt(() => sql.device.deploy(deployed));
   expect(bytesSent).toBe(deployed.release.kernel.size);
   await sql.device.start(sql.definition);
   await sql.healthy();
