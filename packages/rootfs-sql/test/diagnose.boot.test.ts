@@ -75,11 +75,16 @@ const inGuestLater = (script: string) => inGuest(`(sleep 1; ${script}) >/dev/nul
 const result = (diagnosis: Diagnosis, name: LayerName) =>
   diagnosis.layers.find((layer) => layer.name === name);
 
-/** Waits until a layer is named: what breaks it may take a moment. */
-async function expectNamed(layer: LayerName, evidence: RegExp): Promise<Diagnosis> {
+/** Waits until a layer is named: what breaks it may take a moment. `again` breaks it, where something else mends it. */
+async function expectNamed(
+  layer: LayerName,
+  evidence: RegExp,
+  again?: () => Promise<unknown>,
+): Promise<Diagnosis> {
   let last: Diagnosis | undefined;
   await expect
     .poll(async () => {
+      await again?.();
       last = await ask(false);
       return `${last.failed ?? 'none'}: ${last.layers.at(-1)?.evidence ?? ''}`;
     }, PATIENT)
@@ -182,8 +187,9 @@ describe('in the guest', () => {
     await inGuest(`read -r _ watch </run/sovereign/helpers && kill -STOP $watch
       . /usr/lib/sovereign/common.sh; : >/run/watch-held
       while [ -e /run/watch-held ]; do tell health ok; sleep 2; done </dev/null >/dev/null 2>&1 &`);
-    await inGuest('date -s @86400');
-    await expectNamed('clock', /the guest's clock says 1970-01-02/);
+    // A launcher that was held up takes it that the device slept, and sets the clock as well.
+    const setBack = () => inGuest('date -s @86400');
+    await expectNamed('clock', /the guest's clock says 1970-01-02/, setBack);
     await expectCured('clock');
     await inGuest('rm /run/watch-held; read -r _ watch </run/sovereign/helpers && kill -CONT $watch');
     await expectWell();
@@ -254,8 +260,8 @@ describe('at power-on', () => {
     const back = await restartWith((argv) => argv.replace('base=utc', 'base=1970-01-01T00:00:00'));
     await service.device.waitHealthy(service.definition, HEALTHY);
     expect((await inGuest('dmesg | grep "setting system clock"')).stdout).toContain('1970-01-01');
-    const { stdout } = await inGuest('date +%s');
-    expect(Math.abs(Number(stdout) - Date.now() / 1000)).toBeLessThan(60);
+    const off = async () => Math.abs(Number((await inGuest('date +%s')).stdout) - Date.now() / 1000);
+    await expect.poll(off, PATIENT).toBeLessThan(60);
     expect(result(await ask(false), 'clock')).toMatchObject({ result: 'ok' });
     await back();
     // And with an RTC that is right, the kernel begins with the right time by itself.
