@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runChecks } from '@sovereign/checks';
 import { execInGuest, localDevice, type Device } from '@sovereign/device';
 import { loadService, type FoundService } from '@sovereign/service';
-import { workspaceRoot } from '@sovereign/store';
+import { canonicalJson, workspaceRoot } from '@sovereign/store';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { debianPackages, makeTestMirror, standInPrograms, type TestMirror } from '../src/index.ts';
@@ -23,6 +23,11 @@ let mirror: TestMirror;
 
 beforeAll(async () => {
   vi.stubEnv('XDG_CONFIG_HOME', join(scratch, 'config'));
+  mkdirSync(join(scratch, 'device'));
+  writeFileSync(
+    join(scratch, 'device/ports.json'),
+    canonicalJson({ schema: 1, services: await otherPorts() }),
+  );
   mirror = await makeTestMirror({ packages: [...(await debianPackages()), ...(await standInPrograms())] });
   useMirror(mirror);
 }, 600_000);
@@ -33,6 +38,23 @@ afterAll(async () => {
   vi.unstubAllEnvs();
   for (const folder of [scratch, copies]) rmSync(folder, { recursive: true, force: true });
 });
+
+/**
+ * Other ports than the usual ones, as if the services had had them before: all.boot.test.ts runs at the same time, and each
+ * would take the other's while a machine is down.
+ */
+async function otherPorts(): Promise<Record<string, Record<string, number>>> {
+  const projects = ['rootfs-vaultwarden', 'rootfs-forgejo'].map((name) =>
+    join(workspaceRoot(), 'packages', name),
+  );
+  const found = await Promise.all(projects.map(loadService));
+  return Object.fromEntries(
+    found.map(({ definition: { name, ports, net } }) => {
+      const others = ports.map((port) => [port.name, port.host + 1000] as const);
+      return [name, { ...Object.fromEntries(others), ssh: 13_200 + net.index }];
+    }),
+  );
+}
 
 async function up(project: string): Promise<{ service: FoundService; at: (port: string) => string }> {
   const service = await loadService(join(workspaceRoot(), 'packages', project));
