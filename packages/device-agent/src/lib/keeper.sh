@@ -13,7 +13,8 @@ KEEPER_LOG_ROUNDS=300
 KEEPER_LOG_LIMIT=1000000
 
 keep() {
-  enter_keeper
+  # Made by who starts it: where it was removed meanwhile, nobody wants it again.
+  cd "$root/keeper" && mkdir -p state || exit 1
   read_device_conf || keeper_refuses "$device_error"
   detach
   self_pid
