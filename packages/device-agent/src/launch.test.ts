@@ -377,6 +377,16 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     );
   });
 
+  test('that a release was taken back is told also where the one before comes late', async ({ service }) => {
+    const device = service(shell, 'late', { deadline: '1' });
+    device.slot('b', 'dies');
+    device.write('trial', 'b 0 - 0\n');
+    await device.start();
+    await device.until({ slot: 'a', attention: /taken back: .*; not healthy 1 s after the start/ });
+    device.write('speak', '');
+    await device.until({ state: 'running', attention: /taken back: [^;]*$/ });
+  });
+
   test('a trial that two boots of the device interrupted is over', async ({ service }) => {
     const device = service(shell, 'healthy');
     device.slot('b', 'healthy');
@@ -415,6 +425,25 @@ describe.concurrent.for(Object.keys(shells) as Shell[])('under %s', { timeout: 1
     expect(again.pid).not.toBe(anew.pid);
     await device.start();
     expect((await device.status()).pid).toBe(again.pid);
+  });
+
+  test('a stop while it is started anew is the last word', async ({ expect, service }) => {
+    const device = service(shell, 'healthy');
+    await device.start();
+    const { pid } = await device.until({ state: 'running' });
+    process.kill(Number(pid), 'SIGSTOP');
+    device.slot('a', ['healthy', 'healthy']);
+    const start = device.start();
+    await device.until({ state: 'stopping' });
+    const stop = device.stop(60);
+    await expect.poll(() => device.read('wanted'), PATIENT).toBe('down 60');
+    process.kill(Number(pid), 'SIGCONT');
+    expect(await start).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/asked to stop/) as string,
+    });
+    expect((await stop).status).toBe(0);
+    expect(await device.status()).toMatchObject({ state: 'stopped' });
   });
 
   test('a VMM that refuses its arguments is given the next variant', async ({ expect, service }) => {

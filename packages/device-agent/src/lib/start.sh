@@ -13,6 +13,8 @@ start_supervisor() {
   end_ancient_launcher
   ask_for_start
   until is_up; do
+    get wanted
+    case $value in down\ *) die 1 "$service was asked to stop meanwhile" ;; esac
     if ! alive launcher- && ! is_coming; then
       get state/phase
       if [ -n "$spawned" ] && [ "$value" = failed ]; then start_failed; fi

@@ -88,9 +88,10 @@ next_start() {
   begin_slot
 }
 
-# What was asked for may be another plan in the same slot.
+# What was asked for may be another plan in the same slot. A stop that was asked for since then stays asked for.
 starts_anew() {
-  put wanted up
+  get wanted
+  case $value in restart\ *) put wanted up ;; esac
   checked_slot=''
 }
 
@@ -288,16 +289,22 @@ watch() {
 watch_deadline() {
   if [ -z "$healthy_once" ] && [ -z "$on_trial" ] && [ "$now" -ge "$overdue_at" ]; then
     healthy_once=late
+    # As that the release after this one was taken back.
+    told_before=''
+    if get state/attention; then told_before=$value; fi
     value=''
     get state/stage
-    attention "not healthy $plan_deadline s after the start, last stage: ${value:-none}"
+    attention "${told_before:+$told_before; }not healthy $plan_deadline s after the start, last stage: ${value:-none}"
   fi
 }
 
 became_healthy() {
   [ "$healthy_once" = yes ] && return
   # Better late than never: what was said about it is no longer true.
-  [ "$healthy_once" != late ] || rm -f state/attention
+  if [ "$healthy_once" = late ]; then
+    rm -f state/attention
+    [ -z "$told_before" ] || put state/attention "$told_before"
+  fi
   healthy_once=yes
   failures=0
   # Last, so that who sees it running finds the rest.
