@@ -12,6 +12,8 @@ DATA_TAIL=65536
 # (docs/decisions/0018-data-disk.md).
 DATA_FEATURES=has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file
 DATA_FEATURES=$DATA_FEATURES,huge_file,dir_nlink,extra_isize,metadata_csum
+# Tries to unmount it, with 0.1 s in between.
+DATA_TRIES=100
 # Blocks of 4 KiB that a file system may lack at its end: it does not begin a group that would hardly hold itself.
 DATA_SLACK=4096
 
@@ -125,7 +127,7 @@ data_unmount() {
 	data_tries=0
 	until umount "$DATA" 2>/dev/null; do
 		data_tries=$((data_tries + 1))
-		if [ $data_tries = 100 ]; then
+		if [ $data_tries -ge $DATA_TRIES ]; then
 			umount "$DATA"
 			return
 		fi
