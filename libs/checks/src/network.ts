@@ -39,7 +39,7 @@ const route: Check = {
     const { stdout } = await context.guest.exec(['ip', 'route', 'show', 'default']);
     if (!stdout.includes(`via ${gateway} `))
       return fail(`no default route by ${gateway}: ${stdout.trim() || 'none'}`);
-    const ping = await context.guest.exec(['ping', '-c', '1', '-W', '3', gateway]);
+    const ping = await context.guest.exec(['ping', '-c', '1', '-W', '10', gateway]);
     return ping.status === 0
       ? pass(`default by ${gateway}, which answers`)
       : fail(`default by ${gateway}, which does not answer`);
