@@ -25,10 +25,12 @@ export const fetchEnvironment = (path = goPath()): Environment => ({
   GOCACHE: goBuildCache(),
 });
 
-/** What decides the bytes of a program: nothing of the machine's, and no network. */
+/**
+ * What decides the bytes of a program: nothing of the machine's, and no network. No HOME: Go would keep what it counts
+ * of itself there.
+ */
 export const fixedEnvironment = {
   PATH: '/usr/bin:/bin',
-  HOME: '/nonexistent',
   LC_ALL: 'C',
   TZ: 'UTC',
   GOENV: 'off',
