@@ -8,7 +8,7 @@ import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { serviceSecrets } from './secrets.ts';
 import { execInGuest, type ExecResult } from './ssh.ts';
-import { askAgent } from './status.ts';
+import { askAgent } from './device-report.ts';
 
 /** The guest's end (docs/formats.md, "A new config disk"). */
 const SCRIPT = '/usr/lib/sovereign/reconfigure';

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { note, step, SovereignError } from '@sovereign/report';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { readSlots } from './slots.ts';
 

@@ -1,4 +1,5 @@
 import type { Release, ServiceDefinition, SettingValues } from '@sovereign/service';
+import type { Probe } from './host.ts';
 import type { Inspector } from './inspect.ts';
 import type { SettingChange } from './service-settings.ts';
 import type { TailnetChange } from './tailnet/change.ts';
@@ -277,17 +278,6 @@ export interface DeviceTailnet {
 
   /** Keeps what these services tell of their nodes, and takes an auth key away that was used. Needs no guest. */
   settle(services: readonly ServiceDefinition[]): Promise<void>;
-}
-
-export interface Probe {
-  name: string;
-  ok: boolean;
-  /** What was seen. */
-  evidence: string;
-  /** What the evidence only counts, for scripts. */
-  details?: readonly string[];
-  /** What to do where it is not ok. */
-  cure?: string;
 }
 
 export interface Inventory {

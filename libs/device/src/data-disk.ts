@@ -3,8 +3,7 @@ import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import type { Host } from './host.ts';
 import type { Provisioning } from './provisioning.ts';
-
-export const MIB = 1024 * 1024;
+import { MIB } from './units.ts';
 
 /**
  * The service's data disk: made when the service has none, else left alone, whatever is on it. The mark in its first

@@ -7,7 +7,8 @@ import { kernelCommandLine } from './cmdline.ts';
 import { asksForStart, configDisk, configPath } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { databasesOn, refreshProviders } from './databases.ts';
-import { ensureDataDisk, MIB } from './data-disk.ts';
+import { ensureDataDisk } from './data-disk.ts';
+import { MIB } from './units.ts';
 import { deliveredSecrets } from './delivered.ts';
 import { deviceConf, networkInConf } from './device-conf.ts';
 import { deviceSettings, rememberDevice, timeServersOf } from './device-settings.ts';
@@ -35,7 +36,7 @@ import {
   type Slots,
 } from './slots.ts';
 import { hostKey, knowsHostKey, ownerKey } from './ssh-keys.ts';
-import { askDevice, type AgentStatus } from './status.ts';
+import { askDevice, type AgentStatus } from './device-report.ts';
 import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
 import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';

@@ -1,4 +1,3 @@
-import type { Probe } from './contract.ts';
 import type { MachineNetwork, NetworkMode, NetworkPlan } from './network/guest.ts';
 
 /**
@@ -100,6 +99,18 @@ export interface Host {
 
   /** Lines of a text file from its beginning; with `follow` also those that are appended later. */
   lines(path: string, follow: boolean, signal: AbortSignal): AsyncIterable<string>;
+}
+
+/** One thing that a device is asked for before anything is done with it. */
+export interface Probe {
+  name: string;
+  ok: boolean;
+  /** What was seen. */
+  evidence: string;
+  /** What the evidence only counts, for scripts. */
+  details?: readonly string[];
+  /** What to do where it is not ok. */
+  cure?: string;
 }
 
 /** What virtual machines run on. */

@@ -13,7 +13,6 @@ export type {
   Migration,
   NotifyKind,
   Reminder,
-  Probe,
   ResizeReport,
   RotateReport,
   SecretState,
@@ -21,6 +20,7 @@ export type {
   ServiceStatus,
   SshTarget,
 } from './contract.ts';
+export type { Machine, Probe } from './host.ts';
 export { knownDevices } from './device-settings.ts';
 export { listDevices, localDevice, selectDevice, usedDevices, type DeviceChoice } from './select.ts';
 export { execInGuest, remoteCommand, sshArgs, type ExecOptions, type ExecResult } from './ssh.ts';
@@ -29,7 +29,6 @@ export { notDeployed } from './not-deployed.ts';
 export { bundleAgent } from './agent-bundle.ts';
 export { findProgram, findQemu, type Qemu } from './local/find-qemu.ts';
 export { toArgs as qemuArgs } from './local/qemu.ts';
-export type { Machine } from './host.ts';
 export { readBundle } from './bundle.ts';
 export type { Inspection, Inspector } from './inspect.ts';
 export { GVPROXY_CONFIG, gvproxyConfig } from './network/gvproxy.ts';

@@ -1,6 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
-import type { DeviceReport } from './status.ts';
+import type { DeviceReport } from './device-report.ts';
 
 type Guest = Pick<ServiceDefinition, 'name' | 'resources'>;
 

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Release } from '@sovereign/service';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import { lacking, provisioningOf, spaceFor } from './provisioning.ts';
 import { PhoneFolder } from './testing/phone-folder.ts';
 import { definition, Workstation } from './testing/workstation.ts';

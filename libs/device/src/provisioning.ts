@@ -1,7 +1,7 @@
 import { step } from '@sovereign/report';
 import { DISK, type ServiceDefinition, type SettingValues } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';

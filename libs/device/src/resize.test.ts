@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { describeSize, parseSize, resizeDataDisk, type Lifecycle } from './resize.ts';
 import { PhoneFolder } from './testing/phone-folder.ts';

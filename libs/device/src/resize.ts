@@ -2,7 +2,7 @@ import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
 import type { ResizeReport } from './contract.ts';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { provisioning, spaceFor } from './provisioning.ts';
 

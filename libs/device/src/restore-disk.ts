@@ -1,7 +1,7 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
-import { MIB } from './data-disk.ts';
+import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { provisioning, spaceFor, type DiskSpace } from './provisioning.ts';
 import { otherSlot, setCurrent, type Slot } from './slots.ts';

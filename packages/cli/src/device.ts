@@ -1,22 +1,10 @@
 import type { Device } from '@sovereign/device';
 import { note, SovereignError } from '@sovereign/report';
 import { releaseId, type FoundService } from '@sovereign/service';
-import type { Session } from './session.ts';
+import type { DeviceAccess, Session } from './session.ts';
 
 /** Loaded when a device is needed: help, version and completion stay quick without it. */
 export const deviceLibrary = () => import('@sovereign/device');
-
-/** How a command gets at devices. */
-export interface DeviceAccess {
-  /** The device that the command line means. */
-  pick(): Promise<Device>;
-  /** This machine, and the phones that were used from here before. */
-  used(): Promise<Device[]>;
-  /** Every phone that is attached, too. */
-  all(): Promise<Device[]>;
-  /** Id of the release that the last build left of a service: what a deploy brings. */
-  built(service: FoundService): Promise<string>;
-}
 
 /**
  * @param root the checkout

@@ -1,5 +1,5 @@
+import type { Device } from '@sovereign/device';
 import type { FoundService } from '@sovereign/service';
-import type { DeviceAccess } from './device.ts';
 import type { Flags } from './flags.ts';
 
 /** Where a command reads and writes. Results go to `out`, everything else to `err`. */
@@ -7,6 +7,18 @@ export interface Streams {
   in: NodeJS.ReadStream;
   out: NodeJS.WriteStream;
   err: NodeJS.WriteStream;
+}
+
+/** How a command gets at devices. */
+export interface DeviceAccess {
+  /** The device that the command line means. */
+  pick(): Promise<Device>;
+  /** This machine, and the phones that were used from here before. */
+  used(): Promise<Device[]>;
+  /** Every phone that is attached, too. */
+  all(): Promise<Device[]>;
+  /** Id of the release that the last build left of a service: what a deploy brings. */
+  built(service: FoundService): Promise<string>;
 }
 
 /** What every command is given. */

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { crc32, inflateRawSync } from 'node:zlib';
-import { SovereignError } from '@sovereign/report';
 import { extract } from 'tar-stream';
+import { badPackage } from './bad-package.ts';
 import type { Signature } from './signature.ts';
 
 /**
@@ -167,12 +167,3 @@ function endOfHeader(file: Buffer, start: number): number | undefined {
   if ((flags & 2) !== 0) at += 2;
   return (flags & 0xe0) === 0 && at < file.length ? at : undefined;
 }
-
-export const badPackage = (name: string, why: string, cause?: unknown): SovereignError =>
-  new SovereignError({
-    code: 'bad-package',
-    what: `this cannot be trusted: ${why}`,
-    on: name,
-    hint: 'Nothing of it was used. Try again later or name another mirror in SOVEREIGN_ALPINE_MIRROR',
-    cause,
-  });

@@ -1,6 +1,6 @@
 import { SovereignError } from '@sovereign/report';
 import { z } from 'zod';
-import { badPackage } from './apk.ts';
+import { badPackage } from './bad-package.ts';
 
 /** What apko leaves beside the root file system (tools/apko/module/main.go). */
 const recordSchema = z.object({

@@ -2,7 +2,7 @@ import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SovereignError } from '@sovereign/report';
-import { badPackage } from './apk.ts';
+import { badPackage } from './bad-package.ts';
 
 /** A file `.SIGN.ALGORITHM.KEY` of a signature member: RSA with PKCS #1 v1.5 padding. */
 export interface Signature {

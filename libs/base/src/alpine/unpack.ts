@@ -12,7 +12,8 @@ import type { InstallScript, PackageMetadata, Unpacked } from '../contract.ts';
 import { gathered } from '../gathered.ts';
 import { GULP, keptEntry, readZstd } from '../kept.ts';
 import type { Lock } from '../lock.ts';
-import { badPackage, openApk } from './apk.ts';
+import { openApk } from './apk.ts';
+import { badPackage } from './bad-package.ts';
 import { APKO_VERSION, apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
 import { readRecord, type ApkEntry, type ApkoRecord } from './record.ts';
 

@@ -3,18 +3,18 @@ import { buffer } from 'node:stream/consumers';
 import { note, SovereignError } from '@sovereign/report';
 import { sha256 } from '@sovereign/store';
 import { pack } from 'tar-stream';
-import type { Probe } from '../contract.ts';
-import { crosvmCommand } from '../crosvm/command.ts';
-import { deviceSettings } from '../device-settings.ts';
 import type {
   DeviceSettings,
   Host,
   Machine,
   Platform,
+  Probe,
   ScriptOptions,
   ScriptResult,
   VmmCommand,
 } from '../host.ts';
+import { crosvmCommand } from '../crosvm/command.ts';
+import { deviceSettings } from '../device-settings.ts';
 import { readIdentity } from '../identity.ts';
 import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import type { Capabilities } from './capabilities.ts';

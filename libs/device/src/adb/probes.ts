@@ -1,4 +1,4 @@
-import type { Probe } from '../contract.ts';
+import type { Probe } from '../host.ts';
 import { knownFlags, neededFlags } from '../crosvm/command.ts';
 import type { Capabilities, RootFlavour } from './capabilities.ts';
 import { fixes } from './fix.ts';

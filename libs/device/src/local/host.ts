@@ -9,8 +9,15 @@ import { pipeline } from 'node:stream/promises';
 import { note, SovereignError } from '@sovereign/report';
 import { sha256File, unlessMissing, withLock, writeFileAtomic } from '@sovereign/store';
 import { execa } from 'execa';
-import type { Probe } from '../contract.ts';
-import type { DeviceSettings, Host, Machine, ScriptOptions, ScriptResult, VmmCommand } from '../host.ts';
+import type {
+  DeviceSettings,
+  Host,
+  Machine,
+  Probe,
+  ScriptOptions,
+  ScriptResult,
+  VmmCommand,
+} from '../host.ts';
 import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { findQemu } from './find-qemu.ts';

@@ -1,7 +1,7 @@
 import { freemem, totalmem } from 'node:os';
 import { mkdir, statfs } from 'node:fs/promises';
 import { toSovereignError } from '@sovereign/report';
-import type { Probe } from '../contract.ts';
+import type { Probe } from '../host.ts';
 import { findProgram, findQemu } from './find-qemu.ts';
 
 const GIB = 2 ** 30;

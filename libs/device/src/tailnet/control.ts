@@ -6,7 +6,7 @@ import { deviceSettings } from '../device-settings.ts';
 import type { Host } from '../host.ts';
 import { readIdentity } from '../identity.ts';
 import { execInGuest, type ExecResult } from '../ssh.ts';
-import { askAgent } from '../status.ts';
+import { askAgent } from '../device-report.ts';
 import { changeTailnet, requireFits, type TailnetChange } from './change.ts';
 import { forLife, KEY_ON_DISK, wantsTailnet } from './guest.ts';
 import { isLabel, isOn, type TailnetSettings } from './settings.ts';

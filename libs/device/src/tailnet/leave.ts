@@ -5,7 +5,7 @@ import type { DeviceTailnet } from '../contract.ts';
 import { deviceSettings } from '../device-settings.ts';
 import type { Host } from '../host.ts';
 import { readIdentity } from '../identity.ts';
-import { askAgent } from '../status.ts';
+import { askAgent } from '../device-report.ts';
 import type { TailnetSettings } from './settings.ts';
 import { MACHINES, parseTailnet } from './state.ts';
 

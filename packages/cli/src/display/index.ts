@@ -1,13 +1,6 @@
-import type { StepEvent } from '@sovereign/report';
+import type { Display } from './display.ts';
 import { liveDisplay } from './live.ts';
 import { plainDisplay } from './plain.ts';
-
-/** Draws the steps of a command. */
-export interface Display {
-  show(event: StepEvent): void;
-  /** Ends what is drawn; lines that were finished stay. */
-  close(): void;
-}
 
 /** A terminal gets moving lines, everything else plain ones; --verbose too, since raw output runs between them. */
 export function openDisplay(

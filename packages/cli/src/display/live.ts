@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 import { plainLine, type StepEvent } from '@sovereign/report';
 import { createLogUpdate } from 'log-update';
-import type { Display } from './index.ts';
+import type { Display } from './display.ts';
 
 interface Running {
   event: StepEvent;

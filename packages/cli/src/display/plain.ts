@@ -1,5 +1,5 @@
 import { plainLine } from '@sovereign/report';
-import type { Display } from './index.ts';
+import type { Display } from './display.ts';
 
 /** One line at the start and one at the end of every step, without control codes. */
 export function plainDisplay(stream: NodeJS.WritableStream): Display {
