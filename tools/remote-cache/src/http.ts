@@ -38,16 +38,16 @@ export function ask({ url, method, headers, body, silence, signal }: Ask): Promi
       headers: { ...headers, ...expect },
       agent: false,
       signal,
-      timeout: silence / 2,
+      timeout: silence,
     });
-    // In two halves: where this process itself stood still, one is over at once, and what came meanwhile is read in the other.
     sent.once('socket', (socket) => {
-      let before: number | undefined;
+      const state = () => `${socket.connecting} ${socket.bytesRead} ${socket.bytesWritten}`;
+      // Where this process itself stood still, what came meanwhile is read only after this.
       socket.on('timeout', () => {
-        const moved = socket.bytesRead + socket.bytesWritten;
-        if (moved === before) sent.destroy(new Error(`no answer within ${silence / 1000} s`));
-        before = moved;
-        socket.setTimeout(silence / 2);
+        const before = state();
+        setImmediate(() => {
+          if (state() === before) sent.destroy(new Error(`no answer within ${silence / 1000} s`));
+        });
       });
     });
     sent.on('error', reject);
