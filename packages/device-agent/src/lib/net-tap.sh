@@ -105,11 +105,11 @@ relay_start() {
 relay_listens() {
   alive "$net_relay" || return 1
   net_socket=$(printf '0100007F:%04X 00000000:0000 0A' "$net_port")
-  net_socket=$(grep "$net_socket" /proc/net/tcp) || return 1
-  # shellcheck disable=SC2086
-  set -- $net_socket
   # The tenth field of proc_net_tcp is its inode.
-  case $(ls -l "/proc/$pid/fd" 2>/dev/null) in *"socket:[${10:-}]"*) ;; *) return 1 ;; esac
+  net_inode=$(grep "$net_socket" /proc/net/tcp | {
+    read -r _ _ _ _ _ _ _ _ _ inode _ && echo "$inode"
+  }) || return 1
+  case $(ls -l "/proc/$pid/fd" 2>/dev/null) in *"socket:[$net_inode]"*) ;; *) return 1 ;; esac
 }
 
 relay_stop() {
