@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { dataDir, unlessMissing } from '@sovereign/store';
+import { byAge, dataDir } from '@sovereign/store';
 import { readManifest } from '@sovereign/service';
 import { readContents, type Contents } from './contents.ts';
 
@@ -22,14 +22,9 @@ export async function keepContents(dist: string): Promise<void> {
   const temporary = `${pathOf(image.sha256)}.${process.pid}.tmp`;
   await copyFile(join(dist, contents.name), temporary);
   await rename(temporary, pathOf(image.sha256));
-  // Another deploy renames its own meanwhile, and forgets old ones.
-  const age = async (name: string) => {
-    const found = await unlessMissing(() => stat(join(folder(), name)));
-    return found === undefined ? [] : [{ name, time: found.mtimeMs }];
-  };
+  // Not what another deploy has under way.
   const names = (await readdir(folder())).filter((name) => name.endsWith('.json'));
-  const known = (await Promise.all(names.map(age))).flat();
-  known.sort((a, b) => b.time - a.time);
+  const known = await byAge(folder(), names);
   for (const { name } of known.slice(KEEP)) await rm(join(folder(), name), { force: true });
 }
 

@@ -3,6 +3,7 @@ import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { byAge } from './age.ts';
 import { removeLeftovers, temporaryBeside } from './leftovers.ts';
 import { withLock } from './lock.ts';
 import { unlessMissing } from './missing.ts';
@@ -114,13 +115,7 @@ const IN_USE = 3_600_000;
 async function prune(root: string, keep: number): Promise<void> {
   const names = (await readdir(root)).filter((name) => /^[0-9a-f]+$/.test(name));
   if (names.length <= keep) return;
-  // Another process prunes, or takes an entry, meanwhile.
-  const age = async (name: string) => {
-    const found = await unlessMissing(() => stat(join(root, name)));
-    return found === undefined ? [] : [{ name, time: found.mtimeMs }];
-  };
-  const aged = (await Promise.all(names.map(age))).flat();
-  aged.sort((a, b) => b.time - a.time);
+  const aged = await byAge(root, names);
   const unused = aged.slice(keep).filter(({ time }) => time < Date.now() - IN_USE);
   for (const { name } of unused) await removeEntry(join(root, name));
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { unlessMissing } from '@sovereign/store';
 
 /** Where the `test` of a project leaves Vitest's report, inside the project's folder (vitest.config.ts). */
 export const RESULTS = 'dist/test-results.json';
@@ -59,11 +60,5 @@ function describeFailure(project: string, name: string, message = ''): string {
   return `${project}: ${name}: ${message.split('\n')[0] ?? ''}${place === undefined ? '' : ` (${place})`}`;
 }
 
-async function readReport(folder: string): Promise<Report | undefined> {
-  try {
-    return JSON.parse(await readFile(join(folder, RESULTS), 'utf8')) as Report;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const readReport = (folder: string): Promise<Report | undefined> =>
+  unlessMissing(async () => JSON.parse(await readFile(join(folder, RESULTS), 'utf8')) as Report);

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { note, SovereignError } from '@sovereign/report';
-import { configDir, withLock, writeFileAtomic } from '@sovereign/store';
+import { configDir, unlessMissing, withLock, writeFileAtomic } from '@sovereign/store';
 import { changeSettings, deviceSettings } from '../device-settings.ts';
 import { deviceConfigDir, makePrivateFolder } from '../secrets.ts';
 import { changeTailnet, type TailnetChange } from './change.ts';
@@ -187,14 +187,8 @@ export async function forgetNode(deviceId: string, service: string): Promise<voi
 const without = <T>(record: Record<string, T> | undefined, key: string): Record<string, T> =>
   Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => name !== key));
 
-async function readOwn(path: string): Promise<string | undefined> {
-  try {
-    return (await readFile(path, 'utf8')).trim();
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw cause;
-  }
-}
+const readOwn = async (path: string): Promise<string | undefined> =>
+  (await unlessMissing(() => readFile(path, 'utf8')))?.trim();
 
 async function writeOwn(deviceId: string, path: string, content: string): Promise<void> {
   await makePrivateFolder(deviceId);

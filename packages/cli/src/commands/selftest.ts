@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { SovereignError, step } from '@sovereign/report';
 import { execa } from 'execa';
+import { unlessMissing } from '@sovereign/store';
 import { chooseBase } from '../base.ts';
 import { runRefreshing } from '../locks.ts';
 import { failureOf, runNx, toArgs, type NxRun } from '../nx.ts';
@@ -132,14 +133,10 @@ async function checkFormat({ root, signal }: Session): Promise<string[]> {
 
 /** The record of the run that began at `began` (milliseconds of the epoch); undefined where there is none. */
 async function readTasks(root: string, began: number): Promise<NxTask[] | undefined> {
-  try {
-    const file = await readFile(join(root, '.nx/cache/run.json'), 'utf8');
-    const { run, tasks } = JSON.parse(file) as { run: { startTime: string }; tasks: NxTask[] };
-    return Date.parse(run.startTime) >= began ? tasks : undefined;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  const file = await unlessMissing(() => readFile(join(root, '.nx/cache/run.json'), 'utf8'));
+  if (file === undefined) return undefined;
+  const { run, tasks } = JSON.parse(file) as { run: { startTime: string }; tasks: NxTask[] };
+  return Date.parse(run.startTime) >= began ? tasks : undefined;
 }
 
 /** Every wait that a test announced as a step, slowest first: in the tasks' own output, also where that was cached. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Device } from '@sovereign/device';
 import { SovereignError } from '@sovereign/report';
 import type { FoundService } from '@sovereign/service';
+import { unlessMissing } from '@sovereign/store';
 import { announce } from '../device.ts';
 import { failureOf, runNx } from '../nx.ts';
 import { wordOf } from '../services.ts';
@@ -82,11 +83,5 @@ export function describeTest({ device, service, passed, failed, skipped, checks 
   ].join('\n');
 }
 
-async function readDocument(path: string): Promise<TestDocument | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as TestDocument;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const readDocument = (path: string): Promise<TestDocument | undefined> =>
+  unlessMissing(async () => JSON.parse(await readFile(path, 'utf8')) as TestDocument);
