@@ -4,11 +4,11 @@ import { archiveOf, configPath, withSettings } from './config-disk.ts';
 import type { Applied, SshTarget } from './contract.ts';
 import { refreshOwnDatabases } from './databases.ts';
 import { deliveredSecrets } from './delivered.ts';
+import { askAgent } from './device-report.ts';
 import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { serviceSecrets } from './secrets.ts';
 import { execInGuest, type ExecResult } from './ssh.ts';
-import { askAgent } from './device-report.ts';
 
 /** The guest's end (docs/formats.md, "A new config disk"). */
 const SCRIPT = '/usr/lib/sovereign/reconfigure';

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { note, step, SovereignError } from '@sovereign/report';
-import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { readSlots } from './slots.ts';
+import { MIB } from './units.ts';
 
 /** Space left free for logs and small files, in bytes, where the launcher keeps no more in reserve. */
 const RESERVE = 64 * MIB;

@@ -8,9 +8,9 @@ import { asksForStart, configDisk, configPath } from './config-disk.ts';
 import type { Bundle, DeployOptions, DeployReport } from './contract.ts';
 import { databasesOn, refreshProviders } from './databases.ts';
 import { ensureDataDisk } from './data-disk.ts';
-import { MIB } from './units.ts';
 import { deliveredSecrets } from './delivered.ts';
 import { deviceConf, networkInConf } from './device-conf.ts';
+import { askDevice, type AgentStatus } from './device-report.ts';
 import { deviceSettings, rememberDevice, timeServersOf } from './device-settings.ts';
 import type { Host, Machine } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
@@ -36,13 +36,13 @@ import {
   type Slots,
 } from './slots.ts';
 import { hostKey, knowsHostKey, ownerKey } from './ssh-keys.ts';
-import { askDevice, type AgentStatus } from './device-report.ts';
 import { changeTailnet, type TailnetChange } from './tailnet/change.ts';
 import { guestTailnet, wantsTailnet } from './tailnet/guest.ts';
 import { isOn } from './tailnet/settings.ts';
 import { settledTailnet, toldNodes } from './tailnet/settled.ts';
 import { applyTailnet, recordNodes } from './tailnet/store.ts';
 import { copyForTrial } from './trial-data.ts';
+import { MIB } from './units.ts';
 import { writeIfChanged } from './write-if-changed.ts';
 
 /**

@@ -27,9 +27,10 @@ import type {
   SshTarget,
   StartOptions,
 } from './contract.ts';
-import type { Host, Probe } from './host.ts';
 import { deploy, notConsented, planFor } from './deploy.ts';
+import { askAgent, askDevice } from './device-report.ts';
 import { changeSettings, deviceSettings } from './device-settings.ts';
+import type { Host, Probe } from './host.ts';
 import { ensureIdentity, readIdentity } from './identity.ts';
 import { HostInspector } from './inspect.ts';
 import { inviteByAdminPage } from './invitation.ts';
@@ -70,7 +71,6 @@ import {
 } from './slots.ts';
 import { forgetHostKey, hostKey, knownHostsFile, ownerKey } from './ssh-keys.ts';
 import { serviceStatus } from './status.ts';
-import { askAgent, askDevice } from './device-report.ts';
 import { TailnetControl } from './tailnet/control.ts';
 import { leaveTailnet } from './tailnet/leave.ts';
 import { forgetNode } from './tailnet/store.ts';

@@ -1,8 +1,8 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { lastLine, runAgent } from './agent.ts';
-import type { Host } from './host.ts';
 import { parseAgentStatus, type AgentStatus } from './device-report.ts';
+import type { Host } from './host.ts';
 
 /** What a look for the cause of a fault asks of a device. */
 export interface Inspector {

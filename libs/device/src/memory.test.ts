@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { requireMemory } from './memory.ts';
 import { askDevice, parseMemory } from './device-report.ts';
+import { requireMemory } from './memory.ts';
 import { definition, Workstation } from './testing/workstation.ts';
 
 const guest = (name: string, memory: number) => ({ name, resources: { memory, cpus: 1 } });

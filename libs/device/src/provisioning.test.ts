@@ -2,11 +2,11 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Release } from '@sovereign/service';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { MIB } from './units.ts';
 import { lacking, provisioningOf, spaceFor } from './provisioning.ts';
 import { PhoneFolder } from './testing/phone-folder.ts';
 import { definition, Workstation } from './testing/workstation.ts';
 import { copyForTrial } from './trial-data.ts';
+import { MIB } from './units.ts';
 
 // Each test deploys, on a machine that may have other work.
 vi.setConfig({ testTimeout: 180_000 });

@@ -1,10 +1,10 @@
 import { step } from '@sovereign/report';
 import { DISK, type ServiceDefinition, type SettingValues } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
-import { MIB } from './units.ts';
 import { deviceSettings } from './device-settings.ts';
 import type { Host } from './host.ts';
 import { readIdentity } from './identity.ts';
+import { MIB } from './units.ts';
 
 /** How a service's data disk takes the device's space (docs/decisions/0023-thin-disks.md). */
 export interface Provisioning {

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { describeSize, parseSize, resizeDataDisk, type Lifecycle } from './resize.ts';
 import { PhoneFolder } from './testing/phone-folder.ts';
 import { definition, Workstation } from './testing/workstation.ts';
+import { MIB } from './units.ts';
 
 // Each test deploys, on a machine that may have other work.
 vi.setConfig({ testTimeout: 180_000 });

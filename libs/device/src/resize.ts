@@ -2,9 +2,9 @@ import { note, SovereignError, step } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
 import type { ResizeReport } from './contract.ts';
-import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { provisioning, spaceFor } from './provisioning.ts';
+import { MIB } from './units.ts';
 
 /** The least growth, in bytes: below it the guest's file system need not follow (its `DATA_SLACK`). */
 const LEAST = 32 * MIB;

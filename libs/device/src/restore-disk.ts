@@ -1,10 +1,10 @@
 import { SovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import { requireSpace } from './artifacts.ts';
-import { MIB } from './units.ts';
 import type { Host } from './host.ts';
 import { provisioning, spaceFor, type DiskSpace } from './provisioning.ts';
 import { otherSlot, setCurrent, type Slot } from './slots.ts';
+import { MIB } from './units.ts';
 
 /**
  * The files of a service's folder that a restore or a migration moves (docs/formats.md, "Restore"). All disks of a service

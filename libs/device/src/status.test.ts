@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { toStatus } from './status.ts';
 import { parseAgentStatus } from './device-report.ts';
+import { toStatus } from './status.ts';
 import { definition } from './testing/workstation.ts';
 
 test('the launcher’s lines are read as they are, whatever a value holds', () => {

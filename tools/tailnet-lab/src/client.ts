@@ -139,7 +139,7 @@ export class TailnetClient {
   }
 
   /**
-   * The path to a peer once it had time to become direct: pings until one is, at most ten.
+   * The path to a peer once it had time to become direct: pings until one is.
    * @param wanted where it is `direct` it has the time of a busy machine, on which ten pings may be over before each
    * knows where the other is
    * @throws Error where no ping is answered at all

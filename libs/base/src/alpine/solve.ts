@@ -7,9 +7,9 @@ import type { LockRequest } from '../contract.ts';
 import { PARALLEL } from '../fetch.ts';
 import type { Lock, LockedPackage } from '../lock.ts';
 import { openApk, openIndex } from './apk.ts';
-import { badPackage } from './bad-package.ts';
 import { newest, readIndex, type IndexedPackage } from './apkindex.ts';
 import { checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
+import { badPackage } from './bad-package.ts';
 import { addressOf, archives, BRANCH } from './mirror.ts';
 import { checkSignature, readKeys, type TrustedKeys } from './signature.ts';
 

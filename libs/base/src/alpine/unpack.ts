@@ -13,8 +13,8 @@ import { gathered } from '../gathered.ts';
 import { GULP, keptEntry, readZstd } from '../kept.ts';
 import type { Lock } from '../lock.ts';
 import { openApk } from './apk.ts';
-import { badPackage } from './bad-package.ts';
 import { APKO_VERSION, apkoLock, checkVersion, configuration, runApko, type ApkoRunner } from './apko.ts';
+import { badPackage } from './bad-package.ts';
 import { readRecord, type ApkEntry, type ApkoRecord } from './record.ts';
 
 /** What links of BusyBox's applets point to, as apko makes them of the list that the package brings. */

@@ -3,6 +3,8 @@ import { buffer } from 'node:stream/consumers';
 import { note, SovereignError } from '@sovereign/report';
 import { sha256 } from '@sovereign/store';
 import { pack } from 'tar-stream';
+import { crosvmCommand } from '../crosvm/command.ts';
+import { deviceSettings } from '../device-settings.ts';
 import type {
   DeviceSettings,
   Host,
@@ -13,8 +15,6 @@ import type {
   ScriptResult,
   VmmCommand,
 } from '../host.ts';
-import { crosvmCommand } from '../crosvm/command.ts';
-import { deviceSettings } from '../device-settings.ts';
 import { readIdentity } from '../identity.ts';
 import type { NetworkMode, NetworkPlan } from '../network/guest.ts';
 import type { Capabilities } from './capabilities.ts';

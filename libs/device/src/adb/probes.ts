@@ -1,5 +1,5 @@
-import type { Probe } from '../host.ts';
 import { knownFlags, neededFlags } from '../crosvm/command.ts';
+import type { Probe } from '../host.ts';
 import type { Capabilities, RootFlavour } from './capabilities.ts';
 import { fixes } from './fix.ts';
 

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { note, step, toSovereignError } from '@sovereign/report';
 import type { ServiceDefinition } from '@sovereign/service';
 import type { DeviceTailnet } from '../contract.ts';
+import { askAgent } from '../device-report.ts';
 import { deviceSettings } from '../device-settings.ts';
 import type { Host } from '../host.ts';
 import { readIdentity } from '../identity.ts';
-import { askAgent } from '../device-report.ts';
 import type { TailnetSettings } from './settings.ts';
 import { MACHINES, parseTailnet } from './state.ts';
 

@@ -1,6 +1,6 @@
+import { askAgent, type AgentStatus } from '../device-report.ts';
 import { deviceSettings } from '../device-settings.ts';
 import type { Host } from '../host.ts';
-import { askAgent, type AgentStatus } from '../device-report.ts';
 import type { TailnetSettings } from './settings.ts';
 import { parseTailnet, type TailnetStatus } from './state.ts';
 import { recordNodes } from './store.ts';
